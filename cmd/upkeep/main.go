@@ -1,0 +1,4 @@
+// Command upkeep keeps programs running.
+package main
+
+func main() {}

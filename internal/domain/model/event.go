@@ -1,0 +1,42 @@
+package model
+
+import "time"
+
+// EventType is the name of an event as listeners subscribe to it. Source: spec/supervisor 4.1.
+type EventType string
+
+// The events that are emitted (leaves of the hierarchy).
+const (
+	EventProcessStarting  EventType = "PROCESS_STATE_STARTING"
+	EventProcessRunning   EventType = "PROCESS_STATE_RUNNING"
+	EventProcessBackoff   EventType = "PROCESS_STATE_BACKOFF"
+	EventProcessStopping  EventType = "PROCESS_STATE_STOPPING"
+	EventProcessExited    EventType = "PROCESS_STATE_EXITED"
+	EventProcessStopped   EventType = "PROCESS_STATE_STOPPED"
+	EventProcessFatal     EventType = "PROCESS_STATE_FATAL"
+	EventProcessUnknown   EventType = "PROCESS_STATE_UNKNOWN"
+	EventRemote           EventType = "REMOTE_COMMUNICATION"
+	EventDaemonRunning    EventType = "SUPERVISOR_STATE_CHANGE_RUNNING"
+	EventDaemonStopping   EventType = "SUPERVISOR_STATE_CHANGE_STOPPING"
+	EventGroupAdded       EventType = "PROCESS_GROUP_ADDED"
+	EventGroupRemoved     EventType = "PROCESS_GROUP_REMOVED"
+	EventProcessLogStdout EventType = "PROCESS_LOG_STDOUT"
+	EventProcessLogStderr EventType = "PROCESS_LOG_STDERR"
+)
+
+// StateEvent is the event that announces the entry into a state.
+func StateEvent(s State) EventType { return EventType("PROCESS_STATE_" + s.String()) }
+
+// Event is one entry of the event ring.
+type Event struct {
+	Seq      uint64 // given by the ring, from 1, without gaps
+	Time     time.Time
+	Type     EventType
+	ID       ID     // the program, or Group alone for group events
+	From     State  // state events: the state that was left
+	PID      int    // state events
+	Tries    int    // STARTING and BACKOFF
+	Expected bool   // EXITED
+	Kind     string // REMOTE_COMMUNICATION: the type given by the sender
+	Data     []byte
+}

@@ -1,0 +1,61 @@
+package service
+
+import "errors"
+
+// Code classifies an error; faces translate it into their own numbers and words.
+type Code uint8
+
+// The codes.
+const (
+	CodeFailed Code = iota + 1
+	CodeBadArguments
+	CodeNoSuchProgram // no such program or group
+	CodeBadSignal
+	CodeNoFile // no such log, command or input
+	CodeNotExecutable
+	CodeAbnormalTermination
+	CodeSpawnError
+	CodeAlreadyStarted
+	CodeNotRunning
+	CodeAlreadyAdded
+	CodeStillRunning
+	CodeCannotReread
+	CodeShuttingDown
+)
+
+// Error is a refused or failed verb. Text is the detail that a person needs (a name, a path, a
+// reason), without the words of the code; it may be empty.
+type Error struct {
+	Code Code
+	Text string
+}
+
+// Error joins the code's words and the text.
+func (e *Error) Error() string {
+	s := codeWords[e.Code]
+	if e.Text != "" {
+		s += ": " + e.Text
+	}
+	return s
+}
+
+var codeWords = map[Code]string{
+	CodeFailed: "failed", CodeBadArguments: "bad arguments", CodeNoSuchProgram: "no such program",
+	CodeBadSignal: "bad signal", CodeNoFile: "no such file", CodeNotExecutable: "not executable",
+	CodeAbnormalTermination: "abnormal termination", CodeSpawnError: "spawn error",
+	CodeAlreadyStarted: "already started", CodeNotRunning: "not running", CodeAlreadyAdded: "already added",
+	CodeStillRunning: "still running", CodeCannotReread: "cannot read the configuration",
+	CodeShuttingDown: "shutting down",
+}
+
+// CodeOf is the code of err, CodeFailed for errors of other kinds, and 0 for nil.
+func CodeOf(err error) Code {
+	if err == nil {
+		return 0
+	}
+	var e *Error
+	if errors.As(err, &e) {
+		return e.Code
+	}
+	return CodeFailed
+}
