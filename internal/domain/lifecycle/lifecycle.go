@@ -1,0 +1,338 @@
+// Package lifecycle is the state machine of one program, and nothing else: no operating system, no
+// clock, no goroutine. Step takes what happened and returns what to do. It is total (every event is
+// legal in every state), deterministic, and allocates nothing of its own; a Machine is a comparable
+// value and can be stored as it is.
+//
+// Stale facts are harmless by construction: timers carry an epoch, processes a generation, and Step
+// ignores those that are not the current ones.
+//
+// Source: spec/supervisor 2.3–2.8, with F14–F16 of its section 10 settled (an exit is judged by the time
+// at which it happened, an order to start resets the retry counter, a start during a stop follows it).
+package lifecycle
+
+import (
+	"time"
+
+	"github.com/upkeep-project/upkeep/internal/domain/model"
+)
+
+// BackoffStep is the growth of the wait between attempts: 1 s, 2 s, 3 s …
+const BackoffStep = time.Second
+
+// KillInterval is the least time between two KILLs, whatever the stop wait is.
+const KillInterval = time.Second
+
+// Policy is the part of a definition that the machine looks at.
+type Policy struct {
+	Start model.StartPolicy
+	Stop  model.StopPolicy
+	Exit  model.ExitPolicy
+}
+
+// PolicyOf is the policy of a program.
+func PolicyOf(p *model.Program) Policy { return Policy{Start: p.Start, Stop: p.Stop, Exit: p.Exit} }
+
+// Kind is the kind of an event.
+type Kind uint8
+
+// The events.
+const (
+	Start        Kind = iota // an order to start, or the automatic start of a fresh program
+	Stop                     // an order to stop
+	Drain                    // the daemon ends: no automatic starts from here on
+	Quit                     // the daemon ends and it is this program's turn
+	Spawned                  // generation Gen runs
+	SpawnFailed              // generation Gen could not be started
+	Ended                    // generation Gen has ended, with exit code Code
+	Timer                    // the timer with this Epoch is due
+	SignalFailed             // the signal to generation Gen could not be sent (and it is not gone)
+	NumKinds     int  = iota
+)
+
+// Event is what happened.
+type Event struct {
+	Kind  Kind
+	Gen   uint64 // Spawned, SpawnFailed, Ended, SignalFailed
+	Code  int    // Ended: exit status, -1 after a signal or when nobody knows
+	Epoch uint64 // Timer
+}
+
+// Do is the kind of an action.
+type Do uint8
+
+// The actions.
+const (
+	Enter      Do = iota // the state changed: From → To. Announce it
+	Spawn                // start generation Gen; answer with Spawned or SpawnFailed
+	Send                 // send Signal with Reach to generation Gen; answer SignalFailed if that fails
+	Arm                  // the one timer is due At, with Epoch; it replaces any earlier one
+	Disarm               // the timer is void
+	SayRunning           // confirmed: it has stayed up
+	SayEnded             // the process ended by itself; Expected tells how; after Enter
+	SayStopped           // the process ended because it was stopped; after Enter
+	SayGaveUp            // no attempts left; after Enter
+	SayKill              // it did not end in time; before the Send of the KILL
+)
+
+// Action is something to do, in the order given.
+type Action struct {
+	Do       Do
+	From, To model.State   // Enter
+	Gen      uint64        // Spawn, Send, SayEnded, SayStopped
+	Signal   int           // Send
+	Reach    model.Reach   // Send
+	At       time.Duration // Arm, on the clock of Step's now
+	Epoch    uint64        // Arm
+	Tries    int           // Enter: failed attempts in a row, after the change
+	Expected bool          // Enter (Exited), SayEnded, SayStopped: the code was an expected one
+	TooQuick bool          // SayEnded: it ended before the start was confirmed
+}
+
+// Machine is the state of one program. The zero value is a program that was never started.
+type Machine struct {
+	State    model.State
+	Gen      uint64        // counts spawn orders; the generation in question
+	Epoch    uint64        // of the timer in force; changes when it is armed or void
+	Armed    bool          // a timer is in force
+	Spawning bool          // a Spawn is under way and not answered
+	Live     bool          // generation Gen is a living process
+	Started  time.Duration // when generation Gen was spawned
+	Tries    int           // failed attempts in a row
+	Killing  bool          // it is being stopped
+	Again    bool          // start it when it has stopped
+	Draining bool          // no automatic starts any more
+}
+
+const (
+	sigKill = 9
+)
+
+// step is one call of Step: the machine, its surroundings, and the actions so far.
+type step struct {
+	m   *Machine
+	p   *Policy
+	now time.Duration
+	out []Action
+}
+
+// Step applies one event at the time now (monotonic, any origin) and appends what is to be done to out.
+func (m *Machine) Step(p *Policy, now time.Duration, ev Event, out []Action) []Action {
+	s := step{m, p, now, out}
+	switch ev.Kind {
+	case Start:
+		s.start()
+	case Stop:
+		s.stop(model.Stopped)
+	case Drain:
+		m.Draining = true
+		m.Again = false
+		if m.State == model.Backoff {
+			s.disarm()
+		}
+	case Quit:
+		m.Draining = true
+		s.stop(model.Fatal)
+	case Spawned:
+		if m.Spawning && ev.Gen == m.Gen {
+			s.spawned()
+		}
+	case SpawnFailed:
+		if m.Spawning && ev.Gen == m.Gen {
+			s.spawnFailed()
+		}
+	case Ended:
+		if m.Live && ev.Gen == m.Gen {
+			s.ended(ev.Code)
+		}
+	case Timer:
+		if m.Armed && ev.Epoch == m.Epoch {
+			m.Armed = false
+			s.timer()
+		}
+	case SignalFailed:
+		if m.Live && ev.Gen == m.Gen && m.State == model.Stopping {
+			m.Killing, m.Again = false, false
+			s.disarm()
+			s.enter(model.Unknown)
+		}
+	}
+	return s.out
+}
+
+// start obeys an order to start. While up it means nothing; while stopping it is kept for later.
+func (s *step) start() {
+	switch {
+	case s.m.State.Up() || s.m.Draining:
+	case s.m.State == model.Stopping:
+		s.m.Again = true
+	case s.m.Live: // UNKNOWN with its process: never a second one
+	default:
+		s.m.Tries = 0
+		s.spawn()
+	}
+}
+
+// stop obeys an order to stop; a program that waits for its next attempt goes to idle at once.
+func (s *step) stop(idle model.State) {
+	s.m.Again = false
+	switch s.m.State {
+	case model.Starting, model.Running:
+		s.m.Killing = true
+		s.disarm()
+		s.enter(model.Stopping)
+		if s.m.Live {
+			s.sendStop()
+		}
+	case model.Backoff:
+		s.disarm()
+		if idle == model.Fatal {
+			s.m.Tries = 0
+		}
+		s.enter(idle)
+	}
+}
+
+// spawned: the process exists. A stop may have been ordered meanwhile.
+func (s *step) spawned() {
+	s.m.Spawning, s.m.Live, s.m.Started = false, true, s.now
+	switch {
+	case s.m.Killing:
+		s.sendStop()
+	case s.p.Start.Secs <= 0:
+		s.confirm()
+	default:
+		s.arm(s.now + s.p.Start.Secs)
+	}
+}
+
+func (s *step) spawnFailed() {
+	s.m.Spawning = false
+	if s.m.Killing {
+		s.stopped(false)
+		return
+	}
+	s.backoff()
+}
+
+// ended: the first matching row of spec/supervisor 2.6.
+func (s *step) ended(code int) {
+	m := s.m
+	m.Live = false
+	s.disarm()
+	expected := s.p.Exit.Expected(code)
+	switch {
+	case m.Killing:
+		s.stopped(expected)
+	case m.State == model.Starting && s.now-m.Started < s.p.Start.Secs:
+		// Too quick: a failed start, even with an expected code.
+		s.backoffEnter()
+		s.out = append(s.out, Action{Do: SayEnded, Gen: m.Gen, TooQuick: true})
+		s.backoffNext()
+	default:
+		if m.State == model.Starting {
+			m.Tries = 0
+			s.enter(model.Running)
+		}
+		m.Tries = 0
+		s.enterExited(expected)
+		s.out = append(s.out, Action{Do: SayEnded, Gen: m.Gen, Expected: expected})
+		again := s.p.Exit.Restart == model.RestartAlways || s.p.Exit.Restart == model.RestartUnexpected && !expected
+		if again && !m.Draining {
+			s.spawn()
+		}
+	}
+}
+
+// stopped: what was to be stopped is gone (or never came to be).
+func (s *step) stopped(expected bool) {
+	m := s.m
+	again := m.Again && !m.Draining
+	m.Killing, m.Again = false, false
+	s.enter(model.Stopped)
+	s.out = append(s.out, Action{Do: SayStopped, Gen: m.Gen, Expected: expected})
+	if again {
+		m.Tries = 0
+		s.spawn()
+	}
+}
+
+func (s *step) timer() {
+	switch s.m.State {
+	case model.Starting:
+		s.confirm()
+	case model.Backoff:
+		if !s.m.Draining {
+			s.spawn()
+		}
+	case model.Stopping:
+		s.out = append(s.out, Action{Do: SayKill, Gen: s.m.Gen})
+		s.arm(s.now + max(s.p.Stop.Wait, KillInterval))
+		s.out = append(s.out, Action{Do: Send, Gen: s.m.Gen, Signal: sigKill, Reach: s.p.Stop.KillReach})
+	}
+}
+
+// confirm: the start has succeeded.
+func (s *step) confirm() {
+	s.m.Tries = 0
+	s.enter(model.Running)
+	s.out = append(s.out, Action{Do: SayRunning})
+}
+
+func (s *step) spawn() {
+	s.m.Gen++
+	s.m.Spawning = true
+	s.enter(model.Starting)
+	s.out = append(s.out, Action{Do: Spawn, Gen: s.m.Gen})
+}
+
+// sendStop sends the first signal and limits the patience.
+func (s *step) sendStop() {
+	s.arm(s.now + s.p.Stop.Wait)
+	s.out = append(s.out, Action{Do: Send, Gen: s.m.Gen, Signal: s.p.Stop.Signal, Reach: s.p.Stop.Reach})
+}
+
+func (s *step) backoff() {
+	s.backoffEnter()
+	s.backoffNext()
+}
+
+func (s *step) backoffEnter() {
+	s.m.Tries++
+	s.enter(model.Backoff)
+}
+
+// backoffNext waits for the next attempt or gives up.
+func (s *step) backoffNext() {
+	switch {
+	case s.m.Tries > s.p.Start.Retries:
+		s.m.Tries = 0
+		s.enter(model.Fatal)
+		s.out = append(s.out, Action{Do: SayGaveUp})
+	case !s.m.Draining:
+		s.arm(s.now + time.Duration(s.m.Tries)*BackoffStep)
+	}
+}
+
+func (s *step) enter(to model.State) {
+	s.out = append(s.out, Action{Do: Enter, From: s.m.State, To: to, Gen: s.m.Gen, Tries: s.m.Tries})
+	s.m.State = to
+}
+
+func (s *step) enterExited(expected bool) {
+	s.enter(model.Exited)
+	s.out[len(s.out)-1].Expected = expected
+}
+
+func (s *step) arm(at time.Duration) {
+	s.m.Epoch++
+	s.m.Armed = true
+	s.out = append(s.out, Action{Do: Arm, At: at, Epoch: s.m.Epoch})
+}
+
+func (s *step) disarm() {
+	if s.m.Armed {
+		s.m.Armed = false
+		s.m.Epoch++
+		s.out = append(s.out, Action{Do: Disarm})
+	}
+}
