@@ -1,0 +1,126 @@
+# `make help` lists the tasks. Two of them do everything: `make run` and `make test`.
+
+SHELL    := /bin/sh
+GO       ?= $(shell command -v go || { test -x /usr/local/go/bin/go && echo /usr/local/go/bin/go; } || echo go)
+PREFIX   ?= /usr/local
+DESTDIR  ?=
+LINKS    ?= 0
+UNITS    ?= 0
+FUZZTIME ?= 5s
+BIN      := bin
+TOOLS    := $(CURDIR)/$(BIN)/tools
+
+# The product never uses C; a build needs no compiler but Go's.
+BUILD    := CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w"
+# Version stamping must not fail where git is missing or does not trust the directory.
+VCS      := $(shell git rev-parse HEAD >/dev/null 2>&1 && echo auto || echo false)
+export GOFLAGS := $(GOFLAGS) -buildvcs=$(VCS)
+export GO FUZZTIME
+
+# The pair of commands that run, bench and conformance drive; override to try another build.
+SUPERVISORD   ?= $(CURDIR)/$(BIN)/supervisord
+SUPERVISORCTL ?= $(CURDIR)/$(BIN)/supervisorctl
+# The original, for comparisons, when it is installed.
+REF_D    ?= /usr/bin/supervisord
+REF_CTL  ?= /usr/bin/supervisorctl
+export SUPERVISORD SUPERVISORCTL REF_D REF_CTL
+
+STEPS := test-deps fmt vet lint cross unit fuzz readme fresh-root
+
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+.PHONY: help run test check build go-version test-deps tools fmt vet lint cross unit test-short fuzz readme \
+	fresh-root conformance bench install uninstall clean
+.DEFAULT_GOAL := help
+
+help: ## list the tasks
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+
+run: build ## build, run examples/quickstart, show its status, shut it down
+	@scripts/quickstart.sh "$(SUPERVISORD)" "$(SUPERVISORCTL)"
+
+test: go-version ## everything that must pass, step by step (root: installs what the tests need)
+	@scripts/steps.sh $(STEPS)
+
+check: go-version ## the fast checks: format, vet, lint, short tests
+	@scripts/steps.sh fmt vet lint test-short
+
+build: go-version ## build bin/upkeep and its links supervisord and supervisorctl
+	@mkdir -p $(BIN)
+	$(BUILD) -o $(BIN)/upkeep ./cmd/upkeep
+	@ln -sf upkeep $(BIN)/supervisord
+	@ln -sf upkeep $(BIN)/supervisorctl
+
+go-version:
+	@scripts/go-version.sh
+
+test-deps: ## install the packages that the tests use (Debian, root)
+	@scripts/test-deps.sh
+
+tools: go-version
+	@mkdir -p $(TOOLS)
+	@cd tools && GOBIN=$(TOOLS) $(GO) install tool
+
+fmt: tools ## fail on files that are not formatted by gofumpt
+	@out=$$($(TOOLS)/gofumpt -l $$($(GO) list -f '{{.Dir}}' ./...)); \
+	if [ -n "$$out" ]; then echo "not formatted (run bin/tools/gofumpt -w FILE):"; echo "$$out"; exit 1; fi
+
+vet: go-version ## go vet
+	$(GO) vet ./...
+
+lint: tools ## staticcheck
+	$(TOOLS)/staticcheck ./...
+
+cross: go-version ## build and vet for the other systems
+	@for os in darwin freebsd windows; do \
+		echo "$$os"; \
+		CGO_ENABLED=0 GOOS=$$os $(GO) vet ./... && \
+		CGO_ENABLED=0 GOOS=$$os $(GO) build -o /dev/null ./cmd/upkeep || exit 1; \
+	done
+
+unit: build ## unit tests with the race detector, without cached results
+	@if command -v $$($(GO) env CC) >/dev/null 2>&1; then \
+		CGO_ENABLED=1 $(GO) test -race -count=1 -timeout 15m ./...; \
+	else \
+		echo "no C compiler: the race detector is left out"; \
+		CGO_ENABLED=0 $(GO) test -count=1 -timeout 15m ./...; \
+	fi
+
+test-short: build ## unit tests, the short ones, without the race detector
+	CGO_ENABLED=0 $(GO) test -short -timeout 10m ./...
+
+fuzz: go-version ## every fuzz target for FUZZTIME (5s) each
+	@scripts/fuzz.sh "$(FUZZTIME)"
+
+readme: build ## run the README's first command and check what it shows
+	@scripts/readme.sh
+
+fresh-root: go-version ## both commands on a minimal Debian in a chroot (root, mmdebstrap)
+	@scripts/fresh-root.sh
+
+conformance: build ## compare with the installed original, scenario by scenario
+	$(GO) run ./conformance -ref-d $(REF_D) -ref-ctl $(REF_CTL) -our-d $(SUPERVISORD) -our-ctl $(SUPERVISORCTL) $(ARGS)
+
+bench: build ## measure against the installed original, a few minutes (ARGS="-full" for all sizes)
+	@mkdir -p $(BIN)
+	$(BUILD) -o $(BIN)/bench ./bench
+	@scripts/bench.sh $(BIN)/bench $(ARGS)
+
+install: build ## install; DESTDIR, PREFIX, LINKS=1 supervisord names, UNITS=1 service files
+	install -D -m 0755 $(BIN)/upkeep $(DESTDIR)$(PREFIX)/bin/upkeep
+	@if [ "$(LINKS)" = 1 ]; then \
+		ln -sfv upkeep $(DESTDIR)$(PREFIX)/bin/supervisord; \
+		ln -sfv upkeep $(DESTDIR)$(PREFIX)/bin/supervisorctl; \
+	fi
+	@if [ "$(UNITS)" = 1 ]; then \
+		scripts/install-units.sh "$(DESTDIR)" "$(PREFIX)"; \
+	fi
+
+uninstall: ## remove what install put there; same DESTDIR and PREFIX
+	@for link in supervisord supervisorctl; do \
+		if [ "$$(readlink $(DESTDIR)$(PREFIX)/bin/$$link)" = upkeep ]; then rm -fv $(DESTDIR)$(PREFIX)/bin/$$link; fi; \
+	done
+	rm -f $(DESTDIR)$(PREFIX)/bin/upkeep $(DESTDIR)/etc/systemd/system/supervisord.service $(DESTDIR)/etc/init.d/supervisord
+
+clean: ## remove what was built
+	rm -rf $(BIN) dist out
