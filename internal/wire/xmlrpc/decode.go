@@ -20,7 +20,7 @@ func ParseCall(body []byte, lim Limits) (method string, params []any, err error)
 		name, empty := p.open()
 		switch {
 		case name == "methodName" && method == "" && params == nil:
-			method = strings.TrimFunc(p.leaf(name, empty), func(r rune) bool { return r < 0x80 && isSpace(byte(r)) })
+			method = p.leaf(name, empty)
 		case name == "params" && params == nil:
 			params = p.params(empty)
 		default:
