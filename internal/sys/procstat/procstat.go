@@ -1,0 +1,76 @@
+// Package procstat reads the few facts about processes that upkeep needs: start time, parent, group,
+// children, command line, and the identity of the current boot. On Linux it reads /proc; on systems
+// without it every function answers ErrUnsupported.
+//
+// What it returns was true at one moment. Whoever acts on it holds a handle on the process or checks
+// StartTicks again afterwards.
+package procstat
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strconv"
+)
+
+// ErrUnsupported says that this system offers no such figures.
+var ErrUnsupported = errors.New("process figures are not available on this system")
+
+// Stat is one process at one moment.
+type Stat struct {
+	PID        int
+	Comm       string // the kernel's name, up to 15 bytes, any bytes
+	State      byte   // R, S, D, T, Z … as the kernel says
+	PPID       int
+	PGRP       int
+	Session    int
+	StartTicks uint64 // start time in clock ticks since boot; with the pid it identifies the process
+}
+
+// Dead reports whether the process has ended and only its exit status is left.
+func (s Stat) Dead() bool { return s.State == 'Z' || s.State == 'X' }
+
+// startField is the position of the start time, counted from the field after the name (state = 0).
+const startField = 19
+
+// Parse decodes one /proc/PID/stat line. The name is between the first "(" and the last ")", so that a
+// name with blanks and parentheses cannot shift the fields.
+func Parse(line []byte) (Stat, error) {
+	open, end := bytes.IndexByte(line, '('), bytes.LastIndexByte(line, ')')
+	if open < 0 || end < open {
+		return Stat{}, fmt.Errorf("process stat %q: no name", cut(line))
+	}
+	var s Stat
+	var err error
+	if s.PID, err = strconv.Atoi(string(bytes.TrimSpace(line[:open]))); err != nil {
+		return Stat{}, fmt.Errorf("process stat %q: %w", cut(line), err)
+	}
+	s.Comm = string(line[open+1 : end])
+	f := bytes.Fields(line[end+1:])
+	if len(f) <= startField || len(f[0]) != 1 {
+		return Stat{}, fmt.Errorf("process stat %q: %d fields after the name", cut(line), len(f))
+	}
+	s.State = f[0][0]
+	for i, p := range []*int{&s.PPID, &s.PGRP, &s.Session} {
+		if *p, err = strconv.Atoi(string(f[i+1])); err != nil {
+			return Stat{}, fmt.Errorf("process stat %q: %w", cut(line), err)
+		}
+	}
+	if s.StartTicks, err = strconv.ParseUint(string(f[startField]), 10, 64); err != nil {
+		return Stat{}, fmt.Errorf("process stat %q: %w", cut(line), err)
+	}
+	return s, nil
+}
+
+// cut shortens what goes into an error text.
+func cut(b []byte) []byte { return b[:min(len(b), 80)] }
+
+// parsePIDs decodes blank-separated process numbers and skips what is none.
+func parsePIDs(b []byte, into []int) []int {
+	for _, f := range bytes.Fields(b) {
+		if pid, err := strconv.Atoi(string(f)); err == nil && pid > 0 {
+			into = append(into, pid)
+		}
+	}
+	return into
+}

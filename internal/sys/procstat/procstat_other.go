@@ -1,0 +1,18 @@
+//go:build !linux
+
+package procstat
+
+// BootID is the identity of the current boot of this machine.
+func BootID() (string, error) { return "", ErrUnsupported }
+
+// Read returns the facts of a process.
+func Read(int) (Stat, error) { return Stat{}, ErrUnsupported }
+
+// Children lists the direct children of a process.
+func Children(int) ([]int, error) { return nil, ErrUnsupported }
+
+// PIDs lists every process that is visible.
+func PIDs() ([]int, error) { return nil, ErrUnsupported }
+
+// Cmdline is the argument vector of a process.
+func Cmdline(int) ([]string, error) { return nil, ErrUnsupported }
