@@ -1,0 +1,70 @@
+// Package cli finds out under which name the binary was called and runs that program.
+package cli
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/upkeep-project/upkeep/internal/cli/supervisorctl"
+	"github.com/upkeep-project/upkeep/internal/cli/supervisord"
+)
+
+// Version is the product's own version; the build sets it.
+var Version = "0.1.0-dev"
+
+// personality is one program inside the binary.
+type personality struct {
+	name string
+	help string
+	run  func(prog string, argv []string) int
+}
+
+func personalities() []personality {
+	return []personality{
+		{"supervisord", "the daemon, as Supervisor's users know it", supervisord.Main},
+		{"supervisorctl", "its command line", supervisorctl.Main},
+	}
+}
+
+// Main runs the program that args[0] names, or else the one that args[1] names, and returns its exit
+// status.
+func Main(args []string) int {
+	name := strings.TrimSuffix(filepath.Base(args[0]), ".exe")
+	for _, p := range personalities() {
+		if p.name == name {
+			return p.run(args[0], args[1:])
+		}
+	}
+	if len(args) < 2 {
+		usage(os.Stderr, args[0])
+		return 2
+	}
+	for _, p := range personalities() {
+		if p.name == args[1] {
+			return p.run(args[0]+" "+args[1], args[2:])
+		}
+	}
+	switch args[1] {
+	case "version", "--version":
+		fmt.Println("upkeep", Version)
+		return 0
+	case "help", "--help", "-h":
+		usage(os.Stdout, args[0])
+		return 0
+	}
+	fmt.Fprintf(os.Stderr, "%s: unknown command %q\n", args[0], args[1])
+	usage(os.Stderr, args[0])
+	return 2
+}
+
+func usage(w io.Writer, prog string) {
+	fmt.Fprintf(w, "upkeep %s keeps programs running.\n\nUsage: %s COMMAND [ARGUMENT...]\n\nCommands:\n", Version, prog)
+	for _, p := range personalities() {
+		fmt.Fprintf(w, "  %-15s %s\n", p.name, p.help)
+	}
+	fmt.Fprintf(w, "  %-15s %s\n  %-15s %s\n", "version", "print the version", "help", "print this text")
+	fmt.Fprintln(w, "\nA link to this binary that is named after a command runs that command.")
+}

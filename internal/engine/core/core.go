@@ -1,0 +1,176 @@
+// Package core is the one owner of every program's state: a single goroutine applies events to the
+// state machines, keeps their timers, and gives the orders that follow. Everyone else posts work to it
+// or reads the published table and statuses, which are immutable. There is no lock below the services.
+//
+// The world is behind Host, so that the same core runs on the real system and in simulation.
+package core
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"github.com/upkeep-project/upkeep/internal/domain/lifecycle"
+	"github.com/upkeep-project/upkeep/internal/domain/model"
+	"github.com/upkeep-project/upkeep/internal/engine/activity"
+	"github.com/upkeep-project/upkeep/internal/engine/events"
+)
+
+// Instance names one run of one program: what Host is asked to start, and what it reports on.
+type Instance struct {
+	Slot *Slot
+	Gen  uint64
+}
+
+// Process is a living instance. Its methods are called on the core's goroutine and must not block.
+type Process interface {
+	PID() int
+	// Signal sends one signal; syscall.ESRCH when there is nobody left.
+	Signal(sig int, reach model.Reach) error
+	// WriteStdin queues data; errors as in package streams.
+	WriteStdin(data []byte) error
+	// Release lets go of an instance that has ended: only after it may its pid be used again.
+	Release()
+}
+
+// Host is what the core needs of the world.
+type Host interface {
+	Now() time.Duration // monotonic, any origin
+	Wall() time.Time
+	// Launch starts an instance without blocking, in the order of the calls. The answer is one call of
+	// Core.Launched or Core.LaunchFailed, and after Launched one of Core.Ended.
+	Launch(Instance)
+}
+
+const sigKill = 9
+
+// Log is where the core tells what it does: the activity log.
+type Log interface {
+	Logf(level activity.Level, format string, args ...any)
+}
+
+// Options are the parts of a Core.
+type Options struct {
+	Host Host
+	Log  Log
+	Ring *events.Ring
+}
+
+// Core owns the programs. Make one with New; Run it on one goroutine, or drive it with Turn.
+type Core struct {
+	host   Host
+	log    Log
+	ring   *events.Ring
+	inbox  inbox
+	timers timers
+	groups []*group // ascending priority, ties in order of addition
+	table  atomic.Pointer[Table]
+	state  atomic.Int32
+	storm  limiter
+	end    ending
+}
+
+// New makes a core without programs, in state RUNNING.
+func New(o Options) *Core {
+	c := &Core{host: o.Host, log: o.Log, ring: o.Ring}
+	c.inbox.init()
+	c.table.Store(&Table{byID: map[model.ID]*Slot{}})
+	c.state.Store(int32(model.DaemonRunning))
+	c.end.done = make(chan struct{})
+	return c
+}
+
+// State is the daemon's state.
+func (c *Core) State() model.DaemonState { return model.DaemonState(c.state.Load()) }
+
+// Table is the current set of programs.
+func (c *Core) Table() *Table { return c.table.Load() }
+
+// Run works until an ordered end (BeginEnd) is complete, or ctx is done, whichever comes first.
+func (c *Core) Run(ctx context.Context) {
+	wake := time.NewTimer(time.Hour)
+	defer wake.Stop()
+	for !c.end.complete && ctx.Err() == nil {
+		if next, ok := c.Turn(); ok {
+			wake.Reset(next)
+		} else {
+			wake.Stop()
+		}
+		if c.end.complete {
+			break
+		}
+		select {
+		case <-c.inbox.ready:
+		case <-wake.C:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// Turn does everything that is due and says how long there is nothing more to do; ok is false when only
+// a post can bring new work.
+func (c *Core) Turn() (next time.Duration, ok bool) {
+	for {
+		work := c.inbox.take()
+		for _, f := range work {
+			f()
+		}
+		now := c.host.Now()
+		fired := c.timers.fire(now)
+		if len(work) == 0 && !fired {
+			at, ok := c.timers.next()
+			return max(0, at-now), ok
+		}
+	}
+}
+
+// post hands work to the core's goroutine. The number of waiting posts is bounded by the number of
+// programs (each has at most one launch and one end under way) and of clients (each waits for its reply).
+func (c *Core) post(f func()) { c.inbox.put(f) }
+
+// Launched reports that an instance runs.
+func (c *Core) Launched(i Instance, p Process) {
+	c.post(func() {
+		s := i.Slot
+		if !s.m.Spawning || i.Gen != s.m.Gen {
+			_ = p.Signal(sigKill, model.ReachGroup) // nobody asked for it: there must never be a second one
+			p.Release()
+			return
+		}
+		s.proc, s.pid = p, p.PID()
+		s.start = c.host.Wall()
+		c.log.Logf(activity.Info, "spawned: '%s' with pid %d", s.spec.ID.Name, s.pid)
+		c.step(s, lifecycle.Event{Kind: lifecycle.Spawned, Gen: i.Gen})
+		c.settleSpawned(s)
+	})
+}
+
+// LaunchFailed reports that an instance could not be started, with the text for people.
+func (c *Core) LaunchFailed(i Instance, text string) {
+	c.post(func() { c.launchFailed(i, text) })
+}
+
+func (c *Core) launchFailed(i Instance, text string) {
+	s := i.Slot
+	if !s.m.Spawning || i.Gen != s.m.Gen {
+		return
+	}
+	s.failure = text
+	c.log.Logf(activity.Info, "spawnerr: %s", text)
+	c.step(s, lifecycle.Event{Kind: lifecycle.SpawnFailed, Gen: i.Gen})
+}
+
+// Ended reports how a launched instance ended.
+func (c *Core) Ended(i Instance, e model.Exit) {
+	c.post(func() {
+		s := i.Slot
+		if !s.m.Live || i.Gen != s.m.Gen {
+			return
+		}
+		s.exit, s.stop = e, c.host.Wall()
+		s.ends.add(c.host.Now())
+		proc := s.proc
+		c.step(s, lifecycle.Event{Kind: lifecycle.Ended, Gen: i.Gen, Code: e.Code()})
+		proc.Release()
+	})
+}

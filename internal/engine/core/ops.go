@@ -1,0 +1,303 @@
+package core
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"syscall"
+	"time"
+
+	"github.com/upkeep-project/upkeep/internal/base/units"
+	"github.com/upkeep-project/upkeep/internal/domain/lifecycle"
+	"github.com/upkeep-project/upkeep/internal/domain/model"
+	"github.com/upkeep-project/upkeep/internal/engine/activity"
+)
+
+// The ways an order can fail. A text for people, where there is one, is wrapped around them.
+var (
+	ErrAlreadyStarted = errors.New("already started")
+	ErrNotRunning     = errors.New("not running")
+	ErrSpawn          = errors.New("spawn error")
+	ErrAbnormal       = errors.New("abnormal termination")
+	ErrUnknownState   = errors.New("unknown process state")
+	ErrSignal         = errors.New("signal not sent")
+	ErrStillRunning   = errors.New("still running")
+	ErrAlreadyAdded   = errors.New("already added")
+	ErrNoGroup        = errors.New("no such group")
+	ErrEnding         = errors.New("shutting down")
+)
+
+// waitingInterval is how often a client's wait for a stop is mentioned in the activity log.
+const waitingInterval = 2 * time.Second
+
+// Outcome is what became of an order for one program.
+type Outcome struct {
+	Slot *Slot
+	Err  error
+}
+
+// Mode says which programs of a set an order is for.
+type Mode uint8
+
+// The modes.
+const (
+	Each   Mode = iota // every program: those already in the wanted state are an error
+	Needed             // those not in the wanted state; the others are left out
+)
+
+// order collects the outcomes of one call.
+type order struct {
+	out     []Outcome
+	pending int
+	sealed  bool // every program has been looked at
+	done    chan struct{}
+}
+
+func (o *order) settle(s *Slot, err error) {
+	o.out = append(o.out, Outcome{s, err})
+	o.pending--
+	o.check()
+}
+
+// skip leaves a program out of the outcomes.
+func (o *order) skip() { o.pending-- }
+
+func (o *order) check() {
+	if o.sealed && o.pending == 0 {
+		close(o.done)
+	}
+}
+
+// wait is one client waiting for one program.
+type wait struct {
+	order   *order
+	goal    goal
+	later   bool   // start: the program is still stopping; its STOPPED does not count
+	mention *timer // stop: the next mention in the activity log
+}
+
+type goal uint8
+
+const (
+	goalSpawned goal = iota // the process exists
+	goalRunning             // the start is confirmed
+	goalDown                // nothing runs
+)
+
+// begin performs act for each slot on the core's goroutine.
+func (c *Core) begin(slots []*Slot, act func(*order, *Slot)) *order {
+	o := &order{done: make(chan struct{})}
+	c.post(func() {
+		for _, s := range slots {
+			o.pending++
+			act(o, s)
+		}
+		o.sealed = true
+		o.check()
+	})
+	return o
+}
+
+// wait waits for all outcomes. When ctx ends first the order itself goes on.
+func (o *order) wait(ctx context.Context) ([]Outcome, error) {
+	select {
+	case <-o.done:
+		return o.out, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// Start orders the slots to start, in the order given. With confirm it waits for RUNNING, else for the
+// process to exist. A program that is stopping is started when it has stopped (F16).
+func (c *Core) Start(ctx context.Context, slots []*Slot, mode Mode, confirm bool) ([]Outcome, error) {
+	return c.start(slots, mode, confirm).wait(ctx)
+}
+
+func (c *Core) start(slots []*Slot, mode Mode, confirm bool) *order {
+	return c.begin(slots, func(o *order, s *Slot) {
+		switch {
+		case s.m.State.Up() && mode == Needed:
+			o.skip()
+		case s.m.State.Up():
+			o.settle(s, ErrAlreadyStarted)
+		case c.State() != model.DaemonRunning:
+			o.settle(s, ErrEnding)
+		case s.m.State == model.Unknown && s.m.Live:
+			o.settle(s, ErrUnknownState)
+		case s.m.State == model.Stopping && !confirm:
+			c.step(s, lifecycle.Event{Kind: lifecycle.Start})
+			o.settle(s, nil)
+		default:
+			w := &wait{order: o, goal: goalSpawned, later: s.m.State == model.Stopping}
+			if confirm {
+				w.goal = goalRunning
+			}
+			s.waits = append(s.waits, w)
+			c.step(s, lifecycle.Event{Kind: lifecycle.Start})
+		}
+	})
+}
+
+// Stop orders the slots to stop, in the order given, and with gone waits until they have.
+func (c *Core) Stop(ctx context.Context, slots []*Slot, mode Mode, gone bool) ([]Outcome, error) {
+	return c.stop(slots, mode, gone).wait(ctx)
+}
+
+func (c *Core) stop(slots []*Slot, mode Mode, gone bool) *order {
+	return c.begin(slots, func(o *order, s *Slot) {
+		switch {
+		case !s.m.State.Up() && mode == Needed:
+			o.skip()
+		case !s.m.State.Up():
+			if s.m.State == model.Stopping {
+				c.step(s, lifecycle.Event{Kind: lifecycle.Stop}) // a start that waits for the stop is off
+			}
+			o.settle(s, ErrNotRunning)
+		default:
+			c.stopOne(o, s, gone)
+		}
+	})
+}
+
+func (c *Core) stopOne(o *order, s *Slot, gone bool) {
+	w := &wait{order: o, goal: goalDown}
+	if gone {
+		s.waits = append(s.waits, w)
+	}
+	c.step(s, lifecycle.Event{Kind: lifecycle.Stop})
+	c.cancelDelayed(s)
+	switch {
+	case gone:
+		if s.waitsFor(w) {
+			c.mention(s, w)
+		}
+	case s.m.State == model.Unknown:
+		o.settle(s, fmt.Errorf("%w: %s", ErrSignal, s.lastErr))
+	default:
+		o.settle(s, nil)
+	}
+}
+
+// mention says in the activity log that a client waits, now and every two seconds.
+func (c *Core) mention(s *Slot, w *wait) {
+	c.log.Logf(activity.Info, "waiting for %s to stop", s.spec.ID.Name)
+	if w.mention == nil {
+		w.mention = &timer{fn: func() { c.mention(s, w) }}
+	}
+	c.timers.set(w.mention, c.host.Now()+waitingInterval)
+}
+
+// Signal sends a signal without any intent to stop, to the process alone. Source: spec/supervisor 2.7.
+func (c *Core) Signal(ctx context.Context, slots []*Slot, mode Mode, sig int) ([]Outcome, error) {
+	return c.begin(slots, func(o *order, s *Slot) {
+		switch {
+		case !s.m.State.Signallable() && mode == Needed:
+			o.skip()
+		case !s.m.State.Signallable() || !s.m.Live:
+			o.settle(s, ErrNotRunning)
+		default:
+			o.settle(s, c.sendSignal(s, sig))
+		}
+	}).wait(ctx)
+}
+
+func (c *Core) sendSignal(s *Slot, sig int) error {
+	name, word := s.spec.ID.Name, units.SignalName(sig)
+	c.log.Logf(activity.Debug, "sending %s (pid %d) sig %s", name, s.pid, word)
+	err := s.proc.Signal(sig, model.ReachProcess)
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, syscall.ESRCH):
+		c.log.Logf(activity.Debug, "unable to signal %s (pid %d), it probably just now exited on its own: %s", name, s.pid, errnoText(err))
+		return nil
+	}
+	c.log.Logf(activity.Critical, "unknown problem sending sig %s (%d):%s", name, s.pid, errnoText(err))
+	return fmt.Errorf("%w: %s", ErrSignal, errnoText(err))
+}
+
+// WriteStdin queues data for the standard input of a program.
+func (c *Core) WriteStdin(ctx context.Context, s *Slot, data []byte) error {
+	out, err := c.begin([]*Slot{s}, func(o *order, s *Slot) {
+		if !s.m.Live || s.m.Killing {
+			o.settle(s, ErrNotRunning)
+			return
+		}
+		o.settle(s, s.proc.WriteStdin(data))
+	}).wait(ctx)
+	if err != nil {
+		return err
+	}
+	return out[0].Err
+}
+
+// waitsFor reports whether w is still waiting.
+func (s *Slot) waitsFor(w *wait) bool {
+	for _, x := range s.waits {
+		if x == w {
+			return true
+		}
+	}
+	return false
+}
+
+// settle answers those who waited for the state that was just entered.
+func (c *Core) settle(s *Slot, entered model.State) {
+	kept := s.waits[:0]
+	for _, w := range s.waits {
+		if err, over := s.verdict(w, entered); over {
+			if w.mention != nil {
+				c.timers.clear(w.mention)
+			}
+			w.order.settle(s, err)
+		} else {
+			kept = append(kept, w)
+		}
+	}
+	clear(s.waits[len(kept):])
+	s.waits = kept
+}
+
+// settleSpawned answers those who waited for the process to exist.
+func (c *Core) settleSpawned(s *Slot) {
+	kept := s.waits[:0]
+	for _, w := range s.waits {
+		if w.goal == goalSpawned && !w.later {
+			w.order.settle(s, nil)
+		} else {
+			kept = append(kept, w)
+		}
+	}
+	clear(s.waits[len(kept):])
+	s.waits = kept
+}
+
+// verdict judges a wait by the state that was just entered. Source: spec/supervisor 5.6.
+func (s *Slot) verdict(w *wait, entered model.State) (err error, over bool) {
+	if w.goal == goalDown {
+		switch entered {
+		case model.Unknown:
+			return fmt.Errorf("%w: %s", ErrSignal, s.lastErr), true
+		case model.Stopped, model.Exited, model.Fatal:
+			return nil, true
+		}
+		return nil, false
+	}
+	switch entered {
+	case model.Starting:
+		w.later = false
+	case model.Running:
+		return nil, true
+	case model.Backoff, model.Fatal:
+		return ErrSpawn, true
+	case model.Stopped:
+		if w.later && s.m.State == model.Starting { // the start follows in the same step
+			return nil, false
+		}
+		return ErrAbnormal, true
+	default: // EXITED, STOPPING, UNKNOWN
+		return ErrAbnormal, true
+	}
+	return nil, false
+}

@@ -1,0 +1,224 @@
+package core
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/upkeep-project/upkeep/internal/base/units"
+	"github.com/upkeep-project/upkeep/internal/domain/lifecycle"
+	"github.com/upkeep-project/upkeep/internal/domain/model"
+	"github.com/upkeep-project/upkeep/internal/engine/activity"
+)
+
+// Slot is the place of one program in the table. Its exported methods may be called from anywhere; all
+// else belongs to the core's goroutine.
+type Slot struct {
+	spec   *model.Program
+	logs   LogPaths
+	status atomic.Pointer[model.Status]
+
+	group   *group
+	policy  lifecycle.Policy
+	m       lifecycle.Machine
+	proc    Process
+	pid     int // of the current or last instance
+	start   time.Time
+	stop    time.Time
+	exit    model.Exit
+	hasExit bool
+	failure string // why the current launch failed
+	lastErr string // spawnerr
+	ends    ends
+	auto    bool // the event at hand is no order: what it starts, starts by itself
+	timer   timer
+	epoch   uint64  // of timer
+	delayed *timer  // a launch that waits for the storm budget
+	waits   []*wait // clients that wait for an outcome
+}
+
+// LogPaths are the files of a program's channels in force; empty = none.
+type LogPaths struct{ Stdout, Stderr string }
+
+// Program is the definition in force.
+func (s *Slot) Program() *model.Program { return s.spec }
+
+// Logs are the log files in force.
+func (s *Slot) Logs() LogPaths { return s.logs }
+
+// Status is what is known now.
+func (s *Slot) Status() model.Status { return *s.status.Load() }
+
+func (c *Core) newSlot(g *group, p *model.Program, logs LogPaths) *Slot {
+	s := &Slot{spec: p, logs: logs, group: g, policy: lifecycle.PolicyOf(p)}
+	s.timer.fn = func() { c.step(s, lifecycle.Event{Kind: lifecycle.Timer, Epoch: s.epoch}) }
+	s.publish()
+	return s
+}
+
+func (s *Slot) publish() {
+	st := &model.Status{
+		Program: s.spec, ID: s.spec.ID, State: s.m.State, Generation: s.m.Gen, Start: s.start, Stop: s.stop,
+		Exit: s.exit, HasExit: s.hasExit, SpawnErr: s.lastErr, Tries: s.m.Tries, Killing: s.m.Killing,
+		StdoutLog: s.logs.Stdout, StderrLog: s.logs.Stderr,
+	}
+	if s.m.Live {
+		st.PID = s.pid
+	}
+	s.status.Store(st)
+}
+
+// step applies one event and does what follows.
+func (c *Core) step(s *Slot, ev lifecycle.Event) {
+	var room [8]lifecycle.Action
+	s.auto = ev.Kind == lifecycle.Ended || ev.Kind == lifecycle.Timer
+	for _, a := range s.m.Step(&s.policy, c.host.Now(), ev, room[:0]) {
+		c.do(s, a)
+	}
+	s.publish()
+	c.progress(s)
+}
+
+func (c *Core) do(s *Slot, a lifecycle.Action) {
+	name := s.spec.ID.Name
+	switch a.Do {
+	case lifecycle.Enter:
+		c.enter(s, a)
+	case lifecycle.Spawn:
+		c.launch(s, Instance{Slot: s, Gen: a.Gen})
+	case lifecycle.Send:
+		c.send(s, a)
+	case lifecycle.Arm:
+		s.epoch = a.Epoch
+		c.timers.set(&s.timer, a.At)
+	case lifecycle.Disarm:
+		c.timers.clear(&s.timer)
+	case lifecycle.SayRunning:
+		c.log.Logf(activity.Info, "success: %s entered RUNNING state, process has stayed up for > than %d seconds (startsecs)",
+			name, s.spec.Start.Secs/time.Second)
+	case lifecycle.SayEnded:
+		switch {
+		case a.Expected:
+			c.log.Logf(activity.Info, "exited: %s (%s; expected)", name, ExitText(s.exit))
+		default:
+			c.log.Logf(activity.Warn, "exited: %s (%s; not expected)", name, ExitText(s.exit))
+		}
+	case lifecycle.SayStopped:
+		if s.hasExit {
+			level := activity.Warn
+			if a.Expected {
+				level = activity.Info
+			}
+			c.log.Logf(level, "stopped: %s (%s)", name, ExitText(s.exit))
+		}
+	case lifecycle.SayGaveUp:
+		c.log.Logf(activity.Info, "gave up: %s entered FATAL state, too many start retries too quickly", name)
+	case lifecycle.SayKill:
+		c.log.Logf(activity.Warn, "killing '%s' (%d) with SIGKILL", name, s.pid)
+	}
+}
+
+// enter records a change of state, announces it, and answers those who waited for it.
+func (c *Core) enter(s *Slot, a lifecycle.Action) {
+	switch a.To {
+	case model.Starting:
+		s.start, s.hasExit, s.failure, s.lastErr = c.host.Wall(), false, "", ""
+	case model.Backoff:
+		s.lastErr = s.failure
+		if s.failure == "" {
+			s.lastErr = "Exited too quickly (process log may have details)"
+		}
+	case model.Exited:
+		s.hasExit = true
+		if !a.Expected {
+			s.lastErr = fmt.Sprintf("Bad exit code %d", s.exit.Code())
+		}
+	case model.Stopped:
+		s.hasExit = a.From == model.Stopping && s.proc != nil && s.failure == ""
+	}
+	ev := model.Event{
+		Time: c.host.Wall(), Type: model.StateEvent(a.To), ID: s.spec.ID, From: a.From,
+		Tries: a.Tries, Expected: a.Expected,
+	}
+	if a.From != model.Backoff {
+		ev.PID = s.pid
+	}
+	s.publish()
+	c.ring.Append(ev)
+	c.settle(s, a.To)
+}
+
+// launch starts an instance, later when too many others ended as often as this one.
+func (c *Core) launch(s *Slot, i Instance) {
+	s.proc, s.pid = nil, 0
+	now := c.host.Now()
+	if s.auto && s.ends.often(now) {
+		if d := c.storm.take(now); d > 0 {
+			s.delayed = &timer{fn: func() {
+				s.delayed = nil
+				c.host.Launch(i)
+			}}
+			c.timers.set(s.delayed, now+d)
+			return
+		}
+	}
+	c.host.Launch(i)
+}
+
+// cancelDelayed gives up a launch that still waits for its turn, so that a stop need not wait too.
+func (c *Core) cancelDelayed(s *Slot) {
+	if s.delayed == nil {
+		return
+	}
+	c.timers.clear(s.delayed)
+	s.delayed = nil
+	s.failure = "stopped before it was started"
+	c.step(s, lifecycle.Event{Kind: lifecycle.SpawnFailed, Gen: s.m.Gen})
+}
+
+// send sends a signal of the stop sequence. Source: spec/supervisor 2.7.
+func (c *Core) send(s *Slot, a lifecycle.Action) {
+	name, sig := s.spec.ID.Name, units.SignalName(a.Signal)
+	target := ""
+	if a.Reach != model.ReachProcess {
+		target = "process group "
+	}
+	c.log.Logf(activity.Debug, "killing %s (pid %d) %swith signal %s", name, s.pid, target, sig)
+	err := s.proc.Signal(a.Signal, a.Reach)
+	switch {
+	case err == nil:
+	case errors.Is(err, syscall.ESRCH):
+		c.log.Logf(activity.Debug, "unable to signal %s (pid %d), it probably just exited on its own: %s", name, s.pid, errnoText(err))
+	default:
+		text := fmt.Sprintf("unknown problem killing %s (%d):%s", name, s.pid, errnoText(err))
+		c.log.Logf(activity.Critical, "%s", text)
+		s.lastErr = text
+		c.step(s, lifecycle.Event{Kind: lifecycle.SignalFailed, Gen: a.Gen})
+	}
+}
+
+// ExitText says how an instance ended, in the original's words. Source: spec/supervisor 2.6.
+func ExitText(e model.Exit) string {
+	switch {
+	case !e.Known:
+		return "exit status unknown: " + e.Reason
+	case e.Signal != 0 && e.Core:
+		return "terminated by " + units.SignalName(e.Signal) + " (core dumped)"
+	case e.Signal != 0:
+		return "terminated by " + units.SignalName(e.Signal)
+	}
+	return fmt.Sprintf("exit status %d", e.Status)
+}
+
+// errnoText renders a system error as the original's users know it: [Errno 3] No such process.
+func errnoText(err error) string {
+	var errno syscall.Errno
+	if !errors.As(err, &errno) {
+		return err.Error()
+	}
+	text := errno.Error()
+	return fmt.Sprintf("[Errno %d] %s%s", int(errno), strings.ToUpper(text[:1]), text[1:])
+}

@@ -1,0 +1,162 @@
+package core
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/upkeep-project/upkeep/internal/domain/lifecycle"
+	"github.com/upkeep-project/upkeep/internal/domain/model"
+)
+
+// Table is the set of programs at one moment; it never changes. The statuses inside it are always the
+// latest.
+type Table struct {
+	Groups []*GroupEntry // ascending priority, ties in order of addition
+	Sorted []*Slot       // by (group, name)
+	byID   map[model.ID]*Slot
+}
+
+// GroupEntry is one active group.
+type GroupEntry struct {
+	Spec  *model.Group
+	Slots []*Slot // in the order of the definition
+}
+
+// Slot finds a program; nil when there is none.
+func (t *Table) Slot(id model.ID) *Slot { return t.byID[id] }
+
+// Group finds an active group; nil when there is none.
+func (t *Table) Group(name string) *GroupEntry {
+	for _, g := range t.Groups {
+		if g.Spec.Name == name {
+			return g
+		}
+	}
+	return nil
+}
+
+// ByPriority are the group's programs in the order in which orders reach them: ascending priority,
+// stable. Source: spec/supervisor 1.9.
+func (g *GroupEntry) ByPriority() []*Slot {
+	out := slices.Clone(g.Slots)
+	slices.SortStableFunc(out, func(a, b *Slot) int { return cmp.Compare(a.spec.Priority, b.spec.Priority) })
+	return out
+}
+
+// ByPriority are all programs in the order in which orders reach them.
+func (t *Table) ByPriority() []*Slot {
+	out := make([]*Slot, 0, len(t.Sorted))
+	for _, g := range t.Groups {
+		out = append(out, g.ByPriority()...)
+	}
+	return out
+}
+
+// group is the core's own record of an active group.
+type group struct{ entry *GroupEntry }
+
+// NewGroup is a group to be added, with the log files of each of its programs.
+type NewGroup struct {
+	Spec *model.Group
+	Logs []LogPaths // one for each program
+}
+
+// AddGroups activates groups, all or none, and starts what starts by itself. ErrAlreadyAdded, ErrEnding.
+func (c *Core) AddGroups(ctx context.Context, add []NewGroup) error {
+	return c.call(ctx, func() error { return c.addGroups(add) })
+}
+
+func (c *Core) addGroups(add []NewGroup) error {
+	if c.State() != model.DaemonRunning {
+		return ErrEnding
+	}
+	for _, n := range add {
+		if c.Table().Group(n.Spec.Name) != nil {
+			return ErrAlreadyAdded
+		}
+	}
+	fresh := make([]*GroupEntry, len(add))
+	for k, n := range add {
+		g := &group{entry: &GroupEntry{Spec: n.Spec}}
+		for i, p := range n.Spec.Programs {
+			g.entry.Slots = append(g.entry.Slots, c.newSlot(g, p, n.Logs[i]))
+		}
+		c.insert(g)
+		fresh[k] = g.entry
+	}
+	c.publishTable()
+	for _, e := range fresh {
+		c.ring.Append(model.Event{Time: c.host.Wall(), Type: model.EventGroupAdded, ID: model.ID{Group: e.Spec.Name}})
+	}
+	slices.SortStableFunc(fresh, func(a, b *GroupEntry) int { return cmp.Compare(a.Spec.Priority, b.Spec.Priority) })
+	for _, e := range fresh {
+		for _, s := range e.Slots {
+			if s.spec.Start.Auto {
+				c.step(s, lifecycle.Event{Kind: lifecycle.Start})
+			}
+		}
+	}
+	return nil
+}
+
+// insert puts a group behind those of its priority.
+func (c *Core) insert(g *group) {
+	at := len(c.groups)
+	for at > 0 && c.groups[at-1].entry.Spec.Priority > g.entry.Spec.Priority {
+		at--
+	}
+	c.groups = slices.Insert(c.groups, at, g)
+}
+
+// RemoveGroup deactivates a group of which nothing runs. ErrNoGroup, ErrStillRunning.
+func (c *Core) RemoveGroup(ctx context.Context, name string) error {
+	return c.call(ctx, func() error { return c.removeGroup(name) })
+}
+
+func (c *Core) removeGroup(name string) error {
+	at := slices.IndexFunc(c.groups, func(g *group) bool { return g.entry.Spec.Name == name })
+	if at < 0 {
+		return ErrNoGroup
+	}
+	for _, s := range c.groups[at].entry.Slots {
+		if !s.m.State.Down() {
+			return ErrStillRunning
+		}
+	}
+	c.groups = slices.Delete(c.groups, at, at+1)
+	c.publishTable()
+	c.ring.Append(model.Event{Time: c.host.Wall(), Type: model.EventGroupRemoved, ID: model.ID{Group: name}})
+	return nil
+}
+
+// call runs f on the core's goroutine and returns its error, or ctx's when that ends first.
+func (c *Core) call(ctx context.Context, f func() error) error {
+	done := make(chan error, 1)
+	c.post(func() { done <- f() })
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (c *Core) publishTable() {
+	t := &Table{byID: map[model.ID]*Slot{}}
+	for _, g := range c.groups {
+		t.Groups = append(t.Groups, g.entry)
+		for _, s := range g.entry.Slots {
+			t.Sorted = append(t.Sorted, s)
+			t.byID[s.spec.ID] = s
+		}
+	}
+	slices.SortFunc(t.Sorted, func(a, b *Slot) int {
+		if d := strings.Compare(a.spec.ID.Group, b.spec.ID.Group); d != 0 {
+			return d
+		}
+		return strings.Compare(a.spec.ID.Name, b.spec.ID.Name)
+	})
+	c.table.Store(t)
+}

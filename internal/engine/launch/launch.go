@@ -1,0 +1,309 @@
+// Package launch turns a definition into a running process: it finds the command, opens the logs, builds
+// the environment, spawns, connects the streams, and reports the end. It is the core's real Host.
+package launch
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/upkeep-project/upkeep/internal/base/shellwords"
+	"github.com/upkeep-project/upkeep/internal/base/units"
+	"github.com/upkeep-project/upkeep/internal/domain/model"
+	"github.com/upkeep-project/upkeep/internal/engine/activity"
+	"github.com/upkeep-project/upkeep/internal/engine/core"
+	"github.com/upkeep-project/upkeep/internal/engine/logs"
+	"github.com/upkeep-project/upkeep/internal/engine/streams"
+	"github.com/upkeep-project/upkeep/internal/sys/procfd"
+	"github.com/upkeep-project/upkeep/internal/sys/spawn"
+)
+
+// stdinLimit bounds the bytes queued for a program that does not read its standard input.
+const stdinLimit = 1 << 20
+
+// Reports is where the answers to launches go: the core.
+type Reports interface {
+	Launched(core.Instance, core.Process)
+	LaunchFailed(core.Instance, string)
+	Ended(core.Instance, model.Exit)
+}
+
+// Options are the parts and the settings of a Host.
+type Options struct {
+	Spawner spawn.Spawner
+	Watcher *procfd.Watcher
+	Pump    *streams.Pump
+	Files   *logs.Store
+	Log     *activity.Logger
+	// Syslog sends one line of a program to the system's log; nil = there is none.
+	Syslog func(line string)
+
+	Environ    []string // the daemon's own, without what is private to it
+	ServerURL  string   // SUPERVISOR_SERVER_URL; empty = no server
+	UID        int      // the daemon's
+	StripANSI  bool
+	AutoDir    string // directory of automatic logs
+	Identifier string
+}
+
+// Host launches programs, one after another in the order asked for.
+type Host struct {
+	o     Options
+	env   environment
+	began time.Time
+	to    Reports
+
+	mu     sync.Mutex
+	queue  []core.Instance
+	more   *sync.Cond
+	closed bool
+	idle   chan struct{} // closed when the launching goroutine has ended
+
+	// births is held shared from before a fork until the pid is registered, so that the reaper of
+	// strangers never takes a child of ours for one of them.
+	births sync.RWMutex
+	pids   sync.Map // pid → struct{}: every instance not yet released
+}
+
+// New makes a host and its launching goroutine; Close ends it.
+func New(o Options) *Host {
+	h := &Host{o: o, env: newEnvironment(o.Environ, o.ServerURL), began: time.Now(), idle: make(chan struct{})}
+	h.more = sync.NewCond(&h.mu)
+	return h
+}
+
+// Serve begins to launch, reporting to the given core.
+func (h *Host) Serve(to Reports) {
+	h.to = to
+	go h.work()
+}
+
+// Close ends the launching goroutine; what is queued is not started.
+func (h *Host) Close() {
+	h.mu.Lock()
+	h.closed, h.queue = true, nil
+	h.more.Signal()
+	h.mu.Unlock()
+	<-h.idle
+}
+
+// clockOrigin keeps the clock away from zero, which the core's records use for "never".
+const clockOrigin = time.Hour
+
+// Now is the monotonic clock.
+func (h *Host) Now() time.Duration { return clockOrigin + time.Since(h.began) }
+
+// Wall is the time of day.
+func (h *Host) Wall() time.Time { return time.Now() }
+
+// Launch queues an instance. The queue holds at most one instance of each program.
+func (h *Host) Launch(i core.Instance) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.closed {
+		h.queue = append(h.queue, i)
+		h.more.Signal()
+	}
+}
+
+func (h *Host) work() {
+	defer close(h.idle)
+	for {
+		h.mu.Lock()
+		for len(h.queue) == 0 && !h.closed {
+			h.more.Wait()
+		}
+		if h.closed {
+			h.mu.Unlock()
+			return
+		}
+		batch := h.queue
+		h.queue = nil
+		h.mu.Unlock()
+		for _, i := range batch {
+			h.launch(i)
+		}
+	}
+}
+
+func (h *Host) launch(i core.Instance) {
+	p := i.Slot.Program()
+	inst, err := h.start(i, p)
+	if err != nil {
+		h.to.LaunchFailed(i, failureText(p, err))
+		return
+	}
+	h.to.Launched(i, inst)
+	if err := h.o.Watcher.Watch(inst.handle, func() { h.ended(i, inst) }); err != nil {
+		h.o.Log.Logf(activity.Critical, "cannot watch %s (pid %d): %v", p.ID.Name, inst.PID(), err)
+	}
+}
+
+// start does all steps of spec/supervisor 2.5 that happen before and around the fork.
+func (h *Host) start(i core.Instance, p *model.Program) (*instance, error) {
+	argv, path, err := h.resolve(p)
+	if err != nil {
+		return nil, err
+	}
+	req := &spawn.Request{
+		Path: path, Argv: argv, Env: h.env.of(p), Dir: p.Command.Dir, Umask: p.Command.Umask,
+		IgnoreSIGPIPE: p.Command.IgnoreSIGPIPE,
+		Stdin:         spawn.StdioPipe, Stdout: spawn.StdioPipe, Stderr: spawn.StdioPipe,
+	}
+	if p.IO.MergeStderr {
+		req.Stderr = spawn.StdioMerge
+	}
+	if uid := p.Command.UID; uid >= 0 && uid != h.o.UID {
+		if req.Cred, err = spawn.LookupCred(uid); err != nil {
+			return nil, err
+		}
+	}
+	out, err := h.outputs(i.Slot)
+	if err != nil {
+		return nil, &streamsError{err}
+	}
+	h.births.RLock()
+	defer h.births.RUnlock()
+	res, err := h.o.Spawner.Spawn(req)
+	if err != nil {
+		out.close()
+		return nil, err
+	}
+	h.pids.Store(res.PID, struct{}{})
+	inst := &instance{host: h, handle: res.Handle}
+	inst.connect(res, out)
+	return inst, nil
+}
+
+// ended runs when an instance is seen to have ended: what it wrote is moved to its logs first, without
+// waiting for descendants that hold the pipes.
+func (h *Host) ended(i core.Instance, inst *instance) {
+	for _, s := range inst.out {
+		s.Drain()
+	}
+	e, over, err := inst.handle.Wait(true)
+	if err != nil || !over {
+		e = model.Exit{Reason: fmt.Sprint("wait: ", err)}
+	}
+	h.to.Ended(i, e)
+}
+
+// Known reports whether a pid is an instance that has not been released.
+func (h *Host) Known(pid int) bool {
+	_, ok := h.pids.Load(pid)
+	return ok
+}
+
+// ReapOrphans reaps ended children that are no instances, as the first process of a container must.
+func (h *Host) ReapOrphans() {
+	h.births.Lock()
+	defer h.births.Unlock()
+	procfd.ReapOrphans(h.Known, func(pid int, e model.Exit) {
+		h.o.Log.Logf(activity.Info, "reaped unknown pid %d (%s)", pid, core.ExitText(e))
+	})
+}
+
+// instance is one running process and its streams.
+type instance struct {
+	host   *Host
+	handle procfd.Handle
+	in     *streams.Input
+	out    []*streams.Stream
+}
+
+func (n *instance) connect(res *spawn.Result, out *outputs) {
+	if res.Stdin >= 0 {
+		n.in = n.host.o.Pump.AttachInput(res.Stdin, stdinLimit)
+	}
+	for k, fd := range []int{res.Stdout, res.Stderr} {
+		if fd >= 0 {
+			n.out = append(n.out, n.host.o.Pump.Attach(fd, out.of[k]))
+		}
+	}
+}
+
+// PID is the process's pid.
+func (n *instance) PID() int { return n.handle.PID() }
+
+// Signal sends one signal.
+func (n *instance) Signal(sig int, reach model.Reach) error { return n.handle.Signal(sig, reach) }
+
+// WriteStdin queues data; streams.ErrClosed when there is no standard input.
+func (n *instance) WriteStdin(data []byte) error {
+	if n.in == nil {
+		return streams.ErrClosed
+	}
+	return n.in.Write(data)
+}
+
+// Release reaps the process and lets go of it. Its outputs stay connected for descendants that hold
+// them; the pump lets go of those at their end.
+func (n *instance) Release() {
+	if n.in != nil {
+		n.in.Close()
+	}
+	pid := n.handle.PID()
+	if _, _, err := n.handle.Wait(false); err != nil {
+		n.host.o.Log.Logf(activity.Critical, "waitpid error %v; a process may not be cleaned up properly", err)
+	}
+	n.host.pids.Delete(pid)
+	n.handle.Close()
+}
+
+// streamsError is a failure to open logs.
+type streamsError struct{ err error }
+
+func (e *streamsError) Error() string { return e.err.Error() }
+func (e *streamsError) Unwrap() error { return e.err }
+
+// failureText is spawnerr: why a program could not be started. Source: spec/supervisor 2.5.
+func failureText(p *model.Program, err error) string {
+	name := p.ID.Name
+	var (
+		command *CommandError
+		logging *streamsError
+		pipe    *spawn.PipeError
+		errno   syscall.Errno
+	)
+	known := errors.As(err, &errno)
+	switch {
+	case errors.As(err, &command):
+		return command.Error()
+	case known && (errno == syscall.EMFILE || errno == syscall.ENFILE):
+		return fmt.Sprintf("too many open files to spawn '%s'", name)
+	case errors.As(err, &logging) && !known:
+		return fmt.Sprintf("unknown error making dispatchers for '%s': %v", name, err)
+	case errors.As(err, &logging) || errors.As(err, &pipe):
+		return fmt.Sprintf("unknown error making dispatchers for '%s': %s", name, units.ErrnoName(errno))
+	case known && errno == syscall.EAGAIN:
+		return fmt.Sprintf("Too many processes in process table to spawn '%s'", name)
+	case known:
+		return fmt.Sprintf("unknown error during fork for '%s': %s", name, units.ErrnoName(errno))
+	}
+	return fmt.Sprintf("unknown error during fork for '%s': %v", name, err)
+}
+
+// CommandError says why a command cannot be run. Its text is the original's.
+type CommandError struct {
+	Text    string
+	Missing bool // there is no such file
+}
+
+func (e *CommandError) Error() string { return e.Text }
+
+// split parses a command line.
+func split(line string) ([]string, error) {
+	argv, err := shellwords.Split(line)
+	if err != nil {
+		return nil, &CommandError{Text: fmt.Sprintf("can't parse command %s: %v", repr(line), err)}
+	}
+	if len(argv) == 0 {
+		return nil, &CommandError{Text: "command is empty"}
+	}
+	return argv, nil
+}
+
+func isExecutable(info fs.FileInfo) bool { return info.Mode()&0o111 != 0 }
