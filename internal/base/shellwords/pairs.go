@@ -36,7 +36,6 @@ func Pairs(list string) ([]Pair, []Stray, error) {
 	var stray []Stray
 	for len(tokens) > 0 {
 		if len(tokens) < 3 || tokens[1] != "=" {
-			//lint:ignore ST1005 the dialect's words
 			return nil, nil, errors.New("Unexpected end of key/value pairs in value '" + list + "'")
 		}
 		pairs = append(pairs, Pair{Name: tokens[0], Value: tokens[2]})
