@@ -25,11 +25,11 @@ REF_D    ?= /usr/bin/supervisord
 REF_CTL  ?= /usr/bin/supervisorctl
 export SUPERVISORD SUPERVISORCTL REF_D REF_CTL
 
-STEPS := test-deps fmt vet lint cross unit fuzz readme fresh-root
+STEPS := test-deps fmt vet lint cross unit fuzz readme webstack fresh-root
 
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help run test check build go-version test-deps tools fmt vet lint cross unit test-short fuzz readme \
+.PHONY: help run test check build go-version test-deps tools fmt vet lint cross unit test-short fuzz readme webstack \
 	fresh-root conformance bench install uninstall clean
 .DEFAULT_GOAL := help
 
@@ -94,6 +94,13 @@ fuzz: go-version ## every fuzz target for FUZZTIME (5s) each
 
 readme: build ## run the README's first command and check what it shows
 	@scripts/readme.sh
+
+webstack: build ## run examples/webstack: nginx, redis and an application
+	@if PATH=$$PATH:/usr/sbin command -v nginx >/dev/null && command -v redis-server >/dev/null; then \
+		examples/webstack/run.sh; \
+	else \
+		echo "SKIP webstack: nginx or redis-server is not installed"; \
+	fi
 
 fresh-root: go-version ## both commands on a minimal Debian in a chroot (root, mmdebstrap)
 	@scripts/fresh-root.sh
