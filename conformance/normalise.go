@@ -41,7 +41,7 @@ func newNormaliser(dir string, ports []int) *normaliser {
 		{`(---[A-Za-z0-9_]+)-[a-z0-9_]{8}\.log`, "${1}-RANDOM.log"},
 		{`\b(at|fd) 0?x?[0-9a-f]{8,}\b`, "${1} ADDR"},
 		{`\bfd \d+ closed`, "fd N closed"},
-		{`file: \S+ line: \d+`, "file: FILE line: N"},
+		{`file: [^'\s]\S* line: \d+`, "file: FILE line: N"},
 		{`(s\.sock|\.sock)\.\d+`, "${1}.PID"},
 	} {
 		n.rules = append(n.rules, rule{regexp.MustCompile(r[0]), r[1]})

@@ -76,9 +76,9 @@ func (s *session) expandAll(words []string) []string {
 }
 
 // stepStart starts the daemon in the foreground and waits until it says so. "-env K=V" adds to its
-// environment; "-limit WORDS" applies shell ulimit words first.
+// environment; "-limit WORDS" applies shell ulimit words first; "-nowait" does not wait.
 func stepStart(ctx context.Context, s *session, st Step) (string, error) {
-	opts, args, err := options(st.Args, "env limit", "")
+	opts, args, err := options(st.Args, "env limit", "nowait")
 	if err != nil {
 		return "", err
 	}
@@ -93,6 +93,9 @@ func stepStart(ctx context.Context, s *session, st Step) (string, error) {
 		return "", err
 	}
 	s.daemon = p
+	if opts["nowait"] != nil {
+		return "", nil
+	}
 	poll(ctx, func() bool {
 		return !p.running() || strings.Contains(readText(p.out), startedText) ||
 			strings.Count(readText(logFile), startedText) > before
@@ -460,12 +463,12 @@ func stepStdout(_ context.Context, s *session, _ Step) (string, error) {
 
 var waitingLine = regexp.MustCompile(`^waiting for \S+ to stop$`)
 
-// stepLog shows the activity log from the mark on without time stamps: "log [-waiting] [-sort] [-re
-// PATTERN] [NAME…]". With names, the records that mention each program, program by program (the
+// stepLog shows the activity log from the mark on without time stamps: "log [-waiting] [-sort] [-uniq]
+// [-re PATTERN] [NAME…]". With names, the records that mention each program, program by program (the
 // order between programs within a second is nobody's promise). The throttled "waiting for … to
 // stop" records depend on when a poll falls and are shown only with -waiting.
 func stepLog(_ context.Context, s *session, st Step) (string, error) {
-	opts, names, err := options(st.Args, "re", "waiting sort")
+	opts, names, err := options(st.Args, "re", "waiting sort uniq")
 	if err != nil {
 		return "", err
 	}
@@ -486,6 +489,9 @@ func stepLog(_ context.Context, s *session, st Step) (string, error) {
 	}
 	if opts["sort"] != nil {
 		slices.Sort(lines)
+	}
+	if opts["uniq"] != nil {
+		lines = slices.Compact(lines)
 	}
 	if len(names) == 0 {
 		return strings.Join(append(lines, ""), "\n"), nil
