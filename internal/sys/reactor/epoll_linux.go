@@ -1,0 +1,204 @@
+package reactor
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// stallAfter is how long all workers must have been inside functions before another is added.
+const stallAfter = 5 * time.Millisecond
+
+// epollBackend serves one epoll set by several workers, each taking one event at a time.
+type epollBackend struct {
+	fd     int // epoll
+	stop   int // eventfd, readable when closing
+	timers *timers
+	wg     sync.WaitGroup
+
+	mu        sync.Mutex
+	slots     []*Registration // by the low half of the id, less one
+	free      []uint32
+	gen       uint32
+	closing   bool
+	min, max  int
+	total     int
+	idle      int
+	busySince time.Time // when idle became 0
+	check     timer     // the look at whether all are stuck
+}
+
+func newBackend(o Options, t *timers) (backend, error) {
+	ep, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("epoll_create1: %w", err)
+	}
+	stop, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	if err != nil {
+		unix.Close(ep)
+		return nil, fmt.Errorf("eventfd: %w", err)
+	}
+	b := &epollBackend{fd: ep, stop: stop, timers: t, min: o.Workers, max: o.MaxWorkers}
+	b.check = timer{index: -1, owner: (*stallCheck)(b)}
+	// Level-triggered and never read: once written to, it wakes every worker.
+	ev := unix.EpollEvent{Events: unix.EPOLLIN}
+	if err := unix.EpollCtl(ep, unix.EPOLL_CTL_ADD, stop, &ev); err != nil {
+		unix.Close(ep)
+		unix.Close(stop)
+		return nil, fmt.Errorf("epoll_ctl: %w", err)
+	}
+	b.mu.Lock()
+	for range o.Workers {
+		b.spawnLocked()
+	}
+	b.mu.Unlock()
+	return b, nil
+}
+
+func (b *epollBackend) spawnLocked() {
+	b.total++
+	b.idle++
+	b.wg.Add(1)
+	go b.worker()
+}
+
+func (b *epollBackend) worker() {
+	defer b.wg.Done()
+	var ev [1]unix.EpollEvent
+	for {
+		n, err := unix.EpollWait(b.fd, ev[:], -1)
+		if err != nil && !errors.Is(err, unix.EINTR) {
+			return // only possible when the descriptor is gone
+		}
+		if n < 1 {
+			continue
+		}
+		g, quit := b.enter(ev[0])
+		if quit {
+			return
+		}
+		if g != nil {
+			g.run()
+		}
+		if b.leave() {
+			return
+		}
+	}
+}
+
+// enter looks up the event's registration and notes that this worker is busy.
+func (b *epollBackend) enter(ev unix.EpollEvent) (g *Registration, quit bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closing {
+		return nil, true
+	}
+	if slot := int(ev.Fd); slot >= 1 && slot <= len(b.slots) {
+		if c := b.slots[slot-1]; c != nil && uint32(c.id>>32) == uint32(ev.Pad) {
+			g = c
+		}
+	}
+	b.idle--
+	if b.idle == 0 && b.total < b.max {
+		b.busySince = time.Now()
+		if b.check.index < 0 {
+			b.timers.set(&b.check, stallAfter)
+		}
+	}
+	return g, false
+}
+
+// leave notes that this worker is free; true tells it to end.
+func (b *epollBackend) leave() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closing || (b.total > b.min && b.idle > 0) {
+		b.total--
+		return true
+	}
+	b.idle++
+	return false
+}
+
+// stallCheck is the timer's view of the backend.
+type stallCheck epollBackend
+
+func (s *stallCheck) expire() {
+	b := (*epollBackend)(s)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closing || b.idle > 0 || b.total >= b.max {
+		return
+	}
+	busy := time.Since(b.busySince)
+	if busy >= stallAfter {
+		b.spawnLocked()
+		return
+	}
+	b.timers.set(&b.check, stallAfter-busy)
+}
+
+func (b *epollBackend) event(g *Registration) *unix.EpollEvent {
+	ev := &unix.EpollEvent{Events: unix.EPOLLONESHOT, Fd: int32(uint32(g.id)), Pad: int32(uint32(g.id >> 32))}
+	if g.ev&Readable != 0 {
+		ev.Events |= unix.EPOLLIN
+	}
+	if g.ev&Writable != 0 {
+		ev.Events |= unix.EPOLLOUT
+	}
+	return ev
+}
+
+func (b *epollBackend) add(g *Registration) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.free) == 0 {
+		b.slots = append(b.slots, nil)
+		b.free = append(b.free, uint32(len(b.slots)))
+	}
+	slot := b.free[len(b.free)-1]
+	b.gen++ // tells a late event of a former owner of the slot from ours
+	g.id = uint64(b.gen)<<32 | uint64(slot)
+	if err := unix.EpollCtl(b.fd, unix.EPOLL_CTL_ADD, g.fd, b.event(g)); err != nil {
+		return err
+	}
+	b.free = b.free[:len(b.free)-1]
+	b.slots[slot-1] = g
+	return nil
+}
+
+// arm re-arms; it can fail only when the owner has closed the descriptor under us, and then there is
+// nothing left to watch.
+func (b *epollBackend) arm(g *Registration) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closing {
+		return
+	}
+	_ = unix.EpollCtl(b.fd, unix.EPOLL_CTL_MOD, g.fd, b.event(g))
+}
+
+func (b *epollBackend) remove(g *Registration) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closing {
+		return
+	}
+	_ = unix.EpollCtl(b.fd, unix.EPOLL_CTL_DEL, g.fd, nil)
+	slot := uint32(g.id)
+	b.slots[slot-1] = nil
+	b.free = append(b.free, slot)
+}
+
+func (b *epollBackend) close() {
+	b.mu.Lock()
+	b.closing = true
+	b.mu.Unlock()
+	_, _ = unix.Write(b.stop, []byte{1, 0, 0, 0, 0, 0, 0, 0})
+	b.wg.Wait()
+	unix.Close(b.fd)
+	unix.Close(b.stop)
+}

@@ -1,0 +1,89 @@
+package reactor
+
+import "sync"
+
+// goBackend is the portable one: a goroutine per registration, waiting in a waiter of the system.
+type goBackend struct {
+	open func(fd int, ev Events) (waiter, error)
+
+	mu      sync.Mutex
+	closing bool
+	regs    map[*Registration]*goReg
+	wg      sync.WaitGroup
+}
+
+// waiter waits for one descriptor.
+type waiter interface {
+	wait() bool // false: closed
+	close()
+}
+
+type goReg struct {
+	w    waiter
+	arm  chan struct{}
+	quit chan struct{}
+}
+
+func newGoBackend(open func(fd int, ev Events) (waiter, error)) *goBackend {
+	return &goBackend{open: open, regs: make(map[*Registration]*goReg)}
+}
+
+func (b *goBackend) add(g *Registration) error {
+	w, err := b.open(g.fd, g.ev)
+	if err != nil {
+		return err
+	}
+	r := &goReg{w: w, arm: make(chan struct{}, 1), quit: make(chan struct{})}
+	r.arm <- struct{}{}
+	g.side = r
+	b.mu.Lock()
+	b.regs[g] = r
+	b.mu.Unlock()
+	b.wg.Add(1)
+	go func() {
+		defer b.wg.Done()
+		for {
+			select {
+			case <-r.quit:
+				return
+			case <-r.arm:
+			}
+			if !r.w.wait() {
+				return
+			}
+			g.run()
+		}
+	}()
+	return nil
+}
+
+func (b *goBackend) arm(g *Registration) {
+	select {
+	case g.side.(*goReg).arm <- struct{}{}:
+	default:
+	}
+}
+
+func (b *goBackend) remove(g *Registration) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if r := b.regs[g]; r != nil {
+		delete(b.regs, g)
+		r.end()
+	}
+}
+
+func (r *goReg) end() {
+	close(r.quit)
+	r.w.close()
+}
+
+func (b *goBackend) close() {
+	b.mu.Lock()
+	for g, r := range b.regs {
+		delete(b.regs, g)
+		r.end()
+	}
+	b.mu.Unlock()
+	b.wg.Wait()
+}
