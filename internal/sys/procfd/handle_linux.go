@@ -14,28 +14,19 @@ import (
 
 // Own makes the handle of a child of this process. The handle owns pidfd and closes it; -1 where the
 // kernel has none (before 5.4), then the pid is used, which is safe as long as nobody else reaps.
-func Own(pidfd, pid int) Handle { return own(pidfd, pid, nil) }
-
-// OwnFunc is Own with a function that is called once, when the pid stops being ours: reaped or closed.
-// It runs with the handle locked and must not use it.
-func OwnFunc(pidfd, pid int, released func()) Handle { return own(pidfd, pid, released) }
-
-func own(pidfd, pid int, released func()) *owned {
-	return &owned{pid: pid, fd: pidfd, released: released}
-}
+func Own(pidfd, pid int) Handle { return &owned{pid: pid, fd: pidfd} }
 
 // owned is a child. The mutex makes "not reaped yet" and "signal by number" one step.
 type owned struct {
 	pid int
 
-	mu       sync.Mutex
-	fd       int // -1 = none
-	closed   bool
-	reaped   bool
-	exit     model.Exit // when reaped
-	id       Identity   // when id.PID is set
-	released func()     // nil after the call
-	unwatch  func()     // set by a Watcher
+	mu      sync.Mutex
+	fd      int // -1 = none
+	closed  bool
+	reaped  bool
+	exit    model.Exit // when reaped
+	id      Identity   // when id.PID is set
+	unwatch func()     // set by a Watcher
 }
 
 func (h *owned) PID() int { return h.pid }
@@ -151,7 +142,7 @@ func (h *owned) Wait(peek bool) (model.Exit, bool, error) {
 		if !h.goneLocked() {
 			return model.Exit{}, false, nil
 		}
-		h.endLocked(h.takenLocked())
+		h.exit, h.reaped = h.takenLocked(), true
 		return h.exit, true, nil
 	case err != nil:
 		return model.Exit{}, false, os.NewSyscallError("waitid", err)
@@ -159,7 +150,7 @@ func (h *owned) Wait(peek bool) (model.Exit, bool, error) {
 		return model.Exit{}, false, nil
 	}
 	if !peek {
-		h.endLocked(e)
+		h.exit, h.reaped = e, true // from here on the pid may belong to a stranger
 	}
 	return e, true, nil
 }
@@ -186,19 +177,6 @@ func (h *owned) takenLocked() model.Exit {
 	return unknownExit("the exit status was taken by somebody else")
 }
 
-// endLocked records the end: from here on the pid may belong to a stranger.
-func (h *owned) endLocked(e model.Exit) {
-	h.exit, h.reaped = e, true
-	h.releaseLocked()
-}
-
-func (h *owned) releaseLocked() {
-	if h.released != nil {
-		h.released()
-		h.released = nil
-	}
-}
-
 func (h *owned) Close() error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -206,7 +184,6 @@ func (h *owned) Close() error {
 		return nil
 	}
 	h.closed = true
-	h.releaseLocked()
 	if h.unwatch != nil {
 		h.unwatch()
 		h.unwatch = nil

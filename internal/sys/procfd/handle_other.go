@@ -14,23 +14,19 @@ import (
 // Own makes the handle of a child of this process. pidfd is not used on this system. A goroutine that
 // lives as long as the process waits for it, so the pid is free again as soon as the process has ended:
 // signals are refused from then on, in the weaker form that os.Process gives.
-func Own(pidfd, pid int) Handle { return OwnFunc(pidfd, pid, nil) }
-
-// OwnFunc is Own with a function that is called once, when the pid stops being ours: reaped or closed.
-func OwnFunc(_, pid int, released func()) Handle {
+func Own(_, pid int) Handle {
 	p, err := os.FindProcess(pid)
 	if err != nil { // only possible where processes are opened, as on Windows: it is gone
-		h := &owned{pid: pid, ended: make(chan struct{}), exit: unknownExit(err.Error()), released: released}
-		h.release()
+		h := &owned{pid: pid, ended: make(chan struct{}), exit: unknownExit(err.Error()), reaped: true}
 		close(h.ended)
 		return h
 	}
-	return OwnProcess(p, released)
+	return OwnProcess(p)
 }
 
-// OwnProcess is OwnFunc for a process that os has started.
-func OwnProcess(p *os.Process, released func()) Handle {
-	h := &owned{pid: p.Pid, proc: p, ended: make(chan struct{}), released: released}
+// OwnProcess is Own for a process that os has started.
+func OwnProcess(p *os.Process) Handle {
+	h := &owned{pid: p.Pid, proc: p, ended: make(chan struct{})}
 	go h.await()
 	return h
 }
@@ -42,10 +38,9 @@ type owned struct {
 	ended chan struct{} // closed when exit is set
 	exit  model.Exit
 
-	mu       sync.Mutex
-	closed   bool
-	reaped   bool
-	released func()
+	mu     sync.Mutex
+	closed bool
+	reaped bool
 }
 
 func (h *owned) await() {
@@ -58,7 +53,6 @@ func (h *owned) await() {
 		h.exit = exitOfState(st)
 	}
 	h.reaped = true
-	h.releaseLocked()
 	close(h.ended)
 }
 
@@ -102,21 +96,7 @@ func (h *owned) Close() error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.closed = true
-	h.releaseLocked()
 	return nil
-}
-
-func (h *owned) release() {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.releaseLocked()
-}
-
-func (h *owned) releaseLocked() {
-	if h.released != nil {
-		h.released()
-		h.released = nil
-	}
 }
 
 // Watch calls exited once when the process has ended and its status can be read by Wait; at once when

@@ -154,8 +154,8 @@ func signalByNumber(pid int, startTicks uint64, sig int) error {
 // (left behind by programs that died) and reports each. known tells which pids are ours; these are left
 // alone whatever their state. It only looks at children that exist when it is called: call it on SIGCHLD.
 //
-// A child that was forked but whose pid known does not know yet would be taken for an orphan: forks must
-// be excluded meanwhile. A spawner does this in its own method of the same name.
+// A child that was forked but whose pid known does not know yet would be taken for an orphan: the caller
+// excludes forks meanwhile. HasOrphans tells beforehand whether that is worth it.
 func ReapOrphans(known func(pid int) bool, reaped func(pid int, e model.Exit)) {
 	kids, err := procstat.Children(unix.Getpid())
 	if err != nil {

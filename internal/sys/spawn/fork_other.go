@@ -1,0 +1,41 @@
+//go:build unix && !linux
+
+package spawn
+
+import (
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+// forker forks on the caller's thread: this system has no umask of a thread's own, so requests with a
+// umask go through the shim.
+type forker struct{}
+
+func (f *forker) start(int) {}
+func (f *forker) stop()     {}
+
+func (f *forker) fork(o *order) (pid, pidfd int, err error) {
+	pid, err = syscall.ForkExec(o.path, o.argv, &o.attr)
+	return pid, -1, err
+}
+
+func (f *forker) canUmask(umask int) bool { return umask < 0 }
+
+func (f *forker) oddPrivileges() bool { return false }
+
+func closeOnExec() error { return markListed("/dev/fd") }
+
+func selfPath() (string, error) { return os.Executable() }
+
+func requestFile(msg []byte) (*os.File, error) { return unlinkedFile(msg) }
+
+func ignoredSignals() []os.Signal {
+	var out []os.Signal
+	for n := syscall.Signal(1); n < 32; n++ {
+		if signal.Ignored(n) {
+			out = append(out, n)
+		}
+	}
+	return out
+}
