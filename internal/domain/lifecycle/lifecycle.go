@@ -4,7 +4,7 @@
 // value and can be stored as it is.
 //
 // Stale facts are harmless by construction: timers carry an epoch, processes a generation, and Step
-// ignores those that are not the current ones.
+// ignores those that are not the current ones. A timer that comes before its time is armed again.
 //
 // Source: spec/supervisor 2.3–2.8, with F14–F16 of its section 10 settled (an exit is judged by the time
 // at which it happened, an order to start resets the retry counter, a start during a stop follows it).
@@ -69,7 +69,7 @@ const (
 	Disarm               // the timer is void
 	SayRunning           // confirmed: it has stayed up
 	SayEnded             // the process ended by itself; Expected tells how; after Enter
-	SayStopped           // the process ended because it was stopped; after Enter
+	SayStopped           // the process ended because it was stopped; after Enter. Not said when none came to be
 	SayGaveUp            // no attempts left; after Enter
 	SayKill              // it did not end in time; before the Send of the KILL
 )
@@ -94,6 +94,7 @@ type Machine struct {
 	Gen      uint64        // counts spawn orders; the generation in question
 	Epoch    uint64        // of the timer in force; changes when it is armed or void
 	Armed    bool          // a timer is in force
+	Due      time.Duration // when, if Armed; else 0
 	Spawning bool          // a Spawn is under way and not answered
 	Live     bool          // generation Gen is a living process
 	Started  time.Duration // when generation Gen was spawned
@@ -146,7 +147,6 @@ func (m *Machine) Step(p *Policy, now time.Duration, ev Event, out []Action) []A
 		}
 	case Timer:
 		if m.Armed && ev.Epoch == m.Epoch {
-			m.Armed = false
 			s.timer()
 		}
 	case SignalFailed:
@@ -208,10 +208,12 @@ func (s *step) spawned() {
 func (s *step) spawnFailed() {
 	s.m.Spawning = false
 	if s.m.Killing {
-		s.stopped(false)
+		s.stopped()
+		s.resume()
 		return
 	}
-	s.backoff()
+	s.backoffEnter()
+	s.backoffNext()
 }
 
 // ended: the first matching row of spec/supervisor 2.6.
@@ -222,7 +224,9 @@ func (s *step) ended(code int) {
 	expected := s.p.Exit.Expected(code)
 	switch {
 	case m.Killing:
-		s.stopped(expected)
+		s.stopped()
+		s.out = append(s.out, Action{Do: SayStopped, Gen: m.Gen, Expected: expected})
+		s.resume()
 	case m.State == model.Starting && s.now-m.Started < s.p.Start.Secs:
 		// Too quick: a failed start, even with an expected code.
 		s.backoffEnter()
@@ -243,20 +247,28 @@ func (s *step) ended(code int) {
 	}
 }
 
-// stopped: what was to be stopped is gone (or never came to be).
-func (s *step) stopped(expected bool) {
-	m := s.m
-	again := m.Again && !m.Draining
-	m.Killing, m.Again = false, false
+// stopped: what was to be stopped is gone, or never came to be.
+func (s *step) stopped() {
+	s.m.Killing = false
 	s.enter(model.Stopped)
-	s.out = append(s.out, Action{Do: SayStopped, Gen: m.Gen, Expected: expected})
+}
+
+// resume obeys the order to start that came during the stop.
+func (s *step) resume() {
+	again := s.m.Again && !s.m.Draining
+	s.m.Again = false
 	if again {
-		m.Tries = 0
+		s.m.Tries = 0
 		s.spawn()
 	}
 }
 
 func (s *step) timer() {
+	if s.now < s.m.Due {
+		s.arm(s.m.Due)
+		return
+	}
+	s.m.Armed, s.m.Due = false, 0
 	switch s.m.State {
 	case model.Starting:
 		s.confirm()
@@ -291,11 +303,6 @@ func (s *step) sendStop() {
 	s.out = append(s.out, Action{Do: Send, Gen: s.m.Gen, Signal: s.p.Stop.Signal, Reach: s.p.Stop.Reach})
 }
 
-func (s *step) backoff() {
-	s.backoffEnter()
-	s.backoffNext()
-}
-
 func (s *step) backoffEnter() {
 	s.m.Tries++
 	s.enter(model.Backoff)
@@ -325,13 +332,13 @@ func (s *step) enterExited(expected bool) {
 
 func (s *step) arm(at time.Duration) {
 	s.m.Epoch++
-	s.m.Armed = true
+	s.m.Armed, s.m.Due = true, at
 	s.out = append(s.out, Action{Do: Arm, At: at, Epoch: s.m.Epoch})
 }
 
 func (s *step) disarm() {
 	if s.m.Armed {
-		s.m.Armed = false
+		s.m.Armed, s.m.Due = false, 0
 		s.m.Epoch++
 		s.out = append(s.out, Action{Do: Disarm})
 	}

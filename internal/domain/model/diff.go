@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/upkeep-project/upkeep/internal/base/units"
 )
 
 // Effect says what a changed value asks of what runs already. The values are ordered: the effect of
@@ -379,24 +381,7 @@ func showReach(r Reach) string {
 	return "tree"
 }
 
-// showSignal names the signals whose numbers are the same on every system, and numbers the others.
-func showSignal(n int) string {
-	switch n {
-	case 1:
-		return "HUP"
-	case 2:
-		return "INT"
-	case 3:
-		return "QUIT"
-	case 6:
-		return "ABRT"
-	case 9:
-		return "KILL"
-	case 15:
-		return "TERM"
-	}
-	return strconv.Itoa(n)
-}
+func showSignal(n int) string { return strings.TrimPrefix(units.SignalName(n), "SIG") }
 
 func showOwner(o *Owner) string {
 	if o == nil {
