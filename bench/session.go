@@ -254,18 +254,15 @@ func reapOrphans(family []process, daemon int) {
 	}
 }
 
-// end makes sure that nothing of the session is left, whatever happened.
+// end makes sure that nothing of the session is left. What is not measured need not be orderly: an ordered
+// shutdown takes the original up to a minute.
 func (s *session) end() {
 	if s.cmd != nil && s.cmd.Process != nil {
-		family := descendants(s.pid(), processes())
+		var family []process
 		if s.alive() {
-			_ = s.cmd.Process.Signal(unix.SIGTERM)
-			select {
-			case <-s.ended:
-			case <-time.After(min(s.b.o.limit, 90*time.Second)):
-				_ = s.cmd.Process.Kill()
-				<-s.ended
-			}
+			family = descendants(s.pid(), processes())
+			_ = s.cmd.Process.Kill()
+			<-s.ended
 		}
 		for _, p := range family {
 			if now, ok := readStat(p.pid); ok && p.pid != s.pid() && now.name == p.name {
