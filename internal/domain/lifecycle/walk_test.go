@@ -24,7 +24,7 @@ const (
 func policies() []*Policy {
 	var out []*Policy
 	for _, secs := range []time.Duration{0, time.Second} {
-		for retries := range 3 {
+		for retries := range 4 {
 			for _, restart := range []model.Restart{model.RestartNever, model.RestartUnexpected, model.RestartAlways} {
 				for _, wait := range []time.Duration{0, 500 * time.Millisecond, 1500 * time.Millisecond} {
 					out = append(out, &Policy{
