@@ -100,7 +100,7 @@ func (e *OpenError) Error() string {
 		e.Section, e.Address)
 }
 
-// PathError is a path that must not or cannot be used for a socket.
+// PathError is a path or address that must not or cannot be used for a socket.
 type PathError struct{ Path, Reason string }
 
 // Error names the path and the reason.
@@ -203,7 +203,7 @@ func socketError(address string, err error) error {
 	case errors.As(err, &errno):
 		return &SocketError{Address: address, Errno: errno}
 	}
-	return fmt.Errorf("Cannot open an HTTP server: %w", err) //nolint:staticcheck // the text people know
+	return &PathError{address, "cannot be listened on: " + err.Error()}
 }
 
 // OpenUnix opens a unix socket. The socket is made in a folder that only we can enter, gets its mode and

@@ -209,6 +209,7 @@ func (s *Server) Close() error {
 	s.endStrms()
 	s.endWork()
 	err := s.http.Close()
+	_ = s.o.Listener.Close() // when Serve was never called
 	s.mu.Lock()
 	if !s.closed {
 		s.closed = true

@@ -63,8 +63,8 @@ func AppendFaultValue(b []byte, code int, text string) []byte {
 // types, []string, []int, []Struct, *Fault and Marshaler; anything else is written as its text form.
 func AppendValue(b []byte, v any) []byte {
 	switch v := v.(type) {
-	case nil:
-		return append(b, "<value><nil/></value>\n"...)
+	case nil: // without a line end: so it is in Python
+		return append(b, "<value><nil/></value>"...)
 	case string:
 		return AppendString(b, v)
 	case bool:

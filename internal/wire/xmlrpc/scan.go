@@ -14,6 +14,8 @@ type scanner struct {
 	depth    int
 	elements int
 	lim      Limits
+
+	plain bool // the document has no reference and no "]]>": texts need no second look
 }
 
 // newScanner checks the document as a whole: size of the alphabet, line ends, declaration.
@@ -40,6 +42,7 @@ func newScanner(doc []byte, lim Limits) *scanner {
 		p.s = strings.ReplaceAll(strings.ReplaceAll(p.s, "\r\n", "\n"), "\r", "\n")
 	}
 	p.s = strings.TrimPrefix(p.s, "\uFEFF")
+	p.plain = strings.IndexByte(p.s, '&') < 0 && !strings.Contains(p.s, "]]>")
 	p.declaration()
 	return p
 }
@@ -91,7 +94,7 @@ func (p *scanner) declaration() {
 		name, value := p.attribute()
 		switch {
 		case name == "version" && n == 0:
-			if len(value) < 3 || value[:2] != "1." {
+			if value != "1.0" {
 				p.fail("unknown XML version")
 			}
 		case name == "encoding" && n == 1:
@@ -189,7 +192,7 @@ func (p *scanner) skipAside() bool {
 func (p *scanner) between() {
 	for {
 		p.space()
-		if !p.skipAside() {
+		if p.pos+1 < len(p.s) && p.s[p.pos+1] != '!' && p.s[p.pos+1] != '?' || !p.skipAside() {
 			return
 		}
 	}
@@ -215,12 +218,20 @@ func (p *scanner) text() string {
 			p.fail("unexpected end")
 		}
 		raw := p.s[p.pos : p.pos+n]
-		if strings.Contains(raw, "]]>") {
-			p.fail("]]> in text")
+		if !p.plain {
+			if strings.Contains(raw, "]]>") {
+				p.fail("]]> in text")
+			}
+			raw = p.unescape(raw)
 		}
-		add(p.unescape(raw))
+		add(raw)
 		p.pos += n
-		switch {
+		switch c := p.s[min(p.pos+1, len(p.s)-1)]; {
+		case c != '!' && c != '?':
+			if joined != nil {
+				return string(joined)
+			}
+			return first
 		case p.has("<![CDATA["):
 			p.pos += 9
 			n := strings.Index(p.s[p.pos:], "]]>")
