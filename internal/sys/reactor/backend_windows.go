@@ -16,7 +16,7 @@ func newBackend(Options, *timers) (backend, error) {
 		return nil, err
 	}
 	return newGoBackend(func(fd int, ev Events) (waiter, error) {
-		return &peekWaiter{h: windows.Handle(fd), ev: ev, peek: peek, quit: make(chan struct{})}, nil
+		return &peekWaiter{h: windows.Handle(fd), ev: ev, peek: peek, quit: make(chan struct{}), poke: make(chan struct{}, 1)}, nil
 	}), nil
 }
 
@@ -25,6 +25,7 @@ type peekWaiter struct {
 	ev   Events
 	peek *windows.LazyProc
 	quit chan struct{}
+	poke chan struct{}
 }
 
 func (w *peekWaiter) wait() bool {
@@ -42,8 +43,17 @@ func (w *peekWaiter) wait() bool {
 		select {
 		case <-w.quit:
 			return false
+		case <-w.poke:
+			return true
 		case <-tick.C:
 		}
+	}
+}
+
+func (w *peekWaiter) interrupt() {
+	select {
+	case w.poke <- struct{}{}:
+	default:
 	}
 }
 

@@ -16,12 +16,14 @@ const stallAfter = 5 * time.Millisecond
 type epollBackend struct {
 	fd     int // epoll
 	stop   int // eventfd, readable when closing
+	wake   int // eventfd, readable while there are kicks
 	timers *timers
 	wg     sync.WaitGroup
 
 	mu        sync.Mutex
 	slots     []*Registration // by the low half of the id, less one
 	free      []uint32
+	kicks     []*Registration
 	gen       uint32
 	closing   bool
 	min, max  int
@@ -29,6 +31,7 @@ type epollBackend struct {
 	idle      int
 	busySince time.Time // when idle became 0
 	check     timer     // the look at whether all are stuck
+	checking  bool      // it is scheduled
 }
 
 func newBackend(o Options, t *timers) (backend, error) {
@@ -36,19 +39,15 @@ func newBackend(o Options, t *timers) (backend, error) {
 	if err != nil {
 		return nil, fmt.Errorf("epoll_create1: %w", err)
 	}
-	stop, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
-	if err != nil {
-		unix.Close(ep)
-		return nil, fmt.Errorf("eventfd: %w", err)
-	}
-	b := &epollBackend{fd: ep, stop: stop, timers: t, min: o.Workers, max: o.MaxWorkers}
+	b := &epollBackend{fd: ep, stop: -1, wake: -1, timers: t, min: o.Workers, max: o.MaxWorkers}
 	b.check = timer{index: -1, owner: (*stallCheck)(b)}
 	// Level-triggered and never read: once written to, it wakes every worker.
-	ev := unix.EpollEvent{Events: unix.EPOLLIN}
-	if err := unix.EpollCtl(ep, unix.EPOLL_CTL_ADD, stop, &ev); err != nil {
-		unix.Close(ep)
-		unix.Close(stop)
-		return nil, fmt.Errorf("epoll_ctl: %w", err)
+	if b.stop, err = b.eventfd(unix.EPOLLIN, 0); err == nil {
+		b.wake, err = b.eventfd(unix.EPOLLIN|unix.EPOLLONESHOT, wakeTag)
+	}
+	if err != nil {
+		b.closeDescriptors()
+		return nil, err
 	}
 	b.mu.Lock()
 	for range o.Workers {
@@ -56,6 +55,30 @@ func newBackend(o Options, t *timers) (backend, error) {
 	}
 	b.mu.Unlock()
 	return b, nil
+}
+
+// wakeTag marks the events of the wake descriptor; the slot half of their id is 0 like that of no
+// registration.
+const wakeTag = 1
+
+func (b *epollBackend) eventfd(events uint32, tag int32) (int, error) {
+	fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	if err != nil {
+		return -1, fmt.Errorf("eventfd: %w", err)
+	}
+	if err := unix.EpollCtl(b.fd, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: events, Pad: tag}); err != nil {
+		unix.Close(fd)
+		return -1, fmt.Errorf("epoll_ctl: %w", err)
+	}
+	return fd, nil
+}
+
+func (b *epollBackend) closeDescriptors() {
+	for _, fd := range []int{b.fd, b.stop, b.wake} {
+		if fd >= 0 {
+			unix.Close(fd)
+		}
+	}
 }
 
 func (b *epollBackend) spawnLocked() {
@@ -100,16 +123,49 @@ func (b *epollBackend) enter(ev unix.EpollEvent) (g *Registration, quit bool) {
 		if c := b.slots[slot-1]; c != nil && uint32(c.id>>32) == uint32(ev.Pad) {
 			g = c
 		}
+	} else if ev.Pad == wakeTag {
+		g = b.nextKickLocked()
 	}
 	b.idle--
 	if b.idle == 0 && b.total < b.max {
 		b.busySince = time.Now()
-		if b.check.index < 0 {
+		if !b.checking {
+			b.checking = true
 			b.timers.set(&b.check, stallAfter)
 		}
 	}
 	return g, false
 }
+
+func (b *epollBackend) nextKickLocked() (g *Registration) {
+	if len(b.kicks) > 0 {
+		g = b.kicks[0]
+		b.kicks[0] = nil
+		b.kicks = b.kicks[1:]
+	}
+	if len(b.kicks) == 0 {
+		b.kicks = nil
+		var count [8]byte
+		_, _ = unix.Read(b.wake, count[:])
+	}
+	_ = unix.EpollCtl(b.fd, unix.EPOLL_CTL_MOD, b.wake, &unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLONESHOT, Pad: wakeTag})
+	return g
+}
+
+func (b *epollBackend) kick(g *Registration) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closing {
+		return
+	}
+	b.kicks = append(b.kicks, g) // at most one for each registration: its state is kicked until it runs
+	if len(b.kicks) == 1 {
+		signal(b.wake)
+	}
+}
+
+// signal makes an eventfd readable.
+func signal(fd int) { _, _ = unix.Write(fd, []byte{1, 0, 0, 0, 0, 0, 0, 0}) }
 
 // leave notes that this worker is free; true tells it to end.
 func (b *epollBackend) leave() bool {
@@ -130,6 +186,7 @@ func (s *stallCheck) expire() {
 	b := (*epollBackend)(s)
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.checking = false
 	if b.closing || b.idle > 0 || b.total >= b.max {
 		return
 	}
@@ -138,6 +195,7 @@ func (s *stallCheck) expire() {
 		b.spawnLocked()
 		return
 	}
+	b.checking = true
 	b.timers.set(&b.check, stallAfter-busy)
 }
 
@@ -197,8 +255,7 @@ func (b *epollBackend) close() {
 	b.mu.Lock()
 	b.closing = true
 	b.mu.Unlock()
-	_, _ = unix.Write(b.stop, []byte{1, 0, 0, 0, 0, 0, 0, 0})
+	signal(b.stop)
 	b.wg.Wait()
-	unix.Close(b.fd)
-	unix.Close(b.stop)
+	b.closeDescriptors()
 }

@@ -6,15 +6,15 @@ import "sync"
 type goBackend struct {
 	open func(fd int, ev Events) (waiter, error)
 
-	mu      sync.Mutex
-	closing bool
-	regs    map[*Registration]*goReg
-	wg      sync.WaitGroup
+	mu   sync.Mutex
+	regs map[*Registration]*goReg
+	wg   sync.WaitGroup
 }
 
 // waiter waits for one descriptor.
 type waiter interface {
 	wait() bool // false: closed
+	interrupt() // makes a wait that is under way, or else the next one, return true
 	close()
 }
 
@@ -62,6 +62,11 @@ func (b *goBackend) arm(g *Registration) {
 	case g.side.(*goReg).arm <- struct{}{}:
 	default:
 	}
+}
+
+func (b *goBackend) kick(g *Registration) {
+	g.side.(*goReg).w.interrupt()
+	b.arm(g)
 }
 
 func (b *goBackend) remove(g *Registration) {

@@ -51,6 +51,7 @@ type Reactor struct {
 type backend interface {
 	add(g *Registration) error // start watching, armed
 	arm(g *Registration)
+	kick(g *Registration) // call run soon, ready or not
 	remove(g *Registration)
 	close() // returns when no worker is left
 }
@@ -112,7 +113,8 @@ const (
 	armed    regState = iota // the backend will call run
 	running                  // fn is running
 	disarmed                 // nothing happens until Arm
-	waiting                  // armed by the timer
+	waiting                  // armed or kicked by the timer
+	kicked                   // the backend will call run, ready or not
 )
 
 // Registration is one watched descriptor. Its methods may be called from its own function and from
@@ -126,8 +128,9 @@ type Registration struct {
 
 	mu     sync.Mutex
 	state  regState
-	again  bool          // Arm or ArmAfter was called while running
+	again  bool          // ArmAfter or RunAfter was called while running
 	after  time.Duration // of that call
+	force  bool          // of that call, or of the timer: run whether ready or not
 	closed bool
 	timer  timer
 	side   any // the backend's
@@ -142,26 +145,46 @@ func (g *Registration) Arm() { g.ArmAfter(0) }
 func (g *Registration) ArmAfter(d time.Duration) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.closed {
-		return
-	}
-	switch g.state {
-	case armed:
-	case running:
-		g.again, g.after = true, d
+	switch {
+	case g.closed || g.state == armed || g.state == kicked:
+	case g.state == running:
+		g.again, g.after, g.force = true, d, false
 	default:
-		g.armLocked(d)
+		g.armLocked(d, false)
 	}
 }
 
-func (g *Registration) armLocked(d time.Duration) {
+// RunAfter lets the function run after d has passed whether the descriptor is ready or not, in the place
+// of any other arming. A function whose registration uses it may now and then run without cause.
+func (g *Registration) RunAfter(d time.Duration) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	switch {
+	case g.closed || g.state == kicked:
+	case g.state == running:
+		g.again, g.after, g.force = true, d, true
+	default:
+		g.armLocked(d, true)
+	}
+}
+
+func (g *Registration) armLocked(d time.Duration, force bool) {
 	if d > 0 {
-		g.state = waiting
+		g.state, g.force = waiting, force
 		g.r.timers.set(&g.timer, d)
 		return
 	}
 	if g.state == waiting {
 		g.r.timers.unset(&g.timer)
+	}
+	g.goLocked(force)
+}
+
+func (g *Registration) goLocked(force bool) {
+	if force {
+		g.state = kicked
+		g.r.be.kick(g)
+		return
 	}
 	g.state = armed
 	g.r.be.arm(g)
@@ -182,10 +205,10 @@ func (g *Registration) Close() {
 	g.r.be.remove(g)
 }
 
-// run is called by a worker when the descriptor is ready.
+// run is called by a worker when the descriptor is ready, or after a kick.
 func (g *Registration) run() {
 	g.mu.Lock()
-	if g.closed || g.state != armed {
+	if g.closed || g.state != armed && g.state != kicked {
 		g.mu.Unlock()
 		return
 	}
@@ -198,7 +221,7 @@ func (g *Registration) run() {
 	g.state = disarmed
 	if g.again && !g.closed {
 		g.again = false
-		g.armLocked(g.after)
+		g.armLocked(g.after, g.force)
 	}
 	g.mu.Unlock()
 }
@@ -208,7 +231,6 @@ func (g *Registration) expire() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if !g.closed && g.state == waiting {
-		g.state = armed
-		g.r.be.arm(g)
+		g.goLocked(g.force)
 	}
 }

@@ -154,6 +154,57 @@ func TestArmAfter(t *testing.T) {
 	})
 }
 
+func TestRunAfterNeedsNoReadiness(t *testing.T) {
+	eachBackend(t, Options{}, func(t *testing.T, r *Reactor) {
+		rd, wr := pipePair(t)
+		ran := make(chan time.Time, 100)
+		g, err := r.Register(rd, Readable, func() { ran <- time.Now() })
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer g.Close()
+		g.RunAfter(0) // armed, and nothing to read
+		<-ran
+		const d = 20 * time.Millisecond
+		from := time.Now()
+		g.RunAfter(d)
+		if got := (<-ran).Sub(from); got < d {
+			t.Errorf("ran after %v, want at least %v", got, d)
+		}
+		g.Arm()
+		write(t, wr, "a")
+		<-ran
+		g.RunAfter(time.Hour)
+		g.RunAfter(0)
+		<-ran
+	})
+}
+
+// Many kicks at once reach everybody.
+func TestManyKicks(t *testing.T) {
+	eachBackend(t, Options{}, func(t *testing.T, r *Reactor) {
+		var calls [50]atomic.Int32
+		var regs [50]*Registration
+		for i := range calls {
+			rd, _ := pipePair(t)
+			g, err := r.Register(rd, Readable, func() { calls[i].Add(1) })
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer g.Close()
+			regs[i] = g
+		}
+		for round := range int32(20) {
+			for _, g := range regs {
+				g.RunAfter(0)
+			}
+			for i := range calls {
+				until(t, "a kicked function to run", func() bool { return calls[i].Load() > round })
+			}
+		}
+	})
+}
+
 func TestWritable(t *testing.T) {
 	eachBackend(t, Options{}, func(t *testing.T, r *Reactor) {
 		rd, wr := pipePair(t)
@@ -348,4 +399,5 @@ func BenchmarkEvent(b *testing.B) {
 		<-ran
 		g.Arm()
 	}
+	g.Close()
 }

@@ -3,8 +3,11 @@
 package reactor
 
 import (
+	"errors"
 	"os"
+	"sync/atomic"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -14,6 +17,8 @@ type unixWaiter struct {
 	f  *os.File
 	rc syscall.RawConn
 	ev Events
+
+	poked atomic.Bool
 }
 
 func openUnixWaiter(fd int, ev Events) (waiter, error) {
@@ -39,7 +44,18 @@ func (w *unixWaiter) wait() bool {
 	if w.ev == Writable {
 		wait = w.rc.Write
 	}
-	return wait(func(fd uintptr) bool { return readyNow(fd, w.ev) }) == nil
+	for {
+		err := wait(func(fd uintptr) bool { return w.poked.Swap(false) || readyNow(fd, w.ev) })
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			return err == nil
+		}
+		_ = w.f.SetDeadline(time.Time{})
+	}
+}
+
+func (w *unixWaiter) interrupt() {
+	w.poked.Store(true)
+	_ = w.f.SetDeadline(time.Unix(1, 0)) // ends a wait
 }
 
 func readyNow(fd uintptr, ev Events) bool {
