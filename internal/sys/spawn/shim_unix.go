@@ -8,11 +8,9 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"strconv"
 	"syscall"
 
-	"golang.org/x/sys/unix"
-
+	"github.com/upkeep-project/upkeep/internal/base/units"
 	"github.com/upkeep-project/upkeep/internal/sys/privilege"
 )
 
@@ -53,7 +51,7 @@ func runShim() string {
 	}
 	if r.Dir != "" {
 		if err := syscall.Chdir(r.Dir); err != nil {
-			return fmt.Sprintf("couldn't chdir to %s: %s", r.Dir, errnoName(err))
+			return fmt.Sprintf("couldn't chdir to %s: %s", r.Dir, units.ErrnoName(err))
 		}
 	}
 	if r.Umask >= 0 {
@@ -63,7 +61,7 @@ func runShim() string {
 		signal.Ignore(syscall.SIGPIPE, syscall.SIGXFSZ)
 	}
 	err = syscall.Exec(r.Path, r.Argv, r.Env)
-	return fmt.Sprintf("couldn't exec %s: %s", r.Argv[0], errnoName(err))
+	return fmt.Sprintf("couldn't exec %s: %s", r.Argv[0], units.ErrnoName(err))
 }
 
 // readRequest takes the request from its descriptor and closes it.
@@ -102,18 +100,6 @@ func become(c *Cred) error {
 		return fmt.Errorf("user %d or one of its groups has an impossible number", c.UID)
 	}
 	return privilege.Drop(c.UID, c.GID, c.Groups)
-}
-
-// errnoName is the symbolic name of a system error, its number when it has none.
-func errnoName(err error) string {
-	var errno syscall.Errno
-	if !errors.As(err, &errno) {
-		return err.Error()
-	}
-	if name := unix.ErrnoName(errno); name != "" {
-		return name
-	}
-	return strconv.Itoa(int(errno))
 }
 
 // unlinkedFile is requestFile for systems without anonymous files.
