@@ -17,6 +17,13 @@ func rlimit(l Limit) *syscall.Rlimit { return &syscall.Rlimit{Cur: l.Soft, Max: 
 // and leaves those alone that are there or above already.
 func touched(own Limit) bool { return own.Soft == own.Hard-1 }
 
+// mayRaiseHard reports whether this process has the capability.
+func mayRaiseHard() bool {
+	h := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var d [2]unix.CapUserData
+	return unix.Capget(&h, &d[0]) == nil && d[0].Effective&(1<<unix.CAP_SYS_RESOURCE) != 0
+}
+
 // probe starts this binary stopped before its first instruction, reads the limit that it was given, and
 // ends it. Nothing of it ever runs.
 func probe() (uint64, error) {

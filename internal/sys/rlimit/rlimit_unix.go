@@ -36,12 +36,14 @@ func Raise(r Resource, want uint64) (Change, error) {
 	if c.To, c.Raised = wanted(have, want); !c.Raised {
 		return c, nil
 	}
-	c.Again = true
-	// The syscall package forgets the limit it would restore in programs.
-	err = syscall.Setrlimit(syscall.RLIMIT_NOFILE, rlimit(c.To))
-	if err != nil {
+	if c.To.Hard > have.Hard && !mayRaiseHard() {
+		// Trying would make the syscall package forget what it restores in programs, for nothing.
+		return Change{}, &Error{r, want, have, syscall.EPERM}
+	}
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, rlimit(c.To)); err != nil {
 		return Change{}, &Error{r, want, have, err}
 	}
+	c.Again = true
 	return c, nil
 }
 
