@@ -77,6 +77,7 @@ func wireRequest(text string) []byte {
 		head = strings.TrimRight(text, "\n")
 	}
 	body = strings.TrimSuffix(body, "\n")
+	head = strings.ReplaceAll(head, "\nNEXT\n", "\n\n") // a second request on the same connection
 	head = strings.ReplaceAll(head, "Content-Length: AUTO", "Content-Length: "+strconv.Itoa(len(body)))
 	return []byte(strings.ReplaceAll(head, "\n", "\r\n") + "\r\n\r\n" + body)
 }

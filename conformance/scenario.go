@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -39,7 +40,7 @@ type Step struct {
 	Rest string
 }
 
-//go:embed testdata
+//go:embed testdata xmlrpc_all.py
 var testdata embed.FS
 
 // baseConfig is what $BASE stands for: one unix socket, an activity log, a pid file, AUTO logs, all
@@ -93,6 +94,13 @@ func loadScenarios(fsys fs.FS, dir string) ([]Scenario, error) {
 func parseScenarios(name, text string) ([]Scenario, error) {
 	script, members := splitArchive(text)
 	var common []File
+	if strings.Contains(text, "xmlrpc_all.py") {
+		data, err := testdata.ReadFile("xmlrpc_all.py")
+		if err != nil {
+			return nil, err
+		}
+		common = append(common, File{Name: "xmlrpc_all.py", Data: string(data)})
+	}
 	var cases []File
 	for _, m := range members {
 		if strings.HasPrefix(m.Name, "conf: ") || strings.HasPrefix(m.Name, "case: ") {
@@ -147,7 +155,33 @@ func newScenario(name, script string, files []File) (Scenario, error) {
 	if len(sc.Steps) == 0 {
 		return sc, errors.New("no steps")
 	}
-	return sc, nil
+	return sc, checkDevices(sc)
+}
+
+// deviceLog finds log files that are devices of the machine.
+var deviceLog = regexp.MustCompile(`(?im)logfile\s*=\s*/dev/(\S*)`)
+
+// checkDevices refuses scenarios that would make a supervisor replace a device of the machine by a
+// plain file: the original unlinks and recreates the log it clears or rotates, whatever it is.
+func checkDevices(sc Scenario) error {
+	for _, f := range sc.Files {
+		for _, m := range deviceLog.FindAllStringSubmatch(f.Data, -1) {
+			if m[1] != "stdout" && m[1] != "stderr" {
+				return fmt.Errorf("%s logs to /dev/%s", f.Name, m[1])
+			}
+			for _, st := range sc.Steps {
+				if strings.Contains(strings.ToLower(st.Line), "clear") {
+					return fmt.Errorf("%s logs to /dev/%s and step %q clears logs", f.Name, m[1], st.Line)
+				}
+			}
+		}
+	}
+	for _, st := range sc.Steps {
+		if deviceLog.MatchString(st.Line) {
+			return fmt.Errorf("step %q sets a device as log", st.Line)
+		}
+	}
+	return nil
 }
 
 func firstComment(script string) string {

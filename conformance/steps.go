@@ -132,7 +132,7 @@ func (s *session) as(user, argv []string) []string {
 }
 
 // stepCtl runs supervisorctl with the scenario's configuration. "-in FILE" is its standard input,
-// "-pids" hides lines that are a pid.
+// "-pids" hides lines that are a pid, "-sort" sorts lines whose order is that of completion.
 func stepCtl(ctx context.Context, s *session, st Step) (string, error) {
 	return s.ctl(ctx, st.Args, "-c", s.configPath())
 }
@@ -145,7 +145,7 @@ func stepCtlRaw(ctx context.Context, s *session, st Step) (string, error) {
 var pidLine = regexp.MustCompile(`(?m)^[1-9]\d*$`)
 
 func (s *session) ctl(ctx context.Context, words []string, first ...string) (string, error) {
-	opts, args, err := options(words, "env in as", "pids")
+	opts, args, err := options(words, "env in as", "pids sort")
 	if err != nil {
 		return "", err
 	}
@@ -157,6 +157,9 @@ func (s *session) ctl(ctx context.Context, words []string, first ...string) (str
 	text, err := s.runToEnd(ctx, s.as(opts["as"], argv), s.expandAll(opts["env"]), stdin)
 	if opts["pids"] != nil {
 		text = pidLine.ReplaceAllString(text, "PID")
+	}
+	if opts["sort"] != nil {
+		text = sortLines(text)
 	}
 	return text, err
 }
@@ -207,36 +210,66 @@ func (s *session) backArgs(st Step) (*process, *regexp.Regexp, error) {
 	return p, re, err
 }
 
-// stepBackgroundEnd shows a background client's output after it ended: "bg-end NAME [SIGNAL]".
+// stepBackgroundEnd shows a background client's output after it ended: "bg-end [-re PATTERN] NAME [SIGNAL]".
 func stepBackgroundEnd(ctx context.Context, s *session, st Step) (string, error) {
-	if len(st.Args) == 0 || s.back[st.Args[0]] == nil {
-		return "", errors.New("bg-end NAME [SIGNAL]")
+	opts, args, err := options(st.Args, "re", "")
+	if err != nil || len(args) == 0 || s.back[args[0]] == nil {
+		return "", errors.Join(err, errors.New("bg-end NAME [SIGNAL]"))
 	}
-	p := s.back[st.Args[0]]
-	if len(st.Args) > 1 {
-		if err := sendSignal(ctx, p.cmd.Process.Pid, st.Args[1]); err != nil {
+	p := s.back[args[0]]
+	if len(args) > 1 {
+		if err := sendSignal(ctx, p.cmd.Process.Pid, args[1]); err != nil {
 			return "", err
 		}
 	}
 	if !p.wait(ctx) {
 		return p.output() + "[still running, killed]\n", nil
 	}
-	return p.output() + p.exitText(), nil
+	return matchingLines(p.output()+p.exitText(), opts["re"])
 }
 
-// stepRPC calls a method: "rpc [-tcp] [-auth USER:PASSWORD] METHOD JSON…", parameters as JSON values.
+// matchingLines keeps the lines that match the pattern, or all without one.
+func matchingLines(text string, pattern []string) (string, error) {
+	if pattern == nil {
+		return text, nil
+	}
+	re, err := regexp.Compile(pattern[0])
+	if err != nil {
+		return "", err
+	}
+	var b strings.Builder
+	for line := range strings.Lines(text) {
+		if re.MatchString(line) {
+			b.WriteString(line)
+		}
+	}
+	return b.String(), nil
+}
+
+// stepRPC calls a method: "rpc [-tcp] [-auth USER:PASSWORD] [-sort] METHOD JSON…", parameters as JSON
+// values. -sort is for lists in order of completion.
 func stepRPC(ctx context.Context, s *session, st Step) (string, error) {
-	_, args, err := options(st.Args, "auth port", "tcp")
+	opts, args, err := options(st.Args, "auth", "tcp sort")
 	if err != nil {
 		return "", err
 	}
 	if len(args) == 0 {
 		return "", errors.New("rpc METHOD")
 	}
-	opts, _, _ := options(st.Args, "auth port", "tcp")
 	_, params, _ := strings.Cut(st.Rest+" ", args[0]+" ")
 	v, err := s.endpoint(opts).call(ctx, args[0], s.expand(params))
-	return renderResult(v, err), nil
+	text := renderResult(v, err)
+	if opts["sort"] != nil {
+		text = sortLines(text)
+	}
+	return text, nil
+}
+
+// sortLines sorts the lines of a list whose order is that of completion.
+func sortLines(text string) string {
+	lines := splitLines(text)
+	slices.Sort(lines)
+	return strings.Join(append(lines, ""), "\n")
 }
 
 func (s *session) endpoint(opts map[string][]string) endpoint {
@@ -453,12 +486,13 @@ func stepCat(_ context.Context, s *session, st Step) (string, error) {
 	return b.String(), nil
 }
 
-// stepStdout shows what the foreground daemon printed on stdout and stderr.
-func stepStdout(_ context.Context, s *session, _ Step) (string, error) {
-	if s.daemon == nil {
-		return "", errors.New("no foreground daemon")
+// stepStdout shows what the foreground daemon printed on stdout and stderr: "stdout [-re PATTERN]".
+func stepStdout(_ context.Context, s *session, st Step) (string, error) {
+	opts, _, err := options(st.Args, "re", "")
+	if err != nil || s.daemon == nil {
+		return "", errors.Join(err, errors.New("stdout needs a foreground daemon"))
 	}
-	return s.daemon.output(), nil
+	return matchingLines(s.daemon.output(), opts["re"])
 }
 
 var waitingLine = regexp.MustCompile(`^waiting for \S+ to stop$`)
