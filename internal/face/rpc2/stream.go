@@ -129,10 +129,13 @@ func cutStart(data []byte) int {
 			return i
 		}
 	}
-	if len(data) >= utf8.UTFMax && utf8.RuneStart(data[utf8.UTFMax-1]) {
+	switch {
+	case len(data) < utf8.UTFMax:
+		return len(data)
+	case utf8.RuneStart(data[utf8.UTFMax-1]):
 		return utf8.UTFMax - 1
 	}
-	return 0 // no character at all: bytes of something else
+	return 0 // not the rest of a character: bytes of something else
 }
 
 // cutEnd is how many bytes at the end of data begin a character that goes on after it.
