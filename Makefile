@@ -108,7 +108,7 @@ fresh-root: go-version ## both commands on a minimal Debian in a chroot (root, m
 conformance: build ## compare with the installed original, scenario by scenario
 	$(GO) run ./conformance -ref-d $(REF_D) -ref-ctl $(REF_CTL) -our-d $(SUPERVISORD) -our-ctl $(SUPERVISORCTL) $(ARGS)
 
-bench: build ## measure against the installed original, a few minutes (ARGS="-full" for all sizes)
+bench: build ## measure against the installed original, some ten minutes (ARGS="-full": all sizes)
 	@mkdir -p $(BIN)
 	$(BUILD) -o $(BIN)/bench ./bench
 	@scripts/bench.sh $(BIN)/bench $(ARGS)

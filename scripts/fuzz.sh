@@ -12,7 +12,13 @@ for dir in $(git ls-files --cached --others --exclude-standard '*_test.go' 2>/de
 	grep -q '^func Fuzz' "$dir" 2>/dev/null && dirname "$dir"
 done | sort -u >"$out.dirs"
 while read -r dir; do
-	targets=$($go test -list '^Fuzz' "./$dir" | grep '^Fuzz') || continue
+	# A package that does not compile is a failure, not a package without targets.
+	if ! $go test -list '^Fuzz' "./$dir" >"$out" 2>&1; then
+		cat "$out"
+		failed=$((failed + 1))
+		continue
+	fi
+	targets=$(grep '^Fuzz' "$out")
 	for target in $targets; do
 		count=$((count + 1))
 		echo "fuzz ./$dir $target ($time)"
