@@ -81,6 +81,10 @@ func outside(pkg string) bool {
 	return false
 }
 
+// testHelper reports whether a package only helps tests: the last part of its path ends in "test"
+// (ctltest). It may wait by polling, and nothing but tests and other helpers imports it.
+func testHelper(pkg string) bool { return strings.HasSuffix(pkg, "test") }
+
 // CheckEdge says why the package from may not import the package to, or returns "". Both are full import
 // paths; paths outside the module are checked against the bans only.
 func CheckEdge(from, to string) string {
@@ -103,6 +107,9 @@ func CheckEdge(from, to string) string {
 	}
 	if outside(inTo) {
 		return fmt.Sprintf("%s imports %s, which is no part of the product", inFrom, inTo)
+	}
+	if testHelper(inTo) && !testHelper(inFrom) {
+		return fmt.Sprintf("%s imports %s, which is for tests", inFrom, inTo)
 	}
 	if upper := FloorOf(inTo); upper > lower {
 		return fmt.Sprintf("%s (F%d) imports %s (F%d): imports point down only", inFrom, lower, inTo, upper)

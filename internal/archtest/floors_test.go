@@ -108,6 +108,8 @@ func TestCheckEdge(t *testing.T) {
 		{"internal/service/manager", "internal/face/rpc2", false},
 		{"internal/engine/core", "conformance", false},
 		{"conformance", "internal/engine/core", true},
+		{"internal/cli/supervisorctl", "internal/cli/supervisorctl/ctltest", false},
+		{"conformance", "internal/cli/supervisorctl/ctltest", true},
 	}
 	for _, c := range cases {
 		why := CheckEdge(Module+"/"+c.from, Module+"/"+c.to)

@@ -73,6 +73,8 @@ func (p *Package) Check() []Finding {
 		}
 		if !outside(p.Dir) {
 			out = append(out, p.tags(name, f)...)
+		}
+		if !outside(p.Dir) && !testHelper(p.Dir) {
 			out = append(out, p.sleeps(f)...)
 		}
 		out = append(out, p.inits(f)...)
