@@ -1,0 +1,210 @@
+package logs
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/upkeep-project/upkeep/internal/sys/logfile"
+)
+
+// followEvery is how often a followed log is looked at while nothing comes. Source: spec/supervisor 5.11.
+const followEvery = 100 * time.Millisecond
+
+// truncated is what a follower is told when the file has shrunk. Source: spec/supervisor 5.11 (F13).
+const truncated = "==> File truncated <==\n"
+
+// maxHops bounds the search for a rotated file among the backups.
+const maxHops = 1000
+
+// Follower reads a log from near its end and goes on with what is appended, across rotation (the unread end
+// of the old file comes first), clearing and truncation, which is announced by a line. Read is for one
+// goroutine; Close may come from another. While nobody reads, nothing is looked at.
+type Follower struct {
+	ctx    context.Context
+	path   string
+	began  time.Time
+	closed chan struct{}
+	once   sync.Once
+
+	mu   sync.Mutex // held by a Read
+	file *os.File
+	info os.FileInfo
+	off  int64
+	note string // to be given out first
+	// leaving: the path leads to another file by now; this one gets no more bytes once it is at its end.
+	leaving bool
+}
+
+// Follow begins with the last backlog bytes of the log at path. Errors: fs.ErrNotExist and those of the
+// system. The caller closes the follower.
+func Follow(ctx context.Context, path string, backlog int64) (*Follower, error) {
+	f := &Follower{ctx: ctx, path: path, closed: make(chan struct{})}
+	if err := f.open(path); err != nil {
+		return nil, err
+	}
+	f.off = max(f.info.Size()-max(backlog, 0), 0)
+	f.began = f.info.ModTime()
+	return f, nil
+}
+
+func (f *Follower) open(path string) error {
+	file, err := logfile.OpenReader(path)
+	if err != nil {
+		return err
+	}
+	info, err := file.Stat()
+	if err != nil {
+		return errors.Join(err, file.Close())
+	}
+	if f.file != nil {
+		f.file.Close()
+	}
+	f.file, f.info, f.off, f.leaving = file, info, 0, false
+	return nil
+}
+
+// ModTime is when the log was last written to before the following began.
+func (f *Follower) ModTime() time.Time { return f.began }
+
+// Read blocks until there is something. Its error is that of the context, io.EOF after Close, or the
+// system's.
+func (f *Follower) Read(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var tick *time.Timer
+	for {
+		if err := f.over(); err != nil {
+			return 0, err
+		}
+		n, err := f.next(p)
+		if n > 0 || err != nil {
+			return n, err
+		}
+		if tick == nil {
+			tick = time.NewTimer(followEvery)
+			defer tick.Stop()
+		} else {
+			tick.Reset(followEvery)
+		}
+		select {
+		case <-tick.C:
+		case <-f.ctx.Done():
+		case <-f.closed:
+		}
+	}
+}
+
+// over is the error with which reading has ended, if it has.
+func (f *Follower) over() error {
+	select {
+	case <-f.closed:
+		return io.EOF
+	default:
+		return f.ctx.Err()
+	}
+}
+
+// next gives out what there is now, moving on to the next file at the end of a rotated one; 0 for nothing.
+func (f *Follower) next(p []byte) (int, error) {
+	for range maxHops {
+		if f.note != "" {
+			n := copy(p, f.note)
+			f.note = f.note[n:]
+			return n, nil
+		}
+		n, err := f.file.ReadAt(p, f.off)
+		if n > 0 {
+			f.off += int64(n)
+			return n, nil
+		}
+		if err != nil && !errors.Is(err, io.EOF) {
+			return 0, err
+		}
+		if info, err := f.file.Stat(); err == nil && info.Size() < f.off {
+			f.off, f.note = 0, truncated
+			continue
+		}
+		switch {
+		case f.leaving:
+			if !f.advance() {
+				return 0, nil
+			}
+		case f.replaced():
+			f.leaving = true // and look once more for what was written before it was replaced
+		default:
+			return 0, nil
+		}
+	}
+	return 0, nil
+}
+
+// replaced reports whether the path leads to another file that has bytes. While the new one is empty the
+// old one is kept: a writer that has not noticed an outside rename still writes to it.
+func (f *Follower) replaced() bool {
+	now, err := os.Stat(f.path)
+	return err == nil && !os.SameFile(now, f.info) && now.Size() > 0
+}
+
+// advance opens the file that comes after this one: the one with the next lower number when this one is
+// found among the backups, else the log itself.
+func (f *Follower) advance() bool {
+	k := f.number()
+	next := f.path
+	if k > 1 {
+		next = f.path + "." + strconv.Itoa(k-1)
+	}
+	old := f.info
+	before := f.file
+	f.file = nil // kept open until it is clear that the names have not moved on
+	if err := f.open(next); err != nil {
+		f.file = before
+		return false
+	}
+	if k > 0 && !isFile(f.path+"."+strconv.Itoa(k), old) {
+		f.file.Close()
+		info, _ := before.Stat()
+		f.file, f.info, f.off, f.leaving = before, info, info.Size(), true
+		return true // again, with the new numbers
+	}
+	before.Close()
+	f.leaving = next != f.path
+	return true
+}
+
+// number finds this file among the backups; 0 when it is not there.
+func (f *Follower) number() int {
+	for k := 1; k <= maxHops; k++ {
+		info, err := os.Lstat(f.path + "." + strconv.Itoa(k))
+		if err != nil {
+			return 0
+		}
+		if os.SameFile(info, f.info) {
+			return k
+		}
+	}
+	return 0
+}
+
+func isFile(path string, info os.FileInfo) bool {
+	now, err := os.Lstat(path)
+	return err == nil && os.SameFile(now, info)
+}
+
+// Close ends the following; a Read that is under way returns io.EOF.
+func (f *Follower) Close() error {
+	f.once.Do(func() {
+		close(f.closed)
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.file.Close()
+	})
+	return nil
+}

@@ -1,0 +1,16 @@
+//go:build unix && !linux
+
+package logfile
+
+import (
+	"io/fs"
+	"syscall"
+)
+
+func infoOf(fi fs.FileInfo) Info {
+	i := Info{Size: fi.Size(), Links: 1}
+	if st, ok := fi.Sys().(*syscall.Stat_t); ok {
+		i.Links, i.Dev, i.Ino = uint64(st.Nlink), uint64(st.Dev), uint64(st.Ino)
+	}
+	return i
+}

@@ -1,0 +1,22 @@
+//go:build !linux
+
+package pipe
+
+import "errors"
+
+// New is for the operations that this system does not have.
+func New(int) (r, w int, err error) { return -1, -1, errors.ErrUnsupported }
+
+// Splice is not there.
+func Splice(_, _ int, _ int64, _ int) (int, error) { return 0, errors.ErrUnsupported }
+
+// Tee is not there.
+func Tee(_, _, _ int) (int, error) { return 0, errors.ErrUnsupported }
+
+// Capacity is not known.
+func Capacity(int) (int, error) { return 0, errors.ErrUnsupported }
+
+// SetCapacity is not possible.
+func SetCapacity(_, _ int) (int, error) { return 0, errors.ErrUnsupported }
+
+func softLimit() int64 { return 0 }
