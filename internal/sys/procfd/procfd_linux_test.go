@@ -586,6 +586,11 @@ func (w *Watcher) settle(t testing.TB) {
 func TestWatchRefused(t *testing.T) {
 	w := newWatcher(t)
 	h := child(t, false, "exit 0")
+	other := Own(-1, h.PID())
+	defer func() {
+		ended(t, other)
+		_, _, _ = other.Wait(false)
+	}()
 	h.Close()
 	if err := w.Watch(h, func() { t.Error("called") }); !errors.Is(err, os.ErrClosed) {
 		t.Errorf("closed handle: %v", err)
