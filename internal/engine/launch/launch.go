@@ -33,7 +33,6 @@ type Reports interface {
 
 // Options are the parts and the settings of a Host.
 type Options struct {
-	Spawner spawn.Spawner
 	Watcher *procfd.Watcher
 	Pump    *streams.Pump
 	Files   *logs.Store
@@ -51,10 +50,11 @@ type Options struct {
 
 // Host launches programs, one after another in the order asked for.
 type Host struct {
-	o     Options
-	env   environment
-	began time.Time
-	to    Reports
+	o       Options
+	env     environment
+	began   time.Time
+	to      Reports
+	spawner spawn.Spawner
 
 	mu     sync.Mutex
 	queue  []core.Instance
@@ -68,26 +68,28 @@ type Host struct {
 	pids   sync.Map // pid → struct{}: every instance not yet released
 }
 
-// New makes a host and its launching goroutine; Close ends it.
+// New makes a host. It launches when Serve is called.
 func New(o Options) *Host {
 	h := &Host{o: o, env: newEnvironment(o.Environ, o.ServerURL), began: time.Now(), idle: make(chan struct{})}
 	h.more = sync.NewCond(&h.mu)
 	return h
 }
 
-// Serve begins to launch, reporting to the given core.
-func (h *Host) Serve(to Reports) {
-	h.to = to
+// Serve begins to launch with the given spawner, on a goroutine that Close ends.
+func (h *Host) Serve(to Reports, with spawn.Spawner) {
+	h.to, h.spawner = to, with
 	go h.work()
 }
 
-// Close ends the launching goroutine; what is queued is not started.
+// Close ends the launching; what is queued is not started.
 func (h *Host) Close() {
 	h.mu.Lock()
 	h.closed, h.queue = true, nil
 	h.more.Signal()
 	h.mu.Unlock()
-	<-h.idle
+	if h.spawner != nil {
+		<-h.idle
+	}
 }
 
 // clockOrigin keeps the clock away from zero, which the core's records use for "never".
@@ -167,7 +169,7 @@ func (h *Host) start(i core.Instance, p *model.Program) (*instance, error) {
 	}
 	h.births.RLock()
 	defer h.births.RUnlock()
-	res, err := h.o.Spawner.Spawn(req)
+	res, err := h.spawner.Spawn(req)
 	if err != nil {
 		out.close()
 		return nil, err

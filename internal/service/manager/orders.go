@@ -50,7 +50,7 @@ func (m *Manager) Signal(ctx context.Context, sel service.Selector, signal strin
 	if err != nil {
 		return nil, err
 	}
-	sig, err := units.ParseSignal(signal)
+	sig, err := units.Signal(signal)
 	if err == nil {
 		out, err := m.o.Core.Signal(ctx, slots, mode, sig)
 		return results(out), err

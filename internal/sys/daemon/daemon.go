@@ -61,15 +61,22 @@ func Start(argv []string) (int, error) {
 // Background is this process's side of Start.
 type Background struct{ ready *os.File }
 
-// Inherited reports whether this process was started by Start, and takes over its descriptor.
-func Inherited() (*Background, bool) {
+// Awaited reports whether this process was started by Start, so that somebody waits for it. It stays true
+// when the process executes itself again.
+func Awaited() bool {
+	_, err := strconv.Atoi(os.Getenv(readyVariable))
+	return err == nil
+}
+
+// Take takes over what Start has handed down; nil when this process was not started by Start.
+func Take() *Background {
 	fd, err := strconv.Atoi(os.Getenv(readyVariable))
 	if err != nil {
-		return nil, false
+		return nil
 	}
 	os.Unsetenv(readyVariable)
 	keepPrivate(fd)
-	return &Background{os.NewFile(uintptr(fd), "ready")}, true
+	return &Background{os.NewFile(uintptr(fd), "ready")}
 }
 
 // Ready cuts the last ties to the launching command and lets it end: standard input, output and error

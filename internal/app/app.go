@@ -1,0 +1,295 @@
+// Package app wires the parts of the daemon together: Build makes them in the order in which they need
+// each other, Run works until an ordered end, Close takes them apart.
+//
+// The order of a start is chosen so that nothing of another instance is touched before it is certain that
+// there is none: first the lock and the sockets, then logs, programs and everything else (F6).
+// Source: spec/supervisor 2.8.
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/upkeep-project/upkeep/internal/conf/supervisord"
+	"github.com/upkeep-project/upkeep/internal/domain/model"
+	"github.com/upkeep-project/upkeep/internal/engine/activity"
+	"github.com/upkeep-project/upkeep/internal/engine/core"
+	"github.com/upkeep-project/upkeep/internal/engine/events"
+	"github.com/upkeep-project/upkeep/internal/engine/launch"
+	"github.com/upkeep-project/upkeep/internal/engine/logs"
+	"github.com/upkeep-project/upkeep/internal/engine/streams"
+	"github.com/upkeep-project/upkeep/internal/face/rpc2"
+	"github.com/upkeep-project/upkeep/internal/service/manager"
+	"github.com/upkeep-project/upkeep/internal/sys/daemon"
+	"github.com/upkeep-project/upkeep/internal/sys/privilege"
+	"github.com/upkeep-project/upkeep/internal/sys/procfd"
+	"github.com/upkeep-project/upkeep/internal/sys/signals"
+	"github.com/upkeep-project/upkeep/internal/sys/spawn"
+	"github.com/upkeep-project/upkeep/internal/sys/syslog"
+)
+
+// recentEvents is how many events are kept for those who read them.
+const recentEvents = 10_000
+
+// Options say what to run.
+type Options struct {
+	Config *supervisord.Config
+	// Load reads the configuration again, as the command line says, without side effects.
+	Load func() (*supervisord.Config, error)
+	// Program is the name under which the daemon was called, for the system's log.
+	Program string
+	Environ []string
+	Stdout  io.Writer // gets a copy of the activity log; nil = none
+	// Background is set when the launching command waits for the daemon to be ready.
+	Background *daemon.Background
+	// Notes are lines for the activity log about what was done before the parts were built.
+	Notes []Note
+}
+
+// Note is a line for the activity log.
+type Note struct {
+	Level activity.Level
+	Text  string
+}
+
+// App is a daemon, ready to run.
+type App struct {
+	o         Options
+	notes     []Note
+	endpoints []endpoint
+	servers   []*rpc2.Server
+	serving   sync.WaitGroup
+	log       *activity.Logger
+	files     *logs.Store
+	ring      *events.Ring
+	core      *core.Core
+	host      *launch.Host
+	manager   *manager.Manager
+	spawner   spawn.Spawner
+	watcher   *procfd.Watcher
+	pump      *streams.Pump
+	syslog    *syslog.Sender
+	pidfile   string
+}
+
+// Build makes a daemon that is about to run: its sockets are bound, its logs open, its programs known
+// but not started. After an error nothing is left behind. The error's text is for the launching terminal.
+func Build(o Options) (*App, error) {
+	a := &App{o: o, notes: o.Notes}
+	for _, step := range []func() error{a.listen, a.openLog, a.cleanLogs, a.makeEngine, a.makeServers} {
+		if err := step(); err != nil {
+			a.Close()
+			return nil, err
+		}
+	}
+	return a, nil
+}
+
+// note keeps a line until the activity log is open.
+func (a *App) note(l activity.Level, text string) { a.notes = append(a.notes, Note{l, text}) }
+
+// set is the [supervisord] section in force.
+func (a *App) set() *supervisord.Settings { return &a.o.Config.Settings }
+
+// openLog opens the activity log and writes what was noted so far.
+func (a *App) openLog() error {
+	s := a.set()
+	a.files = logs.NewStore()
+	opts := activity.Options{Level: s.LogLevel, Stdout: a.o.Stdout, Files: a.files}
+	if s.LogFile == "syslog" {
+		a.syslog = syslog.New(a.o.Program)
+		opts.Syslog = a.syslog.Send
+	} else {
+		opts.Path, opts.MaxBytes, opts.Backups = s.LogFile, s.LogFileMaxBytes, s.LogFileBackups
+	}
+	log, err := activity.New(opts)
+	if err != nil {
+		return fmt.Errorf("cannot open the log file %s: %w", s.LogFile, err)
+	}
+	a.log = log
+	for _, m := range a.o.Config.Messages {
+		log.Logf(m.Level, "%s", m.Text)
+	}
+	for _, n := range a.notes {
+		log.Logf(n.Level, "%s", n.Text)
+	}
+	return nil
+}
+
+// cleanLogs deletes the automatic logs that an earlier run left behind. Source: spec/supervisor 3.4.
+func (a *App) cleanLogs() error {
+	if a.set().NoCleanup {
+		return nil
+	}
+	for _, path := range logs.CleanAuto(a.set().ChildLogDir, a.set().Identifier) {
+		a.log.Logf(activity.Warn, "Failed to clean up '%s'", path)
+	}
+	return nil
+}
+
+// makeEngine makes the parts that run programs, and the service over them.
+func (a *App) makeEngine() (err error) {
+	s := a.set()
+	if a.watcher, err = procfd.NewWatcher(); err != nil {
+		return err
+	}
+	if a.pump, err = streams.NewPump(streams.Options{Log: a.log}); err != nil {
+		return err
+	}
+	if a.syslog == nil {
+		a.syslog = syslog.New(a.o.Program)
+	}
+	a.ring = events.New(recentEvents)
+	a.host = launch.New(launch.Options{
+		Watcher: a.watcher, Pump: a.pump, Files: a.files, Log: a.log, Syslog: a.syslog.Send,
+		Environ: a.environ(), ServerURL: a.o.Config.ServerURL(), UID: privilege.UID(), StripANSI: s.StripANSI,
+		AutoDir: s.ChildLogDir, Identifier: s.Identifier,
+	})
+	a.core = core.New(core.Options{Host: a.host, Log: a.log, Ring: a.ring})
+	a.manager = manager.New(manager.Options{
+		Core: a.core, Programs: a.host, Log: a.log, Ring: a.ring, Files: a.files, MainLog: a.mainLog(),
+		PID: os.Getpid(), Identifier: s.Identifier, Load: a.load,
+	})
+	return nil
+}
+
+// environ is what programs inherit of the daemon's environment.
+func (a *App) environ() []string {
+	var out []string
+	for _, kv := range a.o.Environ {
+		if !daemon.Private(kv) {
+			out = append(out, kv)
+		}
+	}
+	return out
+}
+
+func (a *App) mainLog() string {
+	if a.set().LogFile == "syslog" {
+		return ""
+	}
+	return a.set().LogFile
+}
+
+// Run starts the programs and works until an ordered end is complete. It reports whether the daemon is
+// to begin again.
+func (a *App) Run() (restart bool, err error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	sigs := signals.Receive(os.Getpid() == 1 || a.log.Enabled(activity.Debug))
+	defer sigs.Close()
+	if err := a.background(); err != nil {
+		return false, err
+	}
+	// The spawner keeps the directory and the umask that it finds, so it is made after the way into the
+	// background.
+	if a.spawner, err = spawn.NewDirect(spawn.Options{}); err != nil {
+		return false, err
+	}
+	a.host.Serve(a.core, a.spawner)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		a.core.Run(ctx)
+	}()
+	if err := a.manager.Activate(ctx, runnable(a.o.Config.Model, a.log)); err != nil {
+		return false, err
+	}
+	a.serve() // whoever connected before now waits for an answer that knows the programs
+	a.ring.Append(model.Event{Time: time.Now(), Type: model.EventDaemonRunning})
+	for {
+		select {
+		case s := <-sigs.C():
+			a.signal(ctx, s)
+		case <-ended:
+			return a.core.State() == model.DaemonRestarting, nil
+		}
+	}
+}
+
+// background finishes the way into the background and writes the pidfile.
+func (a *App) background() error {
+	s := a.set()
+	if a.o.Background != nil {
+		a.log.Logf(activity.Info, "daemonizing the supervisord process")
+		if s.Directory != "" {
+			if err := os.Chdir(s.Directory); err != nil {
+				a.log.Logf(activity.Critical, "can't chdir into '%s': %v", s.Directory, err)
+			} else {
+				a.log.Logf(activity.Info, "set current directory: '%s'", s.Directory)
+			}
+		}
+		daemon.Umask(s.Umask)
+		if err := a.o.Background.Ready(); err != nil {
+			return err
+		}
+		a.o.Background = nil
+	}
+	if err := writePidfile(s.PIDFile, os.Getpid()); err != nil {
+		a.log.Logf(activity.Critical, "could not write pidfile %s", s.PIDFile)
+		return nil
+	}
+	a.pidfile = s.PIDFile
+	a.log.Logf(activity.Info, "supervisord started with pid %d", os.Getpid())
+	return nil
+}
+
+// signal obeys one signal. Source: spec/supervisor 2.8.
+func (a *App) signal(ctx context.Context, s signals.Signal) {
+	switch s.Kind {
+	case signals.End:
+		a.log.Logf(activity.Warn, "received %s indicating exit request", s.Name)
+		a.core.BeginEnd(model.DaemonShutdown)
+	case signals.Restart:
+		if a.core.State() == model.DaemonShutdown {
+			a.log.Logf(activity.Warn, "ignored %s indicating restart request (shutdown in progress)", s.Name)
+			return
+		}
+		a.log.Logf(activity.Warn, "received %s indicating restart request", s.Name)
+		if err := a.manager.Restart(ctx); err != nil {
+			a.log.Logf(activity.Error, "not restarted, everything runs on: %v", err)
+		}
+	case signals.Reopen:
+		a.log.Logf(activity.Info, "received %s indicating log reopen request", s.Name)
+		a.log.Logf(activity.Info, "supervisord logreopen")
+		if err := errors.Join(a.log.Reopen(), a.files.Reopen()); err != nil {
+			a.log.Logf(activity.Error, "cannot reopen a log: %v", err)
+		}
+	case signals.Child:
+		a.log.Logf(activity.Debug, "received %s indicating a child quit", s.Name)
+		if os.Getpid() == 1 {
+			a.host.ReapOrphans()
+		}
+	}
+}
+
+// Close takes the daemon apart; it may be built in part. Programs that live are left alone.
+func (a *App) Close() {
+	a.closeServers()
+	if a.host != nil {
+		a.host.Close()
+	}
+	if a.watcher != nil {
+		a.watcher.Close()
+	}
+	if a.pump != nil {
+		a.pump.Close()
+	}
+	if a.spawner != nil {
+		a.spawner.Close()
+	}
+	if a.pidfile != "" {
+		os.Remove(a.pidfile)
+	}
+	if a.log != nil {
+		a.log.Close()
+	}
+	if a.syslog != nil {
+		a.syslog.Close()
+	}
+}

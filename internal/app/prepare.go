@@ -1,0 +1,145 @@
+package app
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/upkeep-project/upkeep/internal/conf/supervisord"
+	"github.com/upkeep-project/upkeep/internal/engine/activity"
+	"github.com/upkeep-project/upkeep/internal/sys/lock"
+	"github.com/upkeep-project/upkeep/internal/sys/privilege"
+	"github.com/upkeep-project/upkeep/internal/sys/rlimit"
+	"github.com/upkeep-project/upkeep/internal/sys/spawn"
+)
+
+// Process is what a daemon has done once and keeps across ordered restarts: the lock of its instance and
+// its user.
+type Process struct {
+	lock *lock.Lock
+	// Notes tell the activity log about it.
+	Notes []Note
+}
+
+// Prepare takes the instance's lock and becomes the configured user. Nothing else has been touched when
+// it fails. Source: spec/supervisor 2.8, F6.
+func Prepare(c *supervisord.Config) (*Process, error) {
+	p := &Process{}
+	for _, step := range []func(*supervisord.Config) error{p.single, p.become} {
+		if err := step(c); err != nil {
+			p.Release()
+			return nil, err
+		}
+	}
+	return p, nil
+}
+
+// Release gives up the lock.
+func (p *Process) Release() {
+	if p.lock != nil {
+		p.lock.Close()
+	}
+}
+
+func (p *Process) note(l activity.Level, format string, args ...any) {
+	p.Notes = append(p.Notes, Note{l, fmt.Sprintf(format, args...)})
+}
+
+// single makes sure that no other daemon runs this configuration.
+func (p *Process) single(c *supervisord.Config) error {
+	path, err := lockPath(c.Settings.ConfigFile)
+	if err == nil {
+		p.lock, err = lock.Acquire(path)
+	}
+	var held *lock.HeldError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &held) && len(c.Servers) > 0:
+		return supervisord.ErrListening()
+	case errors.As(err, &held):
+		return fmt.Errorf("Another supervisord (pid %d) is already running with this configuration: %s",
+			held.PID, c.Settings.ConfigFile)
+	}
+	p.note(activity.Info, "no lock against a second daemon with this configuration: %v", err)
+	return nil
+}
+
+// lockPath is the lock of the instance that runs a configuration, in the state directory of the user.
+// Source: architecture 1, one-model C12.
+func lockPath(config string) (string, error) {
+	state := "/var/lib"
+	if privilege.UID() != 0 {
+		home, err := os.UserHomeDir()
+		if err != nil {
+			return "", err
+		}
+		state = filepath.Join(home, ".local", "state")
+		if xdg := os.Getenv("XDG_STATE_HOME"); filepath.IsAbs(xdg) {
+			state = xdg
+		}
+	}
+	sum := sha256.Sum256([]byte(config))
+	dir := filepath.Join(state, "upkeep", "supervisord", hex.EncodeToString(sum[:12]))
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", err
+	}
+	return filepath.Join(dir, "lock"), nil
+}
+
+// become makes the process run as the configured user.
+func (p *Process) become(c *supervisord.Config) error {
+	uid := c.Settings.UID
+	if uid < 0 {
+		return nil
+	}
+	cred, err := spawn.LookupCred(uid)
+	if err == nil && cred.Refused != "" && privilege.UID() != uid {
+		err = errors.New(cred.Refused)
+	}
+	if err == nil {
+		err = privilege.Drop(uid, cred.GID, cred.Groups)
+	}
+	if err != nil {
+		return err
+	}
+	p.note(activity.Info, "Set uid to user %d succeeded", uid)
+	return nil
+}
+
+// RaiseLimits raises the limits of descriptors and processes to what is configured as necessary, before
+// the user is given up. It may execute the binary again in this process, so it comes before everything
+// that would be lost by that. The notes are for the activity log.
+func RaiseLimits(c *supervisord.Config) (notes []Note, err error) {
+	for _, r := range []struct {
+		what   rlimit.Resource
+		want   int
+		refuse func(int, uint64) *supervisord.Error
+	}{
+		{rlimit.Files, c.Settings.MinFDs, supervisord.ErrMinFDs},
+		{rlimit.Processes, c.Settings.MinProcs, supervisord.ErrMinProcs},
+	} {
+		if r.want < 0 {
+			continue
+		}
+		change, err := rlimit.Raise(r.what, uint64(r.want))
+		var refused *rlimit.Error
+		switch {
+		case errors.As(err, &refused):
+			return nil, r.refuse(r.want, refused.Have.Hard)
+		case err != nil:
+			notes = append(notes, Note{activity.Warn, err.Error()})
+		case change.Again:
+			if err := rlimit.Reexec(change); err != nil {
+				notes = append(notes, Note{activity.Warn, fmt.Sprintf("the daemon's own limit of descriptors is %d: %v", change.To.Soft, err)})
+			}
+		}
+		if change.Raised {
+			notes = append(notes, Note{activity.Info, fmt.Sprintf("Increased %s limit to %d", r.what, r.want)})
+		}
+	}
+	return notes, nil
+}

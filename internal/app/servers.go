@@ -1,0 +1,113 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"os/user"
+	"time"
+
+	"github.com/upkeep-project/upkeep/internal/conf/supervisord"
+	"github.com/upkeep-project/upkeep/internal/engine/activity"
+	"github.com/upkeep-project/upkeep/internal/face/listen"
+	"github.com/upkeep-project/upkeep/internal/face/rpc2"
+)
+
+// goodbye is how long requests under way may take after an ordered end.
+const goodbye = time.Second
+
+// endpoint is a bound socket and the section it belongs to.
+type endpoint struct {
+	section  *supervisord.Server
+	listener *listen.Listener
+}
+
+// listen binds the sockets of all servers. A server that would let strangers in is left out: the
+// programs run all the same (S1).
+func (a *App) listen() error {
+	for i := range a.o.Config.Servers {
+		s := &a.o.Config.Servers[i]
+		l, err := a.bind(s)
+		var exposed *listen.OpenError
+		switch {
+		case errors.As(err, &exposed):
+			a.note(activity.Critical, exposed.Error())
+		case err != nil:
+			return err
+		default:
+			a.endpoints = append(a.endpoints, endpoint{s, l})
+		}
+	}
+	return nil
+}
+
+func (a *App) bind(s *supervisord.Server) (*listen.Listener, error) {
+	if !s.Unix {
+		return listen.OpenInet(listen.Inet{
+			Host: s.Host, Port: s.Port, Credentials: s.Username != "", Insecure: s.InsecureHTTP, Section: s.Section,
+		})
+	}
+	u := listen.Unix{Path: s.File, Mode: fs.FileMode(s.Mode), Notice: func(msg string) {
+		os.Stderr.WriteString(msg + "\n")
+	}}
+	if s.Owner.UID >= 0 || s.Owner.GID >= 0 {
+		u.Owner = &s.Owner
+	}
+	if me, err := user.Current(); err == nil {
+		u.Username = me.Username
+	}
+	return listen.OpenUnix(u)
+}
+
+// makeServers makes a server for every bound socket.
+func (a *App) makeServers() error {
+	namespace := false
+	for _, r := range a.o.Config.RPCInterfaces {
+		namespace = namespace || r.Standard && r.Namespace == "supervisor"
+	}
+	line := func(l activity.Level) func(string) {
+		return func(text string) { a.log.Logf(l, "%s", text) }
+	}
+	lines := rpc2.Log{Info: line(activity.Info), Error: line(activity.Error), Critical: line(activity.Critical)}
+	if a.log.Enabled(activity.Trace) {
+		lines.Trace = line(activity.Trace)
+	}
+	for _, e := range a.endpoints {
+		s, err := rpc2.New(rpc2.Options{
+			Service: a.manager, Listener: e.listener, Section: e.section.Section, Local: e.section.Unix,
+			Username: e.section.Username, Password: e.section.Password, Namespace: namespace, Log: lines,
+		})
+		if err != nil {
+			return err
+		}
+		a.servers = append(a.servers, s)
+	}
+	return nil
+}
+
+// serve begins to answer requests.
+func (a *App) serve() {
+	for _, s := range a.servers {
+		a.serving.Go(func() {
+			if err := s.Serve(); err != nil {
+				a.log.Logf(activity.Critical, "HTTP server: %v", err)
+			}
+		})
+	}
+}
+
+// closeServers lets requests under way finish for a moment and closes the sockets.
+func (a *App) closeServers() {
+	ctx, cancel := context.WithTimeout(context.Background(), goodbye)
+	defer cancel()
+	for _, s := range a.servers {
+		if err := s.Shutdown(ctx); err != nil {
+			a.log.Logf(activity.Debug, "HTTP server: %v", err)
+		}
+	}
+	for _, e := range a.endpoints {
+		e.listener.Close()
+	}
+	a.serving.Wait()
+}

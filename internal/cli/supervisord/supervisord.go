@@ -1,0 +1,122 @@
+// Package supervisord is the daemon as Supervisor's users know it: its command line, its way into the
+// background, its exit statuses. What it runs is wired in package app.
+//
+// Source: spec/supervisor 1.1, 1.2, 2.8.
+package supervisord
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/upkeep-project/upkeep/internal/app"
+	conf "github.com/upkeep-project/upkeep/internal/conf/supervisord"
+	"github.com/upkeep-project/upkeep/internal/sys/daemon"
+)
+
+// Version is the release whose behaviour we provide. Source: one-model 7.
+const Version = "4.3.0"
+
+// usageStatus is the exit status of every refused command line and configuration.
+const usageStatus = 2
+
+// Main runs the daemon and returns its exit status. prog is how it was called, for people to read.
+func Main(prog string, argv []string) int {
+	env, err := conf.SystemEnviron()
+	if err != nil {
+		return refuse(os.Stderr, prog, err)
+	}
+	args, err := conf.ParseArgsIn(env, prog, argv)
+	switch {
+	case err != nil:
+		return refuse(os.Stderr, prog, err)
+	case args.Help:
+		fmt.Println(conf.HelpText(prog))
+		return 0
+	case args.Version:
+		fmt.Println(Version)
+		return 0
+	}
+	location, err := conf.Locate(args, env)
+	if err != nil {
+		return refuse(os.Stderr, prog, err)
+	}
+	load := func() (*conf.Config, error) { return conf.LoadFrom(args, location, env) }
+	c, err := load()
+	if err != nil {
+		return refuse(os.Stderr, prog, err)
+	}
+	awaited := daemon.Awaited()
+	if warning := args.SearchWarning(env.UID); warning != "" && !awaited {
+		fmt.Fprintln(os.Stderr, warning)
+	}
+	if !c.Settings.NoDaemon && !awaited {
+		status, err := daemon.Start(os.Args)
+		if err != nil {
+			return refuse(os.Stderr, prog, err)
+		}
+		return status
+	}
+	notes, err := app.RaiseLimits(c)
+	if err != nil {
+		return refuse(os.Stderr, prog, err)
+	}
+	o := app.Options{
+		Config: c, Load: load, Program: ident(prog), Environ: os.Environ(), Background: daemon.Take(), Notes: notes,
+	}
+	if c.Settings.NoDaemon && !c.Settings.Silent {
+		o.Stdout = os.Stdout
+	}
+	if err := run(o); err != nil {
+		return refuse(os.Stderr, prog, err)
+	}
+	return 0
+}
+
+// run builds and runs the daemon, again after each ordered restart.
+func run(o app.Options) error {
+	stop, err := app.StartProfile(o.Config.Settings.Profile)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	process, err := app.Prepare(o.Config)
+	if err != nil {
+		return err
+	}
+	defer process.Release()
+	o.Notes = append(process.Notes, o.Notes...)
+	for {
+		a, err := app.Build(o)
+		if err != nil {
+			return err
+		}
+		again, err := a.Run()
+		a.Close()
+		if err != nil || !again {
+			return err
+		}
+		// It was good a moment ago, when the restart was ordered.
+		if o.Config, err = o.Load(); err != nil {
+			return err
+		}
+		o.Background, o.Notes = nil, process.Notes
+	}
+}
+
+// refuse prints an error in the form of both programs. Source: spec/supervisor 1.1.
+func refuse(w io.Writer, prog string, err error) int {
+	fmt.Fprint(w, conf.UsageText(prog, err))
+	return usageStatus
+}
+
+// ident is the daemon's name in the system's log: supervisord, however it was called.
+func ident(prog string) string {
+	words := strings.Fields(prog)
+	if len(words) == 0 {
+		return "supervisord"
+	}
+	return filepath.Base(words[len(words)-1])
+}

@@ -1,0 +1,17 @@
+//go:build unix
+
+package signals
+
+import (
+	"os"
+	"syscall"
+)
+
+var table = map[os.Signal]Signal{
+	syscall.SIGTERM: {End, "SIGTERM"},
+	syscall.SIGINT:  {End, "SIGINT"},
+	syscall.SIGQUIT: {End, "SIGQUIT"},
+	syscall.SIGHUP:  {Restart, "SIGHUP"},
+	syscall.SIGUSR2: {Reopen, "SIGUSR2"},
+	syscall.SIGCHLD: {Child, "SIGCHLD"},
+}
