@@ -107,6 +107,8 @@ fresh-root: go-version ## both commands on a minimal Debian in a chroot (root, m
 
 conformance: build ## compare with the installed original, scenario by scenario
 	$(GO) run ./conformance -ref-d $(REF_D) -ref-ctl $(REF_CTL) -our-d $(SUPERVISORD) -our-ctl $(SUPERVISORCTL) $(ARGS)
+	$(GO) run ./conformance/webstack -ref-d $(REF_D) -ref-ctl $(REF_CTL) -our-d $(SUPERVISORD) -our-ctl $(SUPERVISORCTL) \
+		examples/webstack
 
 bench: build ## measure against the installed original, some ten minutes (ARGS="-full": all sizes)
 	@mkdir -p $(BIN)
