@@ -1,20 +1,44 @@
 #!/bin/sh
 # run.sh [DIRECTORY] - puts the example up (in a scratch directory when none is given), starts it, asks the
 # web server a few times, shows the status, and shuts everything down. SUPERVISORD and SUPERVISORCTL choose
-# the commands (default: those in PATH). KEEP=1 leaves it running and says how to go on.
+# the commands (default: those in PATH), HTTP_PORT, REDIS_PORT and WEB_PORT the ports (see put.sh; default:
+# some that are free). KEEP=1 leaves it running and says how to go on.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 d=${SUPERVISORD:-supervisord}
 ctl=${SUPERVISORCTL:-supervisorctl}
-port=${HTTP_PORT:-18080}
 PATH=$PATH:/usr/sbin:/sbin
 export PATH
 for need in redis-server nginx /usr/bin/python3 "$d" "$ctl"; do
 	command -v "$need" >/dev/null 2>&1 || { echo "$need is not installed" >&2; exit 1; }
 done
+ports=$(/usr/bin/python3 - <<'PORTS'
+import random, socket
+def free(*ports):
+    for port in ports:
+        with socket.socket() as s:
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                s.bind(("127.0.0.1", port))
+            except OSError:
+                return False
+    return True
+# Below the range that the system itself gives to outgoing connections.
+first = random.sample(range(1200, 3100), 1900)
+web = next(p for p in first if free(10 * p, 10 * p + 1, 10 * p + 2))
+rest = [10 * p + 5 for p in first if p != web and free(10 * p + 5)][:2]
+print(web, *rest)
+PORTS
+)
+dir=${1:-}
+# shellcheck disable=SC2086
+set -- $ports
+: "${WEB_PORT:=$1}" "${REDIS_PORT:=$2}" "${HTTP_PORT:=$3}"
+export WEB_PORT REDIS_PORT HTTP_PORT
+port=$HTTP_PORT
 scratch=""
-if [ $# -gt 0 ]; then
-	root=$1
+if [ -n "$dir" ]; then
+	root=$dir
 else
 	scratch=$(mktemp -d "${TMPDIR:-/tmp}/webstack.XXXXXX")
 	chmod 755 "$scratch"
@@ -40,9 +64,9 @@ pid=$!
 n=0
 until "$ctl" -c "$conf" status >"$root/status" 2>&1 && [ -s "$root/status" ] && ! grep -vq ' RUNNING ' "$root/status"; do
 	n=$((n + 1))
-	if [ "$n" -gt 150 ] || ! kill -0 "$pid" 2>/dev/null; then
+	if [ "$n" -gt 150 ] || grep -q ' FATAL ' "$root/status" || ! kill -0 "$pid" 2>/dev/null; then
 		echo "it did not come up:" >&2
-		cat "$root/status" "$root/log/console" "$root"/log/*.log >&2
+		tail -n 20 "$root/status" "$root/log/console" "$root"/log/*.log "$root"/log/*.err >&2
 		exit 1
 	fi
 	sleep 0.2
