@@ -30,6 +30,9 @@ func (s *session) fg(ctx context.Context, arg string) error {
 	case faultCode(err) == faultBadName:
 		s.fail(statusGeneric, "ERROR: bad process name supplied")
 		return nil
+	case faultCode(err) != 0:
+		s.fail(statusGeneric, "ERROR: %s", s.describe(err))
+		return nil
 	case err != nil:
 		return err
 	case info.State != stateRunning:

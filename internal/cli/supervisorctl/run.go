@@ -13,6 +13,7 @@ package supervisorctl
 import (
 	"context"
 	"io"
+	"log"
 	"os"
 	"os/signal"
 
@@ -74,6 +75,9 @@ func Run(prog string, argv []string, std Streams, env Environ) int {
 
 // Main is Run for the process itself.
 func Main(prog string, argv []string) int {
+	// The HTTP client mentions odd answers of a server in the standard logger, in the middle of our output;
+	// whatever matters about them is in the error of the call.
+	log.SetOutput(io.Discard)
 	return Run(prog, argv, Streams{os.Stdin, os.Stdout, os.Stderr}, SystemEnviron())
 }
 
