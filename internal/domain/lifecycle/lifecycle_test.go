@@ -168,9 +168,8 @@ func FuzzStep(f *testing.F) {
 	f.Add([]byte{0, 0, 4, 0, 7, 2, 1, 0, 7, 20, 6, 0})
 	f.Add([]byte{0, 0, 5, 0, 7, 3, 5, 0, 7, 9, 3, 0})
 	f.Add([]byte{0, 0, 1, 0, 0, 0, 4, 0, 8, 0, 6, 0, 4, 1})
+	rules := allRules(newTable(f))
 	f.Fuzz(func(t *testing.T, script []byte) {
-		table := newTable(t)
-		rules := allRules(table)
 		p := samplePolicy()
 		p.Start.Retries = 1
 		var w world
