@@ -110,7 +110,7 @@ func (l *Logger) format(v Level, format string, args ...any) []byte {
 	b := make([]byte, 0, 128)
 	b = l.now().AppendFormat(b, "2006-01-02 15:04:05,000")
 	b = append(b, ' ')
-	b = append(b, v.Code()...)
+	b = append(b, v.Tag()...)
 	b = append(b, ' ')
 	b = fmt.Appendf(b, format, args...)
 	return append(b, '\n')
