@@ -1,4 +1,4 @@
-package main
+package differ
 
 import (
 	"context"
@@ -18,19 +18,19 @@ import (
 // Options of a whole run.
 type Options struct {
 	Ref, Our Pair
-	Pairs    []pairing
+	Pairs    []Pairing
 	Jobs     int
 	Retries  int
 	Verbose  bool
 	Cache    string // directory of kept reference transcripts, or empty
 }
 
-func (o *Options) pair(p pairing) Pair {
+func (o *Options) pair(p Pairing) Pair {
 	out := o.Ref
-	if p.ourDaemon {
+	if p.OurDaemon {
 		out.Daemon = o.Our.Daemon
 	}
-	if p.ourCtl {
+	if p.OurCtl {
 		out.Ctl = o.Our.Ctl
 	}
 	return out
@@ -63,8 +63,8 @@ type outcome struct {
 	err  error
 }
 
-// runAll runs the scenarios opt.Jobs at a time; reports appear in order of completion.
-func runAll(ctx context.Context, opt Options, all []Scenario, diffs []Difference, out io.Writer) (Summary, error) {
+// Compare runs the scenarios opt.Jobs at a time; reports appear in order of completion.
+func Compare(ctx context.Context, opt Options, all []Scenario, diffs []Difference, out io.Writer) (Summary, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	root, err := os.MkdirTemp("", "cf")
@@ -137,7 +137,7 @@ func (r *runner) scenario(sc Scenario) outcome {
 				o.err = fmt.Errorf("%s: %w", sc.Name, err)
 				return o
 			}
-			v = judge(sc.Name, ref, our, r.diffs, p.ourDaemon, p.ourCtl)
+			v = judge(sc.Name, ref, our, r.diffs, p.OurDaemon, p.OurCtl)
 			if v.unexplained == 0 && len(v.gone) == 0 {
 				if try > 0 {
 					o.sum.Unstable++
@@ -173,7 +173,7 @@ func (r *runner) scenario(sc Scenario) outcome {
 }
 
 // both runs the original and then the pairing in the same directory with the same ports.
-func (r *runner) both(sc Scenario, p pairing, mayCache bool) (ref, our []StepResult, err error) {
+func (r *runner) both(sc Scenario, p Pairing, mayCache bool) (ref, our []StepResult, err error) {
 	ports, err := r.freePorts()
 	if err != nil {
 		return nil, nil, err

@@ -1,7 +1,6 @@
-package main
+package differ
 
 import (
-	"embed"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -40,9 +39,6 @@ type Step struct {
 	Rest string
 }
 
-//go:embed testdata xmlrpc_all.py
-var testdata embed.FS
-
 // baseConfig is what $BASE stands for: one unix socket, an activity log, a pid file, AUTO logs, all
 // in the scratch directory.
 const baseConfig = `[unix_http_server]
@@ -56,6 +52,9 @@ user=root
 supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
 [supervisorctl]
 serverurl=unix://$DIR/s.sock`
+
+// clientScript is a file beside the scenarios' directory that scenarios may run.
+const clientScript = "xmlrpc_all.py"
 
 // loadScenarios reads every scenario below dir of fsys, sorted by name.
 func loadScenarios(fsys fs.FS, dir string) ([]Scenario, error) {
@@ -73,7 +72,15 @@ func loadScenarios(fsys fs.FS, dir string) ([]Scenario, error) {
 		if err != nil {
 			return nil, err
 		}
-		list, err := parseScenarios(base, string(data))
+		var more []File
+		if strings.Contains(string(data), clientScript) {
+			client, err := fs.ReadFile(fsys, clientScript)
+			if err != nil {
+				return nil, err
+			}
+			more = append(more, File{Name: clientScript, Data: string(client)})
+		}
+		list, err := ParseScenarios(base, string(data), more...)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", e.Name(), err)
 		}
@@ -88,19 +95,12 @@ func loadScenarios(fsys fs.FS, dir string) ([]Scenario, error) {
 	return all, nil
 }
 
-// parseScenarios reads one file. A file is one scenario, unless it has members named
+// ParseScenarios reads one file. A file is one scenario, unless it has members named
 // "conf: NAME" (each is the supervisord.conf of a scenario with the common script) or
-// "case: NAME" (each is a script that follows the common one).
-func parseScenarios(name, text string) ([]Scenario, error) {
+// "case: NAME" (each is a script that follows the common one). more are files every scenario gets.
+func ParseScenarios(name, text string, more ...File) ([]Scenario, error) {
 	script, members := splitArchive(text)
-	var common []File
-	if strings.Contains(text, "xmlrpc_all.py") {
-		data, err := testdata.ReadFile("xmlrpc_all.py")
-		if err != nil {
-			return nil, err
-		}
-		common = append(common, File{Name: "xmlrpc_all.py", Data: string(data)})
-	}
+	common := slices.Clone(more)
 	var cases []File
 	for _, m := range members {
 		if strings.HasPrefix(m.Name, "conf: ") || strings.HasPrefix(m.Name, "case: ") {

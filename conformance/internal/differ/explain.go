@@ -1,4 +1,4 @@
-package main
+package differ
 
 import (
 	"fmt"
@@ -42,7 +42,7 @@ func (d *Difference) appliesTo(scenario, step string, occurrence int) bool {
 	return err == nil && (ok || d.Scenario == scenario) && d.Step == step && d.Occurrence == occurrence
 }
 
-// parseDifferences reads the list. An entry is a block of lines
+// ParseDifferences reads the list. An entry is a block of lines
 //
 //	scenario: NAME
 //	step: LINE [#N]
@@ -53,7 +53,7 @@ func (d *Difference) appliesTo(scenario, step string, occurrence int) bool {
 //
 // or, instead of ours, pairs "edit: FROM => TO" with Go-quoted texts, applied to the original's text.
 // Entries are separated by blank lines; "#" starts a comment line.
-func parseDifferences(text string) ([]Difference, error) {
+func ParseDifferences(text string) ([]Difference, error) {
 	var out []Difference
 	var cur *Difference
 	for n, line := range strings.Split(text, "\n") {
