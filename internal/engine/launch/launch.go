@@ -48,7 +48,14 @@ type Options struct {
 	Identifier string
 }
 
-// Host launches programs, one after another in the order asked for.
+// launchers is how many programs are started at a time: two make full use of the spawner, more gain nothing.
+const launchers = 2
+
+// orderPatience is how long a started program waits to be reported after the one before it in the queue,
+// which may hang in a slow file system.
+const orderPatience = 50 * time.Millisecond
+
+// Host launches programs in the order asked for.
 type Host struct {
 	o       Options
 	env     environment
@@ -56,11 +63,12 @@ type Host struct {
 	to      Reports
 	spawner spawn.Spawner
 
-	mu     sync.Mutex
-	queue  []core.Instance
-	more   *sync.Cond
-	closed bool
-	idle   chan struct{} // closed when the launching goroutine has ended
+	mu      sync.Mutex
+	queue   []job
+	last    chan struct{} // of the newest job: closed when it has been reported
+	more    *sync.Cond
+	closed  bool
+	working sync.WaitGroup
 
 	// births is held shared from before a fork until the pid is registered, so that the reaper of
 	// strangers never takes a child of ours for one of them.
@@ -70,26 +78,33 @@ type Host struct {
 
 // New makes a host. It launches when Serve is called.
 func New(o Options) *Host {
-	h := &Host{o: o, env: newEnvironment(o.Environ, o.ServerURL), began: time.Now(), idle: make(chan struct{})}
+	h := &Host{o: o, env: newEnvironment(o.Environ, o.ServerURL), began: time.Now(), last: make(chan struct{})}
+	close(h.last)
 	h.more = sync.NewCond(&h.mu)
 	return h
 }
 
-// Serve begins to launch with the given spawner, on a goroutine that Close ends.
+// job is one launch, to be reported after the one before it.
+type job struct {
+	inst         core.Instance
+	before, done chan struct{}
+}
+
+// Serve begins to launch with the given spawner, on goroutines that Close ends.
 func (h *Host) Serve(to Reports, with spawn.Spawner) {
 	h.to, h.spawner = to, with
-	go h.work()
+	for range launchers {
+		h.working.Go(h.work)
+	}
 }
 
 // Close ends the launching; what is queued is not started.
 func (h *Host) Close() {
 	h.mu.Lock()
 	h.closed, h.queue = true, nil
-	h.more.Signal()
+	h.more.Broadcast()
 	h.mu.Unlock()
-	if h.spawner != nil {
-		<-h.idle
-	}
+	h.working.Wait()
 }
 
 // clockOrigin keeps the clock away from zero, which the core's records use for "never".
@@ -106,13 +121,14 @@ func (h *Host) Launch(i core.Instance) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if !h.closed {
-		h.queue = append(h.queue, i)
+		j := job{i, h.last, make(chan struct{})}
+		h.last = j.done
+		h.queue = append(h.queue, j)
 		h.more.Signal()
 	}
 }
 
 func (h *Host) work() {
-	defer close(h.idle)
 	for {
 		h.mu.Lock()
 		for len(h.queue) == 0 && !h.closed {
@@ -122,25 +138,41 @@ func (h *Host) work() {
 			h.mu.Unlock()
 			return
 		}
-		batch := h.queue
-		h.queue = nil
+		j := h.queue[0]
+		h.queue[0] = job{}
+		h.queue = h.queue[1:]
 		h.mu.Unlock()
-		for _, i := range batch {
-			h.launch(i)
-		}
+		h.launch(j)
 	}
 }
 
-func (h *Host) launch(i core.Instance) {
-	p := i.Slot.Program()
-	inst, err := h.start(i, p)
+func (h *Host) launch(j job) {
+	p := j.inst.Slot.Program()
+	inst, err := h.start(j.inst, p)
+	j.wait()
+	defer close(j.done)
 	if err != nil {
-		h.to.LaunchFailed(i, failureText(p, err))
+		h.to.LaunchFailed(j.inst, failureText(p, err))
 		return
 	}
-	h.to.Launched(i, inst)
-	if err := h.o.Watcher.Watch(inst.handle, func() { h.ended(i, inst) }); err != nil {
+	h.to.Launched(j.inst, inst)
+	if err := h.o.Watcher.Watch(inst.handle, func() { h.ended(j.inst, inst) }); err != nil {
 		h.o.Log.Logf(activity.Critical, "cannot watch %s (pid %d): %v", p.ID.Name, inst.PID(), err)
+	}
+}
+
+// wait keeps the reports in the order of the queue.
+func (j *job) wait() {
+	select {
+	case <-j.before:
+		return
+	default:
+	}
+	patience := time.NewTimer(orderPatience)
+	defer patience.Stop()
+	select {
+	case <-j.before:
+	case <-patience.C:
 	}
 }
 
@@ -201,6 +233,9 @@ func (h *Host) Known(pid int) bool {
 
 // ReapOrphans reaps ended children that are no instances, as the first process of a container must.
 func (h *Host) ReapOrphans() {
+	if !procfd.HasOrphans(h.Known) {
+		return
+	}
 	h.births.Lock()
 	defer h.births.Unlock()
 	procfd.ReapOrphans(h.Known, func(pid int, e model.Exit) {
