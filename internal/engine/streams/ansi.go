@@ -1,0 +1,62 @@
+package streams
+
+// esc begins a terminal sequence.
+const esc = 0x1b
+
+// ansi removes terminal sequences from a stream: from ESC [ through the next byte of the set H f A B C D R s
+// u J K h l p m. What it has seen is carried over from one piece to the next. Source: spec/supervisor 3.4
+// (the set), F9 (the carrying).
+type ansi uint8
+
+// What came last.
+const (
+	ansiText   ansi = iota
+	ansiEscape      // ESC, held back
+	ansiInside      // ESC [ and no final byte yet
+)
+
+// strip appends what remains of p to dst.
+func (a *ansi) strip(dst, p []byte) []byte {
+	for _, c := range p {
+		switch *a {
+		case ansiText:
+			if c == esc {
+				*a = ansiEscape
+			} else {
+				dst = append(dst, c)
+			}
+		case ansiEscape:
+			switch c {
+			case '[':
+				*a = ansiInside
+			case esc:
+				dst = append(dst, esc)
+			default:
+				*a = ansiText
+				dst = append(dst, esc, c)
+			}
+		case ansiInside:
+			if ansiFinal(c) {
+				*a = ansiText
+			}
+		}
+	}
+	return dst
+}
+
+// end appends what is held back when nothing more comes.
+func (a *ansi) end(dst []byte) []byte {
+	if *a == ansiEscape {
+		dst = append(dst, esc)
+	}
+	*a = ansiText
+	return dst
+}
+
+func ansiFinal(c byte) bool {
+	switch c {
+	case 'H', 'f', 'A', 'B', 'C', 'D', 'R', 's', 'u', 'J', 'K', 'h', 'l', 'p', 'm':
+		return true
+	}
+	return false
+}

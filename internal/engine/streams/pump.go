@@ -1,0 +1,291 @@
+// Package streams moves the output of programs into their logs, and data into their standard input.
+//
+// A few workers serve all streams; a stream whose program is quiet costs nothing. On Linux bytes go from
+// the pipe to the log inside the kernel, so that none is lost when this process is killed; whoever else
+// wants to see them gets a copy. Where the bytes change on the way, or the log is no regular file of ours
+// alone, they are read and written.
+//
+// A log that cannot be written (full disk, I/O error) is the matter of its stream only: the log's oldest
+// backups are deleted, then output waits in the pipe and in bounded memory, then it is dropped and the
+// log gets a record of how much at exactly that place. It is tried again all the time, and nothing is
+// tried while no stream waits. Source: spec/reliability R16–R18.
+package streams
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/upkeep-project/upkeep/internal/engine/activity"
+	"github.com/upkeep-project/upkeep/internal/engine/logs"
+	"github.com/upkeep-project/upkeep/internal/sys/pipe"
+	"github.com/upkeep-project/upkeep/internal/sys/reactor"
+)
+
+// Logger takes lines about streams in trouble; *activity.Logger is one.
+type Logger interface {
+	Logf(level activity.Level, format string, args ...any)
+}
+
+// Options of a pump. The zero value is usable.
+type Options struct {
+	Log          Logger           // nil = nobody
+	Reactor      *reactor.Reactor // nil = one of its own
+	StreamMemory int              // bytes that wait in memory for one log; default 4 MiB
+	TotalMemory  int64            // and for all; default 64 MiB
+	PipeMemory   int64            // for enlarged pipes; default half of what the system allows one user
+}
+
+const (
+	defaultStreamMemory = 4 << 20
+	defaultTotalMemory  = 64 << 20
+
+	// chunk is the most that consumers get at once. Source: spec/supervisor 3.4.
+	chunk = 128 << 10
+	// scratchSize is the capacity of the pipes that copies are made through: room for a chunk in pages that
+	// are not full.
+	scratchSize = 256 << 10
+	// spareScratch is how many of them are kept.
+	spareScratch = 4
+	// diskShare is how many workers one disk may hold up.
+	diskShare = 8
+	// endPatience is how long Close waits for streams whose disk does not answer.
+	endPatience = 2 * time.Second
+)
+
+// Output says where the output of a program goes. With none of its fields set it is thrown away.
+type Output struct {
+	File      *logs.File   // gets every byte; belongs to the stream from Attach on
+	StripANSI bool         // remove terminal sequences first
+	Line      func([]byte) // gets whole lines, without their ends
+	Tap       func([]byte) // gets a copy of each piece, at most 128 KiB
+	Closed    func()       // called once when every writer of the pipe is gone and all has been moved
+	// Block makes the program wait when the log cannot be written, instead of dropping output.
+	Block bool
+}
+
+// Pump moves bytes. Its methods are safe for concurrent use. The functions of an Output run on its workers,
+// one at a time for each stream, and must not keep the slice they are given.
+type Pump struct {
+	o      Options
+	r      *reactor.Reactor
+	own    bool
+	budget *pipe.Budget
+	mem    memory
+
+	mu      sync.Mutex
+	closed  bool
+	streams map[*Stream]struct{}
+	inputs  map[*Input]struct{}
+	disks   map[any]int // workers inside each
+	spare   []*scratch
+	empty   chan struct{} // closed when closed and no stream is left
+}
+
+// NewPump makes a pump and starts its workers.
+func NewPump(o Options) (*Pump, error) {
+	if o.StreamMemory <= 0 {
+		o.StreamMemory = defaultStreamMemory
+	}
+	if o.TotalMemory <= 0 {
+		o.TotalMemory = defaultTotalMemory
+	}
+	p := &Pump{
+		o: o, r: o.Reactor, budget: pipe.NewBudget(o.PipeMemory), mem: memory{limit: o.TotalMemory},
+		streams: make(map[*Stream]struct{}), inputs: make(map[*Input]struct{}),
+		disks: make(map[any]int), empty: make(chan struct{}),
+	}
+	if p.r == nil {
+		r, err := reactor.New(reactor.Options{})
+		if err != nil {
+			return nil, fmt.Errorf("streams: %w", err)
+		}
+		p.r, p.own = r, true
+	}
+	return p, nil
+}
+
+// Close moves what is in the pipes now, lets go of all streams and inputs and ends the workers. A worker
+// that hangs in a disk is left there after two seconds: errStuck.
+func (p *Pump) Close() error {
+	p.mu.Lock()
+	if p.closed {
+		p.mu.Unlock()
+		return nil
+	}
+	p.closed = true
+	streams := make([]*Stream, 0, len(p.streams))
+	for s := range p.streams {
+		streams = append(streams, s)
+	}
+	inputs := make([]*Input, 0, len(p.inputs))
+	for in := range p.inputs {
+		inputs = append(inputs, in)
+	}
+	if len(streams) == 0 {
+		close(p.empty)
+	}
+	p.mu.Unlock()
+	for _, in := range inputs {
+		in.Close()
+	}
+	for _, s := range streams {
+		s.Close()
+	}
+	t := time.NewTimer(endPatience)
+	defer t.Stop()
+	select {
+	case <-p.empty:
+	case <-t.C:
+		return errStuck
+	}
+	p.mu.Lock()
+	for _, c := range p.spare {
+		c.close()
+	}
+	p.spare = nil
+	p.mu.Unlock()
+	if p.own {
+		return p.r.Close()
+	}
+	return nil
+}
+
+var errStuck = errors.New("streams: a log's disk does not answer")
+
+func (p *Pump) note(format string, args ...any) {
+	if p.o.Log != nil {
+		p.o.Log.Logf(activity.Critical, format, args...)
+	}
+}
+
+func (p *Pump) log(level activity.Level, format string, args ...any) {
+	if p.o.Log != nil {
+		p.o.Log.Logf(level, format, args...)
+	}
+}
+
+func (p *Pump) addInput(in *Input) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.closed {
+		p.inputs[in] = struct{}{}
+	}
+	return !p.closed
+}
+
+func (p *Pump) removeInput(in *Input) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.inputs, in)
+}
+
+func (p *Pump) addStream(s *Stream) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.closed {
+		p.streams[s] = struct{}{}
+	}
+	return !p.closed
+}
+
+func (p *Pump) removeStream(s *Stream) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if _, ok := p.streams[s]; !ok {
+		return
+	}
+	delete(p.streams, s)
+	if p.closed && len(p.streams) == 0 {
+		close(p.empty)
+	}
+}
+
+// enter counts a worker into a log's disk; false when that disk holds up its share of workers already.
+func (p *Pump) enter(disk any) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.disks[disk] >= diskShare {
+		return false
+	}
+	p.disks[disk]++
+	return true
+}
+
+func (p *Pump) leave(disk any) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.disks[disk]--; p.disks[disk] == 0 {
+		delete(p.disks, disk)
+	}
+}
+
+// disk is what a log's writes may hang on.
+func disk(f *logs.File) any {
+	if d := f.Device(); d != 0 {
+		return d
+	}
+	return f.Path()
+}
+
+// scratch is what a worker needs to look at bytes: a buffer, and a pipe for copies out of another pipe.
+type scratch struct {
+	r, w int // -1 where there are no such copies
+	buf  []byte
+}
+
+func (p *Pump) scratch() *scratch {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if n := len(p.spare); n > 0 {
+		c := p.spare[n-1]
+		p.spare = p.spare[:n-1]
+		return c
+	}
+	r, w, err := pipe.New(scratchSize)
+	if err != nil {
+		r, w = -1, -1 // out of descriptors: read and write then
+	}
+	return &scratch{r: r, w: w, buf: make([]byte, chunk)}
+}
+
+func (p *Pump) recycle(c *scratch) {
+	p.mu.Lock()
+	keep := c.r >= 0 && len(p.spare) < spareScratch && !p.closed
+	if keep {
+		p.spare = append(p.spare, c)
+	}
+	p.mu.Unlock()
+	if !keep {
+		c.close()
+	}
+}
+
+func (c *scratch) close() {
+	if c.r >= 0 {
+		pipe.Close(c.r)
+		pipe.Close(c.w)
+		c.r, c.w = -1, -1
+	}
+}
+
+// peek copies up to n bytes (at most a chunk) out of a pipe without taking them.
+func (c *scratch) peek(fd, n int) ([]byte, error) {
+	if c.r < 0 {
+		return nil, errors.ErrUnsupported
+	}
+	m, err := pipe.Tee(fd, c.w, min(n, len(c.buf)))
+	if err != nil {
+		return nil, err
+	}
+	for got := 0; got < m; {
+		k, err := pipe.Read(c.r, c.buf[got:m])
+		if err != nil || k == 0 {
+			c.close() // cannot be; but what remains in it must not be taken for something else
+			return nil, errors.ErrUnsupported
+		}
+		got += k
+	}
+	return c.buf[:m], nil
+}
