@@ -247,7 +247,7 @@ func TestGuessingIsDamped(t *testing.T) {
 	if !d.allowed(netip.MustParseAddr("203.0.113.9")) {
 		t.Error("the flood is not forgotten")
 	}
-	for i := range 3 * maxDampAddrs {
+	for i := range maxDampAddrs + 500 {
 		now = now.Add(time.Millisecond)
 		d.failure(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}))
 		d.success(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}))
@@ -717,7 +717,10 @@ func TestOriginalSupervisorctl(t *testing.T) {
 		{"reload", "Restarted supervisord\n", 0},
 	}
 	conf := writeConf(t)
-	for _, url := range []string{"http://" + tcp.addr, "unix://" + local.addr} {
+	for _, url := range []string{"unix://" + local.addr, "http://" + tcp.addr} {
+		if strings.HasPrefix(url, "http") {
+			tests = tests[:3] // the rest is the same on every socket
+		}
 		for _, tt := range tests {
 			cmd := exec.Command("/usr/bin/supervisorctl", append([]string{"-c", conf, "-s", url, "-u", "u", "-p", "p"}, strings.Fields(tt.args)...)...)
 			out, _ := cmd.CombinedOutput()
