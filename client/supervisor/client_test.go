@@ -71,8 +71,8 @@ func start(t *testing.T, d *daemon) (*Client, *httptest.Server) {
 
 func TestWrappers(t *testing.T) {
 	ctx := context.Background()
-	result := []any{Struct{{"name", "n"}, {"group", "g"}, {"status", 80}, {"description", "OK"}}}
-	info := Struct{{"name", "n"}, {"group", "g"}, {"start", 1}, {"stop", 2}, {"now", 3}, {"state", 20}, {"statename", "RUNNING"}, {"spawnerr", "e"}, {"exitstatus", -1}, {"logfile", "a"}, {"stdout_logfile", "b"}, {"stderr_logfile", "c"}, {"pid", 9}, {"description", "d"}}
+	result := []any{Struct{{Name: "name", Value: "n"}, {Name: "group", Value: "g"}, {Name: "status", Value: 80}, {Name: "description", Value: "OK"}}}
+	info := Struct{{Name: "name", Value: "n"}, {Name: "group", Value: "g"}, {Name: "start", Value: 1}, {Name: "stop", Value: 2}, {Name: "now", Value: 3}, {Name: "state", Value: 20}, {Name: "statename", Value: "RUNNING"}, {Name: "spawnerr", Value: "e"}, {Name: "exitstatus", Value: -1}, {Name: "logfile", Value: "a"}, {Name: "stdout_logfile", Value: "b"}, {Name: "stderr_logfile", Value: "c"}, {Name: "pid", Value: 9}, {Name: "description", Value: "d"}}
 	wantInfo := ProcessInfo{"n", "g", 1, 2, 3, 20, "RUNNING", "e", -1, "a", "b", "c", 9, "d"}
 	wantResults := []Result{{"n", "g", 80, "OK"}}
 	only := func(err error) (any, error) { return nil, err }
@@ -85,7 +85,7 @@ func TestWrappers(t *testing.T) {
 		{"supervisor.getAPIVersion[]", "3.0", func(c *Client) (any, error) { return c.GetAPIVersion(ctx) }, "3.0"},
 		{"supervisor.getSupervisorVersion[]", "4", func(c *Client) (any, error) { return c.GetSupervisorVersion(ctx) }, "4"},
 		{"supervisor.getIdentification[]", "i", func(c *Client) (any, error) { return c.GetIdentification(ctx) }, "i"},
-		{"supervisor.getState[]", Struct{{"statecode", 1}, {"statename", "RUNNING"}}, func(c *Client) (any, error) { return c.GetState(ctx) }, State{1, "RUNNING"}},
+		{"supervisor.getState[]", Struct{{Name: "statecode", Value: 1}, {Name: "statename", Value: "RUNNING"}}, func(c *Client) (any, error) { return c.GetState(ctx) }, State{1, "RUNNING"}},
 		{"supervisor.getPID[]", 5, func(c *Client) (any, error) { return c.GetPID(ctx) }, 5},
 		{"supervisor.readLog[-5 0]", "log", func(c *Client) (any, error) { return c.ReadLog(ctx, -5, 0) }, "log"},
 		{"supervisor.clearLog[]", true, func(c *Client) (any, error) { return only(c.ClearLog(ctx)) }, nil},
@@ -105,7 +105,7 @@ func TestWrappers(t *testing.T) {
 		{"supervisor.signalAllProcesses[HUP]", result, func(c *Client) (any, error) { return c.SignalAllProcesses(ctx, "HUP") }, wantResults},
 		{"supervisor.getProcessInfo[n]", info, func(c *Client) (any, error) { return c.GetProcessInfo(ctx, "n") }, wantInfo},
 		{"supervisor.getAllProcessInfo[]", []any{info}, func(c *Client) (any, error) { return c.GetAllProcessInfo(ctx) }, []ProcessInfo{wantInfo}},
-		{"supervisor.getAllConfigInfo[]", []any{Struct{{"name", "x"}}}, func(c *Client) (any, error) { return c.GetAllConfigInfo(ctx) }, []Struct{{{"name", "x"}}}},
+		{"supervisor.getAllConfigInfo[]", []any{Struct{{Name: "name", Value: "x"}}}, func(c *Client) (any, error) { return c.GetAllConfigInfo(ctx) }, []Struct{{{Name: "name", Value: "x"}}}},
 		{"supervisor.readProcessStdoutLog[n 1 2]", "l", func(c *Client) (any, error) { return c.ReadProcessStdoutLog(ctx, "n", 1, 2) }, "l"},
 		{"supervisor.readProcessStderrLog[n 1 2]", "l", func(c *Client) (any, error) { return c.ReadProcessStderrLog(ctx, "n", 1, 2) }, "l"},
 		{"supervisor.tailProcessStdoutLog[n 1 2]", []any{"l", 7, true}, func(c *Client) (any, error) { return c.TailProcessStdoutLog(ctx, "n", 1, 2) }, Tail{"l", 7, true}},
@@ -119,7 +119,7 @@ func TestWrappers(t *testing.T) {
 		{"system.methodSignature[m]", []any{"int"}, func(c *Client) (any, error) { return c.MethodSignature(ctx, "m") }, []string{"int"}},
 		{
 			"system.multicall[[[{methodName a} {params []}] [{methodName b} {params [1]}]]]",
-			[]any{1, Struct{{"faultCode", 10}, {"faultString", "x"}}},
+			[]any{1, Struct{{Name: "faultCode", Value: 10}, {Name: "faultString", Value: "x"}}},
 			func(c *Client) (any, error) {
 				return c.Multicall(ctx, MethodCall{Method: "a"}, MethodCall{Method: "b", Params: []any{1}})
 			},
