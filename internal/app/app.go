@@ -75,6 +75,8 @@ type App struct {
 	pump      *streams.Pump
 	syslog    *syslog.Sender
 	pidfile   string
+	running   *model.Config // what the first configuration runs
+	said      said
 }
 
 // Build makes a daemon that is about to run: its sockets are bound, its logs open, its programs known
@@ -112,9 +114,7 @@ func (a *App) openLog() error {
 		return fmt.Errorf("cannot open the log file %s: %w", s.LogFile, err)
 	}
 	a.log = log
-	for _, m := range a.o.Config.Messages {
-		log.Logf(m.Level, "%s", m.Text)
-	}
+	a.running = a.programs(a.o.Config)
 	for _, n := range a.notes {
 		log.Logf(n.Level, "%s", n.Text)
 	}
@@ -197,7 +197,7 @@ func (a *App) Run() (restart bool, err error) {
 		defer close(ended)
 		a.core.Run(ctx)
 	}()
-	if err := a.manager.Activate(ctx, runnable(a.o.Config.Model, a.log)); err != nil {
+	if err := a.manager.Activate(ctx, a.running); err != nil {
 		return false, err
 	}
 	a.serve() // whoever connected before now waits for an answer that knows the programs

@@ -10,6 +10,7 @@ import (
 
 	"github.com/upkeep-project/upkeep/internal/conf/supervisord"
 	"github.com/upkeep-project/upkeep/internal/engine/activity"
+	"github.com/upkeep-project/upkeep/internal/face/listen"
 	"github.com/upkeep-project/upkeep/internal/sys/lock"
 	"github.com/upkeep-project/upkeep/internal/sys/privilege"
 	"github.com/upkeep-project/upkeep/internal/sys/rlimit"
@@ -59,7 +60,7 @@ func (p *Process) single(c *supervisord.Config) error {
 	case err == nil:
 		return nil
 	case errors.As(err, &held) && len(c.Servers) > 0:
-		return supervisord.ErrListening()
+		return &listen.BusyError{Address: path}
 	case errors.As(err, &held):
 		return fmt.Errorf("Another supervisord (pid %d) is already running with this configuration: %s",
 			held.PID, c.Settings.ConfigFile)

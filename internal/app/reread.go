@@ -1,10 +1,49 @@
 package app
 
 import (
+	"fmt"
+	"sync"
+
 	"github.com/upkeep-project/upkeep/internal/conf/supervisord"
 	"github.com/upkeep-project/upkeep/internal/domain/model"
 	"github.com/upkeep-project/upkeep/internal/engine/activity"
 )
+
+// said remembers what has been written about the configuration, so that a reread does not repeat it.
+type said struct {
+	mu    sync.Mutex
+	texts map[string]bool
+}
+
+// say writes a line about the configuration unless it is in the log already.
+func (a *App) say(l activity.Level, text string) {
+	a.said.mu.Lock()
+	defer a.said.mu.Unlock()
+	if a.said.texts[text] {
+		return
+	}
+	if a.said.texts == nil {
+		a.said.texts = map[string]bool{}
+	}
+	a.said.texts[text] = true
+	a.log.Logf(l, "%s", text)
+}
+
+// programs are the groups of a configuration that are run, after its messages have been written.
+func (a *App) programs(c *supervisord.Config) *model.Config {
+	for _, m := range c.Messages {
+		a.say(m.Level, m.Text)
+	}
+	out := &model.Config{}
+	for _, g := range c.Model.Groups {
+		if g.Kind == model.KindProgram {
+			out.Groups = append(out.Groups, g)
+			continue
+		}
+		a.say(activity.Warn, fmt.Sprintf("[%s:%s] is read and checked, but this version does not run it", g.Kind, g.Name))
+	}
+	return out
+}
 
 // load reads the configuration for a reread. What only a restart can change is said in the log (F31).
 func (a *App) load() (*model.Config, error) {
@@ -12,26 +51,10 @@ func (a *App) load() (*model.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, m := range c.Messages {
-		a.log.Logf(m.Level, "%s", m.Text)
-	}
 	for _, key := range fixedChanges(a.set(), &c.Settings) {
 		a.log.Logf(activity.Warn, "%s of [supervisord] has changed; the change takes effect at the next restart", key)
 	}
-	return runnable(c.Model, a.log), nil
-}
-
-// runnable leaves out the sections whose programs this version reads and checks but does not run.
-func runnable(c *model.Config, log *activity.Logger) *model.Config {
-	out := &model.Config{}
-	for _, g := range c.Groups {
-		if g.Kind == model.KindProgram {
-			out.Groups = append(out.Groups, g)
-			continue
-		}
-		log.Logf(activity.Warn, "[%s:%s] is read and checked, but this version does not run it", g.Kind, g.Name)
-	}
-	return out
+	return a.programs(c), nil
 }
 
 // fixedChanges names the settings of [supervisord] that differ but stay as they are until a restart.

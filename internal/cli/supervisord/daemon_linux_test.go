@@ -18,9 +18,17 @@ func TestFirstProcessOfAContainer(t *testing.T) {
 	}
 	// The program leaves a grandchild behind, which the daemon inherits and has to reap.
 	s := newSite(t, standard+"[program:fork]\ncommand=sh -c '(sleep 0.3; exit 5) & exec sleep 0.1'\nautorestart=false\nstartsecs=0\n")
+	bash, err := exec.LookPath("bash")
+	if err != nil {
+		t.Skip("bash is not installed")
+	}
 	s.cmd = command("-n", "-c", s.conf)
+	s.cmd.Args = append([]string{"bash", "-c", `mount -t proc proc /proc && exec -a supervisord "$0" "$@"`, s.cmd.Path}, s.cmd.Args[1:]...)
+	s.cmd.Path = bash
 	s.cmd.Stdout, s.cmd.Stderr = &s.out, &s.out
-	s.cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID | syscall.CLONE_NEWNS}
+	s.cmd.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags: syscall.CLONE_NEWPID | syscall.CLONE_NEWNS, Unshareflags: syscall.CLONE_NEWNS,
+	}
 	if err := s.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

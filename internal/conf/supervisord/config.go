@@ -121,23 +121,6 @@ func (s *Server) URL() string {
 	return "http://" + host + ":" + strconv.Itoa(s.Port)
 }
 
-// Exposed reports whether the server would let anybody on the network control the programs: no
-// credentials, not only local, and insecure_http not set. Such a server is not to be opened.
-func (s *Server) Exposed() bool {
-	if s.Unix || s.Username != "" || s.InsecureHTTP || s.Host == "localhost" {
-		return false
-	}
-	addr, err := netip.ParseAddr(s.Host)
-	return err != nil || !addr.Unmap().IsLoopback()
-}
-
-// ExposedText tells the user why an exposed server is not opened and which line would change that.
-func (s *Server) ExposedText() string {
-	return "section [" + s.Section + "] (" + place(s.Origin.File, s.Origin.Line) + ") would let everyone who can reach port " +
-		strconv.Itoa(s.Port) + " control this machine's programs, so it is not opened: set username and password, " +
-		"listen on 127.0.0.1, or add the line \"insecure_http=yes\" to the section to open it all the same"
-}
-
 // ServerURL is what children get as SUPERVISOR_SERVER_URL: the first unix server, else the last inet one,
 // else empty. Source: spec/supervisor 2.5.
 func (c *Config) ServerURL() string {
