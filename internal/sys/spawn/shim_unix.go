@@ -66,7 +66,6 @@ func runShim() string {
 
 // readRequest takes the request from its descriptor and closes it.
 func readRequest() (*Request, error) {
-	syscall.CloseOnExec(shimFD)
 	f := os.NewFile(shimFD, "request")
 	if f == nil {
 		return nil, errors.New("nothing on descriptor 3")
