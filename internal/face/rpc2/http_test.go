@@ -377,8 +377,8 @@ func TestHostileHTTP(t *testing.T) {
 		}
 		_ = c.Close()
 	}
-	if len(e.svc.calls) != 0 {
-		t.Error(e.svc.calls)
+	if calls := e.svc.noted(); calls != "" {
+		t.Error(calls)
 	}
 }
 
@@ -729,7 +729,9 @@ func TestOriginalSupervisorctl(t *testing.T) {
 			}
 		}
 	}
+	f.mu.Lock()
 	f.info.State = model.DaemonShutdown
+	f.mu.Unlock()
 	cmd := exec.Command("/usr/bin/supervisorctl", "-c", conf, "-s", "unix://"+local.addr, "-u", "u", "-p", "p", "reread")
 	if out, _ := cmd.CombinedOutput(); !strings.Contains(string(out), "supervisor shutting down") && !strings.Contains(string(out), "SHUTDOWN_STATE") {
 		t.Errorf("%q", out)
