@@ -25,6 +25,9 @@ type fakeServer struct {
 	answers map[string][]any // by method without "supervisor."; the last one repeats
 	calls   []string
 	streams map[string]string // by path
+	before  func(method string)
+	hold    bool   // streams stay open
+	user    string // credentials that are needed: user:secret
 }
 
 // fault is an answer of a fakeServer.
@@ -34,7 +37,7 @@ func fault(code int, text string) *supervisor.Fault { return &supervisor.Fault{C
 type httpError int
 
 // newFake serves on a unix socket, and returns its URL. answers are those besides getVersion.
-func newFake(t *testing.T, answers map[string][]any) (*fakeServer, string) {
+func newFake(t testing.TB, answers map[string][]any) (*fakeServer, string) {
 	t.Helper()
 	f := &fakeServer{answers: answers}
 	if f.answers == nil {
@@ -60,13 +63,28 @@ func newFake(t *testing.T, answers map[string][]any) (*fakeServer, string) {
 }
 
 func (f *fakeServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	f.mu.Lock()
+	needed := f.user
+	f.mu.Unlock()
+	if needed != "" {
+		if user, secret, _ := r.BasicAuth(); user+":"+secret != needed {
+			http.Error(w, "who are you", http.StatusUnauthorized)
+			return
+		}
+	}
 	if r.Method == http.MethodGet {
 		text, ok := f.streams[r.URL.Path]
 		if !ok {
 			http.NotFound(w, r)
 			return
 		}
-		io.WriteString(w, text)
+		for _, piece := range strings.Split(text, "|") {
+			io.WriteString(w, piece)
+			w.(http.Flusher).Flush()
+		}
+		if f.hold {
+			<-r.Context().Done()
+		}
 		return
 	}
 	body, err := io.ReadAll(r.Body)
@@ -79,6 +97,9 @@ func (f *fakeServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	short := strings.TrimPrefix(method, "supervisor.")
+	if f.before != nil {
+		f.before(short)
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	call := short
@@ -97,6 +118,8 @@ func (f *fakeServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "text/xml")
 	switch a := answer.(type) {
+	case []byte: // a whole document
+		w.Write(a)
 	case httpError:
 		http.Error(w, http.StatusText(int(a)), int(a))
 	case *supervisor.Fault:
@@ -104,6 +127,19 @@ func (f *fakeServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		w.Write(xmlrpc.AppendResponse(nil, answer))
 	}
+}
+
+// lock makes the server ask for credentials, "user:secret".
+func (f *fakeServer) lock(credentials string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.user = credentials
+}
+
+func (f *fakeServer) noted() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.calls)
 }
 
 func (f *fakeServer) taken() []string {

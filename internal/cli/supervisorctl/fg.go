@@ -39,10 +39,7 @@ func (s *session) fg(ctx context.Context, arg string) error {
 		s.fail(statusGeneric, "ERROR: process not running")
 		return nil
 	}
-	input, release, err := s.foregroundInput()
-	if err != nil {
-		return err
-	}
+	input, release := s.foregroundInput()
 	s.out.say("==> Press Ctrl-C to exit <==")
 	streams, stop := context.WithCancel(ctx)
 	var wg sync.WaitGroup
@@ -91,25 +88,18 @@ func (s *session) converse(ctx context.Context, name string, input *lines) error
 	}
 }
 
-// foregroundInput is where a person types for the program: the terminal, which the line editor lends, or
-// the input of the shell.
-func (s *session) foregroundInput() (in *lines, release func(), err error) {
-	if s.editor == nil || s.env.Editor == nil || s.env.Lines == nil {
-		return s.in, func() {}, nil
+// foregroundInput is where a person types for the program: the terminal, while a line editor reads the
+// shell's lines from it, else the input of the shell.
+func (s *session) foregroundInput() (in *lines, release func()) {
+	if s.lineEditor() != nil && s.env.Lines != nil {
+		if r, err := s.env.Lines(); err == nil {
+			in = newLines(r)
+			return in, func() {
+				if r.Close() == nil {
+					in.wait()
+				}
+			}
+		}
 	}
-	back, err := s.editor.Lend()
-	if err != nil {
-		return nil, nil, err
-	}
-	r, err := s.env.Lines()
-	if err != nil {
-		back()
-		return nil, nil, err
-	}
-	in = newLines(r)
-	return in, func() {
-		_ = r.Close()
-		in.wait()
-		back()
-	}, nil
+	return s.in, func() {}
 }

@@ -63,24 +63,31 @@ func (o *output) flush() error {
 // neutral escapes what a terminal could obey: control characters other than tab and newline, bytes that
 // are not UTF-8, and the characters that reorder text. Source: spec/reliability S23.
 func neutral(s string) string {
-	if strings.IndexFunc(s, dangerous) < 0 {
-		return s
-	}
 	var b strings.Builder
+	done := 0 // up to where s is in b
 	for i := 0; i < len(s); {
 		r, n := utf8.DecodeRuneInString(s[i:])
+		escape := ""
 		switch {
-		case !dangerous(r):
-			b.WriteString(s[i : i+n])
 		case r == utf8.RuneError && n == 1:
-			fmt.Fprintf(&b, `\x%02x`, s[i])
+			escape = fmt.Sprintf(`\x%02x`, s[i])
+		case !dangerous(r):
 		case r < 0x100:
-			fmt.Fprintf(&b, `\x%02x`, r)
+			escape = fmt.Sprintf(`\x%02x`, r)
 		default:
-			fmt.Fprintf(&b, `\u%04x`, r)
+			escape = fmt.Sprintf(`\u%04x`, r)
+		}
+		if escape != "" {
+			b.WriteString(s[done:i])
+			b.WriteString(escape)
+			done = i + n
 		}
 		i += n
 	}
+	if done == 0 {
+		return s
+	}
+	b.WriteString(s[done:])
 	return b.String()
 }
 
@@ -88,7 +95,7 @@ func dangerous(r rune) bool {
 	switch {
 	case r == '\n' || r == '\t':
 		return false
-	case r == utf8.RuneError || unicode.IsControl(r):
+	case unicode.IsControl(r):
 		return true
 	}
 	return unicode.Is(unicode.Bidi_Control, r) || r == '\u2028' || r == '\u2029'

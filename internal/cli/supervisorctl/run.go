@@ -41,7 +41,8 @@ type Environ struct {
 	// Interrupts delivers the Ctrl-C of the user until stop is called; while nobody listens it ends the
 	// process. nil = there are none.
 	Interrupts func() (c <-chan os.Signal, stop func())
-	// Lines opens the lines that a user types while an Editor holds the terminal; nil = Stdin.
+	// Lines opens what a user types for fg while an Editor reads the terminal; closing it ends a read. nil,
+	// and an error, mean Stdin, which keeps a line that came too late for the next fg.
 	Lines func() (io.ReadCloser, error)
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"strings"
@@ -86,7 +87,7 @@ func (s *session) do(ctx context.Context, line string) {
 	}
 	for {
 		err := s.attempt(ctx, c, arg)
-		if errors.Is(err, errInterrupted) {
+		if cancelled(err) {
 			s.cut = true
 			return
 		}
@@ -102,7 +103,9 @@ func (s *session) do(ctx context.Context, line string) {
 			return
 		}
 		if err := s.login(ctx); err != nil {
-			s.errorLine(err)
+			if s.cut = cancelled(err); !s.cut {
+				s.errorLine(err)
+			}
 			return
 		}
 		s.status = statusOK
@@ -204,6 +207,8 @@ func (s *session) describe(err error) string {
 		return s.url + " refused connection"
 	case errors.Is(err, fs.ErrNotExist):
 		return s.url + " no such file"
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return s.url + " closed the connection"
 	case errors.As(err, &errno):
 		return s.url + " " + errno.Error()
 	}
@@ -214,6 +219,9 @@ func unauthorized(err error) bool {
 	var proto *supervisor.ProtocolError
 	return errors.As(err, &proto) && proto.Code == httpUnauthorized
 }
+
+// errNoInput is the end of the input where an answer was expected.
+var errNoInput = errors.New("the input ended")
 
 // login asks for credentials and uses them from here on.
 func (s *session) login(ctx context.Context) error {
@@ -236,6 +244,11 @@ func faultCode(err error) int {
 		return fault.Code
 	}
 	return 0
+}
+
+// cancelled reports whether Ctrl-C is behind an error.
+func cancelled(err error) bool {
+	return errors.Is(err, errInterrupted) || errors.Is(err, ErrInterrupted)
 }
 
 // errInterrupted is the cause of a context that Ctrl-C ended.

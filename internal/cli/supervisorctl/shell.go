@@ -13,7 +13,7 @@ import (
 // candidates + tail.
 type Completer func(line string, pos int) (head string, candidates []string, tail string)
 
-// Editor reads lines from a terminal.
+// Editor reads lines from a terminal, which it leaves as it was in between.
 type Editor interface {
 	// Prompt is the next line: io.EOF after Ctrl-D, ErrInterrupted after Ctrl-C.
 	Prompt(text string) (string, error)
@@ -24,8 +24,6 @@ type Editor interface {
 	Remember(line string)
 	ReadHistory(r io.Reader) error
 	WriteHistory(w io.Writer) error
-	// Lend gives the terminal back in the mode in which it was before, until back is called.
-	Lend() (back func(), err error)
 	Close() error
 }
 
@@ -56,7 +54,9 @@ func (s *session) shell(ctx context.Context) {
 		words.forget()
 		line, err := s.ask(ctx, s.opts.prompt+"> ")
 		if err != nil {
-			s.out.raw("\n")
+			if !errors.Is(err, ErrInterrupted) { // an Editor has ended the line itself then
+				s.out.raw("\n")
+			}
 			return
 		}
 		if strings.TrimSpace(line) != "" {
@@ -90,23 +90,60 @@ func (s *session) openEditor(w *words) Editor {
 	return &plainEditor{s}
 }
 
-// ask reads the answer to a prompt.
-func (s *session) ask(ctx context.Context, prompt string) (string, error) {
-	if e := s.editor; e != nil {
-		_ = s.out.flush()
-		return e.Prompt(prompt)
+// ask reads the answer to a prompt. The errors are errNoInput and that of Ctrl-C.
+func (s *session) ask(ctx context.Context, prompt string) (line string, err error) {
+	_ = s.out.flush()
+	if e := s.lineEditor(); e != nil {
+		line, err = s.unlessInterrupted(func() (string, error) { return e.Prompt(prompt) })
+	} else {
+		line, err = (&plainEditor{s}).prompt(ctx, prompt)
 	}
-	return (&plainEditor{s}).prompt(ctx, prompt)
+	return line, noInput(err)
+}
+
+// lineEditor is the editor when it is one of a terminal.
+func (s *session) lineEditor() Editor {
+	if _, plain := s.editor.(*plainEditor); plain {
+		return nil
+	}
+	return s.editor
+}
+
+// unlessInterrupted reads from a terminal until Ctrl-C comes as a signal. An editor takes the key itself,
+// but not in the instant before it does, nor when the terminal is too narrow for it. The shell ends then,
+// and the process with the read that nobody waits for.
+func (s *session) unlessInterrupted(read func() (string, error)) (string, error) {
+	c := make(chan lineRead, 1)
+	go func() {
+		line, err := read()
+		c <- lineRead{line, err}
+	}()
+	select {
+	case got := <-c:
+		return got.line, got.err
+	case <-s.interrupts:
+		return "", errInterrupted
+	}
+}
+
+// noInput tells the end of the input from that of a connection.
+func noInput(err error) error {
+	if errors.Is(err, io.EOF) {
+		return errNoInput
+	}
+	return err
 }
 
 // secret reads a password.
-func (s *session) secret(ctx context.Context) (string, error) {
+func (s *session) secret(ctx context.Context) (pw string, err error) {
 	const prompt = "Password:"
-	if e := s.editor; e != nil {
-		_ = s.out.flush()
-		return e.Password(prompt)
+	_ = s.out.flush()
+	if e := s.lineEditor(); e != nil {
+		pw, err = s.unlessInterrupted(func() (string, error) { return e.Password(prompt) })
+	} else {
+		pw, err = (&plainEditor{s}).password(ctx, prompt)
 	}
-	return (&plainEditor{s}).password(ctx, prompt)
+	return pw, noInput(err)
 }
 
 // historyPath is the history file, or empty.
@@ -181,9 +218,6 @@ func (e *plainEditor) ReadHistory(io.Reader) error { return nil }
 
 // WriteHistory implements Editor.
 func (e *plainEditor) WriteHistory(io.Writer) error { return nil }
-
-// Lend implements Editor.
-func (e *plainEditor) Lend() (func(), error) { return func() {}, nil }
 
 // Close implements Editor.
 func (e *plainEditor) Close() error { return nil }

@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"time"
 
 	"github.com/peterh/liner"
 )
@@ -13,7 +14,7 @@ import (
 type linerEditor struct {
 	state  *liner.State
 	before liner.ModeApplier // the terminal as we found it
-	during liner.ModeApplier // and as the editor keeps it between lines
+	during liner.ModeApplier // and as the editor needs it
 }
 
 // openLiner opens the line editor. It fails on terminals without cursor movement, where plain lines serve
@@ -27,7 +28,10 @@ func openLiner(complete Completer) (Editor, error) {
 		return nil, err
 	}
 	e := &linerEditor{state: liner.NewLiner(), before: before}
-	if e.during, err = liner.TerminalMode(); err != nil {
+	if e.during, err = liner.TerminalMode(); err == nil {
+		err = before.ApplyMode()
+	}
+	if err != nil {
 		return nil, errors.Join(err, e.state.Close())
 	}
 	e.state.SetCtrlCAborts(true)
@@ -39,21 +43,25 @@ func openLiner(complete Completer) (Editor, error) {
 	return e, nil
 }
 
-func (e *linerEditor) answer(line string, err error) (string, error) {
+// line reads a line with the terminal in the editor's mode, so that commands find echo and line ends as
+// they are used to.
+func (e *linerEditor) line(read func(string) (string, error), prompt string) (string, error) {
+	if err := e.during.ApplyMode(); err != nil {
+		return "", err
+	}
+	line, err := read(neutral(prompt))
 	if errors.Is(err, liner.ErrPromptAborted) {
 		err = ErrInterrupted
 	}
-	return line, err
+	return line, errors.Join(err, e.before.ApplyMode())
 }
 
 // Prompt implements Editor.
-func (e *linerEditor) Prompt(text string) (string, error) {
-	return e.answer(e.state.Prompt(neutral(text)))
-}
+func (e *linerEditor) Prompt(text string) (string, error) { return e.line(e.state.Prompt, text) }
 
 // Password implements Editor.
 func (e *linerEditor) Password(text string) (string, error) {
-	return e.answer(e.state.PasswordPrompt(text))
+	return e.line(e.state.PasswordPrompt, text)
 }
 
 // Remember implements Editor.
@@ -71,24 +79,26 @@ func (e *linerEditor) WriteHistory(w io.Writer) error {
 	return err
 }
 
-// Lend implements Editor.
-func (e *linerEditor) Lend() (func(), error) {
-	if err := e.before.ApplyMode(); err != nil {
-		return nil, err
-	}
-	return func() { _ = e.during.ApplyMode() }, nil
-}
-
 // Close implements Editor.
 func (e *linerEditor) Close() error { return e.state.Close() }
 
-// openTerminalLines opens the terminal a second time where the system can, because such a file can be
-// closed under a read, whereas a forgotten read of the standard input would steal from the next prompt.
+// openTerminalLines opens the terminal a second time, because such a file can be closed under a read,
+// whereas a forgotten read of the standard input would steal from the next prompt. Only Linux is known to
+// do both.
 func openTerminalLines() (io.ReadCloser, error) {
-	if runtime.GOOS == "linux" {
-		if f, err := os.OpenFile("/proc/self/fd/0", os.O_RDONLY, 0); err == nil {
-			return f, nil
-		}
+	if runtime.GOOS != "linux" {
+		return nil, errors.ErrUnsupported
 	}
-	return io.NopCloser(os.Stdin), nil
+	// The first fails after a change of user, the second without a controlling terminal.
+	f, err := os.Open("/proc/self/fd/0")
+	if err != nil {
+		f, err = os.Open("/dev/tty")
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := f.SetReadDeadline(time.Time{}); err != nil { // it cannot be closed under a read
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
 }
