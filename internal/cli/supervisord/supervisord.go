@@ -33,7 +33,7 @@ func Main(prog string, argv []string) int {
 	case err != nil:
 		return refuse(os.Stderr, prog, err)
 	case args.Help:
-		fmt.Println(conf.HelpText(prog))
+		fmt.Print(conf.HelpText(prog))
 		return 0
 	case args.Version:
 		fmt.Println(Version)

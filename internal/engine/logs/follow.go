@@ -1,6 +1,7 @@
 package logs
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -17,6 +18,9 @@ const followEvery = 100 * time.Millisecond
 
 // truncated is what a follower is told when the file has shrunk. Source: spec/supervisor 5.11 (F13).
 const truncated = "==> File truncated <==\n"
+
+// lastBytes is how many of the bytes given out are kept to recognise the file.
+const lastBytes = 64
 
 // maxHops bounds the search for a rotated file among the backups.
 const maxHops = 1000
@@ -35,6 +39,7 @@ type Follower struct {
 	file *os.File
 	info os.FileInfo
 	off  int64
+	last []byte // the bytes before off, as they were given out: a file that has others there was rewritten
 	note string // to be given out first
 	// leaving: the path leads to another file by now; this one gets no more bytes once it is at its end.
 	leaving bool
@@ -64,7 +69,7 @@ func (f *Follower) open(path string) error {
 	if f.file != nil {
 		f.file.Close()
 	}
-	f.file, f.info, f.off, f.leaving = file, info, 0, false
+	f.file, f.info, f.off, f.last, f.leaving = file, info, 0, f.last[:0], false
 	return nil
 }
 
@@ -120,17 +125,19 @@ func (f *Follower) next(p []byte) (int, error) {
 			f.note = f.note[n:]
 			return n, nil
 		}
+		if f.rewritten() {
+			f.off, f.last, f.note = 0, f.last[:0], truncated
+			continue
+		}
 		n, err := f.file.ReadAt(p, f.off)
 		if n > 0 {
 			f.off += int64(n)
+			f.last = append(f.last, p[max(0, n-lastBytes):n]...)
+			f.last = append(f.last[:0], f.last[max(0, len(f.last)-lastBytes):]...)
 			return n, nil
 		}
 		if err != nil && !errors.Is(err, io.EOF) {
 			return 0, err
-		}
-		if info, err := f.file.Stat(); err == nil && info.Size() < f.off {
-			f.off, f.note = 0, truncated
-			continue
 		}
 		switch {
 		case f.leaving:
@@ -144,6 +151,20 @@ func (f *Follower) next(p []byte) (int, error) {
 		}
 	}
 	return 0, nil
+}
+
+// rewritten reports whether the file has shrunk, or was emptied and filled again since the last look.
+func (f *Follower) rewritten() bool {
+	if len(f.last) == 0 {
+		info, err := f.file.Stat()
+		return err == nil && info.Size() < f.off
+	}
+	var now [lastBytes]byte
+	n, err := f.file.ReadAt(now[:len(f.last)], f.off-int64(len(f.last)))
+	if n == len(f.last) {
+		return !bytes.Equal(now[:n], f.last)
+	}
+	return errors.Is(err, io.EOF)
 }
 
 // replaced reports whether the path leads to another file that has bytes. While the new one is empty the
@@ -171,7 +192,7 @@ func (f *Follower) advance() bool {
 	if k > 0 && !isFile(f.path+"."+strconv.Itoa(k), old) {
 		f.file.Close()
 		info, _ := before.Stat()
-		f.file, f.info, f.off, f.leaving = before, info, info.Size(), true
+		f.file, f.info, f.off, f.leaving = before, info, info.Size(), true // nothing comes any more
 		return true // again, with the new numbers
 	}
 	before.Close()

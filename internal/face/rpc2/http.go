@@ -54,7 +54,7 @@ func (s *Server) admit(w http.ResponseWriter, r *http.Request) int {
 			w.Header().Set("Retry-After", "60")
 			return http.StatusTooManyRequests
 		default:
-			w.Header().Set("WWW-Authenticate", `Basic realm="default"`)
+			w.Header()["WWW-Authenticate"] = []string{`Basic realm="default"`} // spelled as everybody knows it
 			return http.StatusUnauthorized
 		}
 	} else if !s.hostAllowed(r) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"os"
 
 	"github.com/upkeep-project/upkeep/internal/engine/core"
 	"github.com/upkeep-project/upkeep/internal/engine/logs"
@@ -104,11 +105,10 @@ func (m *Manager) ClearMainLog(context.Context) error {
 	if m.o.MainLog == "" {
 		return &service.Error{Code: service.CodeNoFile}
 	}
-	err := m.o.Log.Clear()
-	if errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Stat(m.o.MainLog); errors.Is(err, fs.ErrNotExist) {
 		return &service.Error{Code: service.CodeNoFile}
 	}
-	return failure(err, "")
+	return failure(m.o.Log.Clear(), "")
 }
 
 func logFailure(err error, path string) error {
