@@ -21,11 +21,11 @@ type options struct {
 	historyFile string
 }
 
-// usageError is a message for the user of the command line.
-type usageError struct{ text string }
+// message is an error made for the user's eyes; some have a text that the original fixed.
+type message string
 
 // Error is the message.
-func (e *usageError) Error() string { return e.text }
+func (m message) Error() string { return string(m) }
 
 // parse reads the command line, and the configuration file that it names or that is found. Every error
 // is for the user: the status is 2 then. Source: spec/supervisor 6.1, 1.1, F21.
@@ -51,10 +51,10 @@ func parse(prog string, argv []string, env *Environ) (*options, error) {
 			return &options{help: true}, nil
 		}
 		if key == 's' && !isURL(m.Value) {
-			return nil, &usageError{fmt.Sprintf("invalid value for %s %s: value %[2]s is not a URL", m.Spelling, pytext.Repr(m.Value))}
+			return nil, message(fmt.Sprintf("invalid value for %s %s: value %[2]s is not a URL", m.Spelling, pytext.Repr(m.Value)))
 		}
 		if _, twice := given[key]; twice {
-			return nil, &usageError{fmt.Sprintf("conflicting command line option %s", pytext.Repr(m.Spelling))}
+			return nil, message(fmt.Sprintf("conflicting command line option %s", pytext.Repr(m.Spelling)))
 		}
 		given[key] = m.Value
 	}

@@ -107,7 +107,7 @@ func (s *session) results(v *verb, results []supervisor.Result) error {
 		case v.plainFailures && r.Status == faultFailed:
 			s.fail(statusGeneric, "%s", r.Description)
 		case !known:
-			return fmt.Errorf("Unknown result code %d for %s", r.Status, name)
+			return message(fmt.Sprintf("Unknown result code %d for %s", r.Status, name))
 		default:
 			s.out.say("%s: ERROR (%s)", name, o.words)
 			if o.status != 0 {

@@ -45,7 +45,7 @@ func (s *session) connect(url string) {
 	}
 	s.url, s.client, s.clientErr = url, nil, nil
 	if !strings.HasPrefix(url, "http://") && !strings.HasPrefix(url, "unix://") {
-		s.clientErr = fmt.Errorf("Unknown protocol for serverurl %s", url)
+		s.clientErr = message("Unknown protocol for serverurl " + url)
 		return
 	}
 	o := supervisor.Options{URL: url}
