@@ -49,6 +49,9 @@ type Options struct {
 	Background *daemon.Background
 	// Notes are lines for the activity log about what was done before the parts were built.
 	Notes []Note
+	// Signals are what the daemon obeys. They outlive it, so that one that comes during an ordered restart
+	// is obeyed after it.
+	Signals <-chan signals.Signal
 }
 
 // Note is a line for the activity log.
@@ -75,7 +78,7 @@ type App struct {
 	pump      *streams.Pump
 	syslog    *syslog.Sender
 	pidfile   string
-	running   *model.Config // what the first configuration runs
+	first     []core.NewGroup // what the first configuration runs
 	said      said
 }
 
@@ -83,7 +86,7 @@ type App struct {
 // but not started. After an error nothing is left behind. The error's text is for the launching terminal.
 func Build(o Options) (*App, error) {
 	a := &App{o: o, notes: o.Notes}
-	for _, step := range []func() error{a.listen, a.openLog, a.cleanLogs, a.makeEngine, a.makeServers} {
+	for _, step := range []func() error{a.listen, a.openLog, a.cleanLogs, a.makeEngine, a.makeServers, a.makeLogs} {
 		if err := step(); err != nil {
 			a.Close()
 			return nil, err
@@ -114,7 +117,7 @@ func (a *App) openLog() error {
 		return fmt.Errorf("cannot open the log file %s: %w", s.LogFile, err)
 	}
 	a.log = log
-	a.running = a.programs(a.o.Config)
+	a.tell(a.o.Config)
 	for _, n := range a.notes {
 		log.Logf(n.Level, "%s", n.Text)
 	}
@@ -126,7 +129,12 @@ func (a *App) cleanLogs() error {
 	if a.set().NoCleanup {
 		return nil
 	}
-	for _, path := range logs.CleanAuto(a.set().ChildLogDir, a.set().Identifier) {
+	dir := a.set().ChildLogDir
+	for _, path := range logs.CleanAuto(dir, a.set().Identifier) {
+		if path == dir {
+			a.log.Logf(activity.Warn, "Could not clear childlog dir")
+			continue
+		}
 		a.log.Logf(activity.Warn, "Failed to clean up '%s'", path)
 	}
 	return nil
@@ -158,6 +166,15 @@ func (a *App) makeEngine() (err error) {
 	return nil
 }
 
+// makeLogs makes the automatic logs of the programs while the launching terminal can still be told that it
+// is impossible.
+func (a *App) makeLogs() (err error) {
+	if a.first, err = a.manager.Prepare(runnable(a.o.Config)); err != nil {
+		return fmt.Errorf("cannot make the log file of a program: %w", err)
+	}
+	return nil
+}
+
 // environ is what programs inherit of the daemon's environment.
 func (a *App) environ() []string {
 	var out []string
@@ -181,8 +198,6 @@ func (a *App) mainLog() string {
 func (a *App) Run() (restart bool, err error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	sigs := signals.Receive(os.Getpid() == 1 || a.log.Enabled(activity.Debug))
-	defer sigs.Close()
 	if err := a.background(); err != nil {
 		return false, err
 	}
@@ -197,14 +212,14 @@ func (a *App) Run() (restart bool, err error) {
 		defer close(ended)
 		a.core.Run(ctx)
 	}()
-	if err := a.manager.Activate(ctx, a.running); err != nil {
+	if err := a.manager.Activate(ctx, a.first); err != nil {
 		return false, err
 	}
 	a.serve() // whoever connected before now waits for an answer that knows the programs
 	a.ring.Append(model.Event{Time: time.Now(), Type: model.EventDaemonRunning})
 	for {
 		select {
-		case s := <-sigs.C():
+		case s := <-a.o.Signals:
 			a.signal(ctx, s)
 		case <-ended:
 			return a.core.State() == model.DaemonRestarting, nil
@@ -230,11 +245,14 @@ func (a *App) background() error {
 		}
 		a.o.Background = nil
 	}
-	if err := writePidfile(s.PIDFile, os.Getpid()); err != nil {
+	switch err := writePidfile(s.PIDFile, os.Getpid()); {
+	case errors.Is(err, errDevice):
+	case err != nil:
 		a.log.Logf(activity.Critical, "could not write pidfile %s", s.PIDFile)
 		return nil
+	default:
+		a.pidfile = s.PIDFile
 	}
-	a.pidfile = s.PIDFile
 	a.log.Logf(activity.Info, "supervisord started with pid %d", os.Getpid())
 	return nil
 }
@@ -251,6 +269,9 @@ func (a *App) signal(ctx context.Context, s signals.Signal) {
 			return
 		}
 		a.log.Logf(activity.Warn, "received %s indicating restart request", s.Name)
+		if a.core.State() == model.DaemonRestarting {
+			return // that is under way
+		}
 		if err := a.manager.Restart(ctx); err != nil {
 			a.log.Logf(activity.Error, "not restarted, everything runs on: %v", err)
 		}

@@ -29,18 +29,25 @@ func (a *App) say(l activity.Level, text string) {
 	a.log.Logf(l, "%s", text)
 }
 
-// programs are the groups of a configuration that are run, after its messages have been written.
-func (a *App) programs(c *supervisord.Config) *model.Config {
+// tell writes what there is to say about a configuration.
+func (a *App) tell(c *supervisord.Config) {
 	for _, m := range c.Messages {
 		a.say(m.Level, m.Text)
 	}
+	for _, g := range c.Model.Groups {
+		if g.Kind != model.KindProgram {
+			a.say(activity.Warn, fmt.Sprintf("[%s:%s] is read and checked, but this version does not run it", g.Kind, g.Name))
+		}
+	}
+}
+
+// runnable are the groups of a configuration that this version runs.
+func runnable(c *supervisord.Config) *model.Config {
 	out := &model.Config{}
 	for _, g := range c.Model.Groups {
 		if g.Kind == model.KindProgram {
 			out.Groups = append(out.Groups, g)
-			continue
 		}
-		a.say(activity.Warn, fmt.Sprintf("[%s:%s] is read and checked, but this version does not run it", g.Kind, g.Name))
 	}
 	return out
 }
@@ -54,7 +61,8 @@ func (a *App) load() (*model.Config, error) {
 	for _, key := range fixedChanges(a.set(), &c.Settings) {
 		a.log.Logf(activity.Warn, "%s of [supervisord] has changed; the change takes effect at the next restart", key)
 	}
-	return a.programs(c), nil
+	a.tell(c)
+	return runnable(c), nil
 }
 
 // fixedChanges names the settings of [supervisord] that differ but stay as they are until a restart.

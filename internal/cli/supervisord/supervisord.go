@@ -9,11 +9,15 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 
 	"github.com/upkeep-project/upkeep/internal/app"
+	"github.com/upkeep-project/upkeep/internal/base/units"
 	conf "github.com/upkeep-project/upkeep/internal/conf/supervisord"
 	"github.com/upkeep-project/upkeep/internal/sys/daemon"
+	"github.com/upkeep-project/upkeep/internal/sys/signals"
 )
 
 // Version is the release whose behaviour we provide. Source: one-model 7.
@@ -77,6 +81,11 @@ func Main(prog string, argv []string) int {
 
 // run builds and runs the daemon, again after each ordered restart.
 func run(o app.Options) error {
+	sigs := signals.Receive()
+	defer sigs.Close()
+	o.Signals = sigs.C()
+	good := &lastGood{load: o.Load}
+	o.Load = good.read
 	stop, err := app.StartProfile(o.Config.Settings.Profile)
 	if err != nil {
 		return err
@@ -98,12 +107,40 @@ func run(o app.Options) error {
 		if err != nil || !again {
 			return err
 		}
-		// It was good a moment ago, when the restart was ordered.
-		if o.Config, err = o.Load(); err != nil {
-			return err
-		}
 		o.Background, o.Notes = nil, process.Notes
+		o.Config, err = o.Load()
+		if err != nil { // it was good when the restart was ordered: what was read then is run (F4)
+			o.Config = good.last()
+			o.Notes = append(slices.Clone(o.Notes), app.Note{
+				Level: units.LevelError,
+				Text:  fmt.Sprintf("the configuration is bad, the last good one is in force: %v", err),
+			})
+		}
 	}
+}
+
+// lastGood remembers the configuration that was read last. Its methods are safe for concurrent use.
+type lastGood struct {
+	load func() (*conf.Config, error)
+
+	mu sync.Mutex
+	c  *conf.Config
+}
+
+func (g *lastGood) read() (*conf.Config, error) {
+	c, err := g.load()
+	if err == nil {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		g.c = c
+	}
+	return c, err
+}
+
+func (g *lastGood) last() *conf.Config {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.c
 }
 
 // refuse prints an error in the form of both programs. Source: spec/supervisor 1.1.

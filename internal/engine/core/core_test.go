@@ -319,8 +319,11 @@ func TestUnkillableIsSupervisedOn(t *testing.T) {
 	s.script["root"] = script{refuses: true}
 	s.add("root", nil)
 	s.pass(2 * time.Second)
-	if err, _ := s.stop("root", true); !errors.Is(err, ErrSignal) {
+	var refused *SignalError
+	if err, _ := s.stop("root", true); !errors.As(err, &refused) {
 		t.Errorf("stop: %v", err)
+	} else if want := "unknown problem killing root (101):[Errno 1] Operation not permitted"; refused.Text != want {
+		t.Errorf("stop: %q, want %q", refused.Text, want)
 	}
 	s.state("root", model.Unknown)
 	if err, _ := s.start("root", Each, true); !errors.Is(err, ErrUnknownState) {

@@ -26,17 +26,18 @@ type ending struct {
 }
 
 // BeginEnd orders everything to stop, for a shutdown or a restart. The first order counts, but a
-// shutdown overrides a restart.
+// shutdown overrides a restart. State tells of the order from the moment at which BeginEnd returns.
 func (c *Core) BeginEnd(as model.DaemonState) {
+	if as == model.DaemonShutdown {
+		c.state.Store(int32(as))
+	} else {
+		c.state.CompareAndSwap(int32(model.DaemonRunning), int32(as))
+	}
 	c.post(func() {
 		if c.end.begun {
-			if as == model.DaemonShutdown {
-				c.state.Store(int32(as))
-			}
 			return
 		}
 		c.end.begun = true
-		c.state.Store(int32(as))
 		c.ring.Append(model.Event{Time: c.host.Wall(), Type: model.EventDaemonStopping})
 		for _, s := range c.slots() {
 			c.step(s, lifecycle.Event{Kind: lifecycle.Drain})

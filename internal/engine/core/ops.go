@@ -13,19 +13,24 @@ import (
 	"github.com/upkeep-project/upkeep/internal/engine/activity"
 )
 
-// The ways an order can fail. A text for people, where there is one, is wrapped around them.
+// The ways an order can fail; a signal that cannot be sent is a *SignalError.
 var (
 	ErrAlreadyStarted = errors.New("already started")
 	ErrNotRunning     = errors.New("not running")
 	ErrSpawn          = errors.New("spawn error")
 	ErrAbnormal       = errors.New("abnormal termination")
 	ErrUnknownState   = errors.New("unknown process state")
-	ErrSignal         = errors.New("signal not sent")
 	ErrStillRunning   = errors.New("still running")
 	ErrAlreadyAdded   = errors.New("already added")
 	ErrNoGroup        = errors.New("no such group")
 	ErrEnding         = errors.New("shutting down")
 )
+
+// SignalError says why a signal could not be sent to a process that is there. Its text is the original's.
+type SignalError struct{ Text string }
+
+// Error is the text.
+func (e *SignalError) Error() string { return e.Text }
 
 // waitingInterval is how often a client's wait for a stop is mentioned in the activity log.
 const waitingInterval = 2 * time.Second
@@ -98,20 +103,27 @@ func (c *Core) begin(slots []*Slot, act func(*order, *Slot)) *order {
 	return o
 }
 
-// wait waits for all outcomes. When ctx ends first the order itself goes on.
-func (o *order) wait(ctx context.Context) ([]Outcome, error) {
+// wait waits for all outcomes. When ctx ends first the order itself goes on. ErrEnding: the core has ended
+// before it looked at the order.
+func (c *Core) wait(ctx context.Context, o *order) ([]Outcome, error) {
 	select {
 	case <-o.done:
-		return o.out, nil
+	case <-c.end.done:
+		select {
+		case <-o.done: // it was looked at in time
+		default:
+			return nil, ErrEnding
+		}
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
+	return o.out, nil
 }
 
 // Start orders the slots to start, in the order given. With confirm it waits for RUNNING, else for the
 // process to exist. A program that is stopping is started when it has stopped (F16).
 func (c *Core) Start(ctx context.Context, slots []*Slot, mode Mode, confirm bool) ([]Outcome, error) {
-	return c.start(slots, mode, confirm).wait(ctx)
+	return c.wait(ctx, c.start(slots, mode, confirm))
 }
 
 func (c *Core) start(slots []*Slot, mode Mode, confirm bool) *order {
@@ -141,7 +153,7 @@ func (c *Core) start(slots []*Slot, mode Mode, confirm bool) *order {
 
 // Stop orders the slots to stop, in the order given, and with gone waits until they have.
 func (c *Core) Stop(ctx context.Context, slots []*Slot, mode Mode, gone bool) ([]Outcome, error) {
-	return c.stop(slots, mode, gone).wait(ctx)
+	return c.wait(ctx, c.stop(slots, mode, gone))
 }
 
 func (c *Core) stop(slots []*Slot, mode Mode, gone bool) *order {
@@ -173,7 +185,7 @@ func (c *Core) stopOne(o *order, s *Slot, gone bool) {
 			c.mention(s, w)
 		}
 	case s.m.State == model.Unknown:
-		o.settle(s, fmt.Errorf("%w: %s", ErrSignal, s.lastErr))
+		o.settle(s, &SignalError{s.lastErr})
 	default:
 		o.settle(s, nil)
 	}
@@ -190,6 +202,10 @@ func (c *Core) mention(s *Slot, w *wait) {
 
 // Signal sends a signal without any intent to stop, to the process alone. Source: spec/supervisor 2.7.
 func (c *Core) Signal(ctx context.Context, slots []*Slot, mode Mode, sig int) ([]Outcome, error) {
+	return c.wait(ctx, c.signal(slots, mode, sig))
+}
+
+func (c *Core) signal(slots []*Slot, mode Mode, sig int) *order {
 	return c.begin(slots, func(o *order, s *Slot) {
 		switch {
 		case !s.m.State.Signallable() && mode == Needed:
@@ -199,7 +215,7 @@ func (c *Core) Signal(ctx context.Context, slots []*Slot, mode Mode, sig int) ([
 		default:
 			o.settle(s, c.sendSignal(s, sig))
 		}
-	}).wait(ctx)
+	})
 }
 
 func (c *Core) sendSignal(s *Slot, sig int) error {
@@ -213,23 +229,19 @@ func (c *Core) sendSignal(s *Slot, sig int) error {
 		c.log.Logf(activity.Debug, "unable to signal %s (pid %d), it probably just now exited on its own: %s", name, s.pid, errnoText(err))
 		return nil
 	}
-	c.log.Logf(activity.Critical, "unknown problem sending sig %s (%d):%s", name, s.pid, errnoText(err))
-	return fmt.Errorf("%w: %s", ErrSignal, errnoText(err))
+	text := fmt.Sprintf("unknown problem sending sig %s (%d):%s", name, s.pid, errnoText(err))
+	c.log.Logf(activity.Critical, "%s", text)
+	return &SignalError{text}
 }
 
 // WriteStdin queues data for the standard input of a program.
 func (c *Core) WriteStdin(ctx context.Context, s *Slot, data []byte) error {
-	out, err := c.begin([]*Slot{s}, func(o *order, s *Slot) {
+	return c.call(ctx, func() error {
 		if !s.m.Live || s.m.Killing {
-			o.settle(s, ErrNotRunning)
-			return
+			return ErrNotRunning
 		}
-		o.settle(s, s.proc.WriteStdin(data))
-	}).wait(ctx)
-	if err != nil {
-		return err
-	}
-	return out[0].Err
+		return s.proc.WriteStdin(data)
+	})
 }
 
 // waitsFor reports whether w is still waiting.
@@ -278,7 +290,7 @@ func (s *Slot) verdict(w *wait, entered model.State) (err error, over bool) {
 	if w.goal == goalDown {
 		switch entered {
 		case model.Unknown:
-			return fmt.Errorf("%w: %s", ErrSignal, s.lastErr), true
+			return &SignalError{s.lastErr}, true
 		case model.Stopped, model.Exited, model.Fatal:
 			return nil, true
 		}

@@ -143,7 +143,7 @@ func (c *Core) enter(s *Slot, a lifecycle.Action) {
 		Time: c.host.Wall(), Type: model.StateEvent(a.To), ID: s.spec.ID, From: a.From,
 		Tries: a.Tries, Expected: a.Expected,
 	}
-	if a.From != model.Backoff {
+	if a.From != model.Backoff && a.To != model.Starting { // there is no process then
 		ev.PID = s.pid
 	}
 	s.publish()

@@ -121,7 +121,7 @@ func (c *Core) removeGroup(name string) error {
 		return ErrNoGroup
 	}
 	for _, s := range c.groups[at].entry.Slots {
-		if !s.m.State.Down() {
+		if !s.m.State.Down() || s.m.Live { // UNKNOWN is down, but its process lives
 			return ErrStillRunning
 		}
 	}
@@ -131,13 +131,21 @@ func (c *Core) removeGroup(name string) error {
 	return nil
 }
 
-// call runs f on the core's goroutine and returns its error, or ctx's when that ends first.
+// call runs f on the core's goroutine and returns its error, or ctx's when that ends first. ErrEnding: the
+// core has ended without running it.
 func (c *Core) call(ctx context.Context, f func() error) error {
 	done := make(chan error, 1)
 	c.post(func() { done <- f() })
 	select {
 	case err := <-done:
 		return err
+	case <-c.end.done:
+		select {
+		case err := <-done:
+			return err
+		default:
+			return ErrEnding
+		}
 	case <-ctx.Done():
 		return ctx.Err()
 	}

@@ -1,7 +1,6 @@
 package launch
 
 import (
-	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -18,9 +17,9 @@ func repr(s string) string { return pytext.Repr(s) }
 
 // resolve finds the program's executable: the words of its command and the file to run.
 //
-// A word with a slash is taken as it is, relative to the program's directory (F33); others are looked up
-// in the PATH of the program's environment, else the daemon's. The first entry that can be run wins; when
-// none can, the first that exists says why.
+// A word with a slash is taken as it is; others are looked up in the PATH of the program's environment, else
+// the daemon's. The first entry that can be run wins; when none can, the first that exists says why. What
+// is relative is relative to the program's directory (F33).
 func (h *Host) resolve(p *model.Program) (argv []string, path string, err error) {
 	argv, err = split(p.Command.Line)
 	if err != nil {
@@ -28,35 +27,29 @@ func (h *Host) resolve(p *model.Program) (argv []string, path string, err error)
 	}
 	word := argv[0]
 	if strings.Contains(word, "/") {
-		path = word
-		if !filepath.IsAbs(word) && p.Command.Dir != "" {
-			path = filepath.Join(p.Command.Dir, word)
+		path = place(p, word)
+		if refused := executable(path, word); refused != nil {
+			return nil, "", refused
 		}
-		return argv, absolute(path), executable(path, word)
+		return argv, path, nil
 	}
-	var first error
-	for _, dir := range filepath.SplitList(h.env.path(p)) {
-		if dir == "" {
-			dir = "."
-		}
-		path = absolute(filepath.Join(dir, word))
-		err := executable(path, path)
-		if err == nil {
+	first := &CommandError{Text: "can't find command " + repr(word), Missing: true}
+	for _, dir := range strings.Split(h.env.path(p), string(filepath.ListSeparator)) {
+		shown := filepath.Join(dir, word) // an empty entry is the directory itself
+		path = place(p, shown)
+		refused := executable(path, shown)
+		if refused == nil {
 			return argv, path, nil
 		}
-		var c *CommandError
-		if first == nil && errors.As(err, &c) && !c.Missing {
-			first = err
+		if first.Missing && !refused.Missing {
+			first = refused
 		}
-	}
-	if first == nil {
-		first = &CommandError{Text: "can't find command " + repr(word), Missing: true}
 	}
 	return nil, "", first
 }
 
-// executable says why path cannot be run; shown is how people know it.
-func executable(path, shown string) error {
+// executable says why path cannot be run, nil when it can; shown is how people know it.
+func executable(path, shown string) *CommandError {
 	info, err := os.Stat(path)
 	switch {
 	case err != nil:
@@ -77,8 +70,12 @@ func (h *Host) Check(p *model.Program) error {
 	return err
 }
 
-// absolute keeps a path valid after the child has changed its directory.
-func absolute(path string) string {
+// place is where a path is that counts from the program's directory, else from the daemon's: absolute, so
+// that it stays valid when the child has changed its directory.
+func place(p *model.Program, path string) string {
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(p.Command.Dir, path)
+	}
 	if abs, err := filepath.Abs(path); err == nil {
 		return abs
 	}

@@ -26,9 +26,13 @@ func newEnvironment(environ []string, serverURL string) environment {
 }
 
 // of is the environment of one program, later layers winning: the daemon's own, the SUPERVISOR_*
-// variables, the configured ones. Source: spec/supervisor 2.5.
-func (e environment) of(p *model.Program) []string {
+// variables, the configured ones. For a program of another user the daemon's settings of the loader are
+// left out. Source: spec/supervisor 2.5, spec/reliability S14.
+func (e environment) of(p *model.Program, otherUser bool) []string {
 	m := maps.Clone(e.base)
+	if otherUser {
+		maps.DeleteFunc(m, func(name, _ string) bool { return steersLoader(name) })
+	}
 	m["SUPERVISOR_ENABLED"] = "1"
 	m["SUPERVISOR_PROCESS_NAME"] = p.ID.Name
 	m["SUPERVISOR_GROUP_NAME"] = p.ID.Group
@@ -43,6 +47,12 @@ func (e environment) of(p *model.Program) []string {
 		out = append(out, k+"="+m[k])
 	}
 	return out
+}
+
+// steersLoader reports whether a variable makes the dynamic loader or the C library take code or settings
+// from elsewhere.
+func steersLoader(name string) bool {
+	return strings.HasPrefix(name, "LD_") || strings.HasPrefix(name, "DYLD_") || name == "GLIBC_TUNABLES" || name == "GCONV_PATH"
 }
 
 // path is the PATH in which a program's command is looked up.

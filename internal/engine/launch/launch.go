@@ -73,7 +73,7 @@ type Host struct {
 	// births is held shared from before a fork until the pid is registered, so that the reaper of
 	// strangers never takes a child of ours for one of them.
 	births sync.RWMutex
-	pids   sync.Map // pid → struct{}: every instance not yet released
+	pids   sync.Map // pid → *instance: every one not yet released
 }
 
 // New makes a host. It launches when Serve is called.
@@ -183,7 +183,7 @@ func (h *Host) start(i core.Instance, p *model.Program) (*instance, error) {
 		return nil, err
 	}
 	req := &spawn.Request{
-		Path: path, Argv: argv, Env: h.env.of(p), Dir: p.Command.Dir, Umask: p.Command.Umask,
+		Path: path, Argv: argv, Dir: p.Command.Dir, Umask: p.Command.Umask,
 		IgnoreSIGPIPE: p.Command.IgnoreSIGPIPE,
 		Stdin:         spawn.StdioPipe, Stdout: spawn.StdioPipe, Stderr: spawn.StdioPipe,
 	}
@@ -195,6 +195,7 @@ func (h *Host) start(i core.Instance, p *model.Program) (*instance, error) {
 			return nil, err
 		}
 	}
+	req.Env = h.env.of(p, req.Cred != nil)
 	out, err := h.outputs(i.Slot)
 	if err != nil {
 		return nil, &streamsError{err}
@@ -206,8 +207,8 @@ func (h *Host) start(i core.Instance, p *model.Program) (*instance, error) {
 		out.close()
 		return nil, err
 	}
-	h.pids.Store(res.PID, struct{}{})
 	inst := &instance{host: h, handle: res.Handle}
+	h.pids.Store(res.PID, inst)
 	inst.connect(res, out)
 	return inst, nil
 }
@@ -286,7 +287,7 @@ func (n *instance) Release() {
 	if _, _, err := n.handle.Wait(false); err != nil {
 		n.host.o.Log.Logf(activity.Critical, "waitpid error %v; a process may not be cleaned up properly", err)
 	}
-	n.host.pids.Delete(pid)
+	n.host.pids.CompareAndDelete(pid, n) // the number may belong to a new instance already
 	n.handle.Close()
 }
 

@@ -1,7 +1,6 @@
 package launch
 
 import (
-	"bytes"
 	"os"
 	"unicode/utf8"
 
@@ -71,8 +70,8 @@ func (h *Host) outputs(s *core.Slot) (*outputs, error) {
 // copyToLog shows a channel's output in the activity log. Source: spec/supervisor 3.4.
 func (h *Host) copyToLog(name, channel string) func([]byte) {
 	return func(chunk []byte) {
-		text := string(bytes.ToValidUTF8(chunk, nil))
-		if !utf8.Valid(chunk) {
+		text := string(chunk)
+		if !utf8.ValidString(text) {
 			text = "Undecodable: " + pytext.ReprBytes(chunk)
 		}
 		h.o.Log.Logf(activity.Debug, "'%s' %s output:\n%s", name, channel, text)
@@ -90,6 +89,7 @@ func (h *Host) MakeLogs(p *model.Program) (core.LogPaths, error) {
 		case st.Log == model.LogAuto:
 			path, err := logs.CreateAuto(h.o.AutoDir, p.ID.Name, channels[k], h.o.Identifier)
 			if err != nil {
+				h.DropLogs(p, core.LogPaths{Stdout: paths[0]})
 				return core.LogPaths{}, err
 			}
 			paths[k] = path

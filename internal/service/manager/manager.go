@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/upkeep-project/upkeep/internal/domain/model"
 	"github.com/upkeep-project/upkeep/internal/domain/plan"
@@ -57,18 +58,26 @@ var _ service.Service = (*Manager)(nil)
 // New makes a manager without programs. Activate brings in the first configuration.
 func New(o Options) *Manager { return &Manager{o: o, latest: &model.Config{}} }
 
-// Activate makes every group of the first configuration active.
-func (m *Manager) Activate(ctx context.Context, c *model.Config) error {
-	m.setLatest(c)
+// Prepare makes the logs of the first configuration's programs, for Activate. After an error there are none.
+func (m *Manager) Prepare(c *model.Config) ([]core.NewGroup, error) {
 	var add []core.NewGroup
 	for _, g := range c.Groups {
 		n, err := m.prepare(g)
 		if err != nil {
-			return err
+			for _, n := range add {
+				m.drop(n)
+			}
+			return nil, err
 		}
 		add = append(add, n)
 	}
-	return m.o.Core.AddGroups(ctx, add)
+	m.setLatest(c)
+	return add, nil
+}
+
+// Activate makes the prepared groups active.
+func (m *Manager) Activate(ctx context.Context, first []core.NewGroup) error {
+	return m.o.Core.AddGroups(ctx, first)
 }
 
 func (m *Manager) prepare(g *model.Group) (core.NewGroup, error) {
@@ -76,11 +85,19 @@ func (m *Manager) prepare(g *model.Group) (core.NewGroup, error) {
 	for _, p := range g.Programs {
 		l, err := m.o.Programs.MakeLogs(p)
 		if err != nil {
-			return n, err
+			m.drop(n)
+			return core.NewGroup{}, err
 		}
 		n.Logs = append(n.Logs, l)
 	}
 	return n, nil
+}
+
+// drop takes back what prepare has made, be it in part.
+func (m *Manager) drop(n core.NewGroup) {
+	for i, l := range n.Logs {
+		m.o.Programs.DropLogs(n.Spec.Programs[i], l)
+	}
 }
 
 func (m *Manager) setLatest(c *model.Config) {
@@ -239,7 +256,12 @@ func (m *Manager) AddGroup(ctx context.Context, name string) error {
 	if err != nil {
 		return &service.Error{Code: service.CodeFailed, Text: err.Error()}
 	}
-	return failure(m.o.Core.AddGroups(ctx, []core.NewGroup{n}), name)
+	// The order is carried out to the end, even when nobody waits for the answer any more.
+	if err := m.o.Core.AddGroups(context.WithoutCancel(ctx), []core.NewGroup{n}); err != nil {
+		m.drop(n)
+		return failure(err, name)
+	}
+	return nil
 }
 
 // RemoveGroup deactivates a group of which nothing runs.
@@ -250,7 +272,7 @@ func (m *Manager) RemoveGroup(ctx context.Context, name string) error {
 	m.change.Lock()
 	defer m.change.Unlock()
 	g := m.o.Core.Table().Group(name)
-	if err := m.o.Core.RemoveGroup(ctx, name); err != nil {
+	if err := m.o.Core.RemoveGroup(context.WithoutCancel(ctx), name); err != nil {
 		return failure(err, name)
 	}
 	for _, s := range g.Slots {
@@ -283,7 +305,7 @@ func (m *Manager) Restart(context.Context) error {
 
 // Publish emits a REMOTE_COMMUNICATION event.
 func (m *Manager) Publish(_ context.Context, kind, data string) error {
-	m.o.Ring.Append(model.Event{Type: model.EventRemote, Kind: kind, Data: []byte(data)})
+	m.o.Ring.Append(model.Event{Time: time.Now(), Type: model.EventRemote, Kind: kind, Data: []byte(data)})
 	return nil
 }
 

@@ -4,6 +4,7 @@ package signals
 import (
 	"os"
 	"os/signal"
+	"slices"
 )
 
 // Kind is what a signal asks for. Source: one-model C6, the row "supervisord"; spec/supervisor 2.8.
@@ -23,8 +24,9 @@ type Signal struct {
 	Name string // SIGTERM
 }
 
-// Receiver collects signals until it is closed. Those that come faster than they are taken are merged,
-// as the kernel does.
+// Receiver collects signals until it is closed. They are delivered in the order of their arrival; of one
+// that waits already no second one is kept, so that a flood of one kind (ended children) displaces no other.
+// Source: spec/supervisor 2.3.
 type Receiver struct {
 	raw  chan os.Signal
 	out  chan Signal
@@ -32,16 +34,14 @@ type Receiver struct {
 	over chan struct{}
 }
 
-// Receive begins to collect. With children, ended children are reported too.
-func Receive(children bool) *Receiver {
+// Receive begins to collect.
+func Receive() *Receiver {
 	r := &Receiver{
-		raw: make(chan os.Signal, 16), out: make(chan Signal, 16), done: make(chan struct{}), over: make(chan struct{}),
+		raw: make(chan os.Signal, 16), out: make(chan Signal), done: make(chan struct{}), over: make(chan struct{}),
 	}
 	var wanted []os.Signal
-	for s, known := range table {
-		if known.Kind != Child || children {
-			wanted = append(wanted, s)
-		}
+	for s := range table {
+		wanted = append(wanted, s)
 	}
 	signal.Notify(r.raw, wanted...)
 	go r.translate()
@@ -50,14 +50,20 @@ func Receive(children bool) *Receiver {
 
 func (r *Receiver) translate() {
 	defer close(r.over)
+	var waiting []Signal
 	for {
+		var out chan<- Signal // nobody while nothing waits
+		var next Signal
+		if len(waiting) > 0 {
+			out, next = r.out, waiting[0]
+		}
 		select {
 		case s := <-r.raw:
-			select {
-			case r.out <- table[s]:
-			case <-r.done:
-				return
+			if known := table[s]; !slices.Contains(waiting, known) {
+				waiting = append(waiting, known)
 			}
+		case out <- next:
+			waiting = waiting[1:]
 		case <-r.done:
 			return
 		}

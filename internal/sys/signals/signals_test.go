@@ -9,7 +9,7 @@ import (
 )
 
 func TestSignalsAreTranslated(t *testing.T) {
-	r := Receive(true)
+	r := Receive()
 	defer r.Close()
 	for sig, want := range table {
 		if want.Kind == Child {
@@ -33,5 +33,35 @@ func TestSignalsAreTranslated(t *testing.T) {
 			}
 			break
 		}
+	}
+}
+
+// TestFloodDisplacesNothing: signals that nobody takes are kept once each, whatever else comes.
+func TestFloodDisplacesNothing(t *testing.T) {
+	r := Receive()
+	defer r.Close()
+	send := func(s syscall.Signal) {
+		t.Helper()
+		if err := syscall.Kill(syscall.Getpid(), s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 200 {
+		send(syscall.SIGCHLD)
+		send(syscall.SIGUSR2)
+	}
+	send(syscall.SIGTERM)
+	count := map[Kind]int{}
+	for deadline := time.After(5 * time.Second); count[End] == 0; {
+		select {
+		case s := <-r.C():
+			count[s.Kind]++
+		case <-deadline:
+			t.Fatalf("the signal after a flood did not arrive: %v", count)
+		}
+	}
+	// One of each, and one more for those that came while the first was being taken.
+	if count[Reopen] > 2 || count[Child] > 2 || count[Reopen] == 0 {
+		t.Errorf("%v: repeated signals are not merged", count)
 	}
 }
