@@ -3,6 +3,7 @@ package ctltest
 import (
 	"bufio"
 	"encoding/json"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -46,13 +47,12 @@ for line in sys.stdin:
     print(os.waitstatus_to_exitcode(status), flush=True)
 `
 
-// Original is a Runner for the original's client under the name prog. It skips the test when the client
-// cannot be loaded.
-func Original(t *testing.T, prog string) Runner {
+// Original is a Runner for the original's client under the name prog; the error says why there is none.
+func Original(t *testing.T, prog string) (Runner, error) {
 	t.Helper()
 	const python = "/usr/bin/python3"
 	if out, err := exec.Command(python, "-c", "import supervisor.supervisorctl").CombinedOutput(); err != nil {
-		t.Skipf("the original is not installed: %v\n%s", err, out)
+		return nil, fmt.Errorf("the original is not installed: %w\n%s", err, out)
 	}
 	cmd := exec.Command(python, "-c", forkServer)
 	cmd.Dir, cmd.Stderr = "/", os.Stderr
@@ -105,5 +105,5 @@ func Original(t *testing.T, prog string) Runner {
 			*to = string(b)
 		}
 		return r
-	}
+	}, nil
 }
