@@ -17,6 +17,7 @@ import (
 	"github.com/upkeep-project/upkeep/internal/base/units"
 	conf "github.com/upkeep-project/upkeep/internal/conf/supervisord"
 	"github.com/upkeep-project/upkeep/internal/sys/daemon"
+	"github.com/upkeep-project/upkeep/internal/sys/rlimit"
 	"github.com/upkeep-project/upkeep/internal/sys/signals"
 )
 
@@ -43,6 +44,10 @@ func Main(prog string, argv []string) int {
 		fmt.Println(Version)
 		return 0
 	}
+	awaited := daemon.Awaited()
+	if warning := args.SearchWarning(env.UID); warning != "" && !awaited && !rlimit.Reexecuted() {
+		fmt.Fprintln(os.Stderr, warning)
+	}
 	location, err := conf.Locate(args, env)
 	if err != nil {
 		return refuse(os.Stderr, prog, err)
@@ -51,10 +56,6 @@ func Main(prog string, argv []string) int {
 	c, err := load()
 	if err != nil {
 		return refuse(os.Stderr, prog, err)
-	}
-	awaited := daemon.Awaited()
-	if warning := args.SearchWarning(env.UID); warning != "" && !awaited {
-		fmt.Fprintln(os.Stderr, warning)
 	}
 	if !c.Settings.NoDaemon && !awaited {
 		status, err := daemon.Start(os.Args)

@@ -13,6 +13,7 @@ package rlimit
 import (
 	"fmt"
 	"math"
+	"os"
 )
 
 // Unlimited is the value of no limit.
@@ -40,6 +41,16 @@ type Change struct {
 	Raised   bool // false: it was enough already and To equals From
 	// Again says that programs get the new limit only after Reexec.
 	Again bool
+}
+
+// raisedVariable carries what was raised across Reexec. It never reaches a program: its prefix marks what
+// is private to the daemon.
+const raisedVariable = "UPKEEP_RAISED_NOFILE"
+
+// Reexecuted reports whether this image was executed by Reexec, until Raise has been asked.
+func Reexecuted() bool {
+	_, ok := os.LookupEnv(raisedVariable)
+	return ok
 }
 
 // Error says that a limit cannot be raised.

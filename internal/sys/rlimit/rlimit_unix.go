@@ -14,10 +14,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// raisedVariable carries what was raised across Reexec. It never reaches a program: its prefix marks what
-// is private to the daemon.
-const raisedVariable = "UPKEEP_RAISED_NOFILE"
-
 // Raise makes the limit of programs at least want and says what it did. *Error: it cannot be raised.
 // After a Reexec it answers once more what the image before had raised.
 func Raise(r Resource, want uint64) (Change, error) {
