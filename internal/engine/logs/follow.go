@@ -167,11 +167,11 @@ func (f *Follower) rewritten() bool {
 	return errors.Is(err, io.EOF)
 }
 
-// replaced reports whether the path leads to another file that has bytes. While the new one is empty the
-// old one is kept: a writer that has not noticed an outside rename still writes to it.
+// replaced reports whether there are bytes in files after this one. While the next one is empty this one is
+// kept: a writer that has not noticed an outside rename still writes to it.
 func (f *Follower) replaced() bool {
 	now, err := os.Stat(f.path)
-	return err == nil && !os.SameFile(now, f.info) && now.Size() > 0
+	return err == nil && !os.SameFile(now, f.info) && (now.Size() > 0 || f.number() > 1)
 }
 
 // advance opens the file that comes after this one: the one with the next lower number when this one is
@@ -193,7 +193,7 @@ func (f *Follower) advance() bool {
 		f.file.Close()
 		info, _ := before.Stat()
 		f.file, f.info, f.off, f.leaving = before, info, info.Size(), true // nothing comes any more
-		return true // again, with the new numbers
+		return true                                                        // again, with the new numbers
 	}
 	before.Close()
 	f.leaving = next != f.path
