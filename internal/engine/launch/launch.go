@@ -62,6 +62,7 @@ type Host struct {
 	began   time.Time
 	to      Reports
 	spawner spawn.Spawner
+	order   time.Duration // orderPatience
 
 	mu      sync.Mutex
 	queue   []job
@@ -78,7 +79,9 @@ type Host struct {
 
 // New makes a host. It launches when Serve is called.
 func New(o Options) *Host {
-	h := &Host{o: o, env: newEnvironment(o.Environ, o.ServerURL), began: time.Now(), last: make(chan struct{})}
+	h := &Host{
+		o: o, env: newEnvironment(o.Environ, o.ServerURL), began: time.Now(), order: orderPatience, last: make(chan struct{}),
+	}
 	close(h.last)
 	h.more = sync.NewCond(&h.mu)
 	return h
@@ -149,7 +152,7 @@ func (h *Host) work() {
 func (h *Host) launch(j job) {
 	p := j.inst.Slot.Program()
 	inst, err := h.start(j.inst, p)
-	j.wait()
+	j.wait(h.order)
 	defer close(j.done)
 	if err != nil {
 		h.to.LaunchFailed(j.inst, failureText(p, err))
@@ -157,22 +160,25 @@ func (h *Host) launch(j job) {
 	}
 	h.to.Launched(j.inst, inst)
 	if err := h.o.Watcher.Watch(inst.handle, func() { h.ended(j.inst, inst) }); err != nil {
-		h.o.Log.Logf(activity.Critical, "cannot watch %s (pid %d): %v", p.ID.Name, inst.PID(), err)
+		// Nobody would notice its end: what cannot be supervised must not run.
+		h.o.Log.Logf(activity.Critical, "cannot watch %s (pid %d), it is killed: %v", p.ID.Name, inst.PID(), err)
+		_ = inst.Signal(int(syscall.SIGKILL), model.ReachGroup)
+		h.to.Ended(j.inst, model.Exit{Reason: "it could not be watched"})
 	}
 }
 
-// wait keeps the reports in the order of the queue.
-func (j *job) wait() {
+// wait keeps the reports in the order of the queue, as long as the patience lasts.
+func (j *job) wait(patience time.Duration) {
 	select {
 	case <-j.before:
 		return
 	default:
 	}
-	patience := time.NewTimer(orderPatience)
-	defer patience.Stop()
+	over := time.NewTimer(patience)
+	defer over.Stop()
 	select {
 	case <-j.before:
-	case <-patience.C:
+	case <-over.C:
 	}
 }
 
