@@ -62,6 +62,7 @@ func (p *Process) single(c *supervisord.Config) error {
 	case errors.As(err, &held) && len(c.Servers) > 0:
 		return &listen.BusyError{Address: path}
 	case errors.As(err, &held):
+		//lint:ignore ST1005 it stands behind "Error: ", as the original's texts do
 		return fmt.Errorf("Another supervisord (pid %d) is already running with this configuration: %s",
 			held.PID, c.Settings.ConfigFile)
 	}

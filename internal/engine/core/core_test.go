@@ -148,21 +148,21 @@ func (s *stage) until(o *order) (out []Outcome, took time.Duration) {
 }
 
 // start, and stop, wait for the outcome of an order to one program.
-func (s *stage) start(name string, mode Mode, confirm bool) (error, time.Duration) {
+func (s *stage) start(name string, mode Mode, confirm bool) (time.Duration, error) {
 	return s.one(s.core.start([]*Slot{s.slot(name)}, mode, confirm))
 }
 
-func (s *stage) stop(name string, gone bool) (error, time.Duration) {
+func (s *stage) stop(name string, gone bool) (time.Duration, error) {
 	return s.one(s.core.stop([]*Slot{s.slot(name)}, Each, gone))
 }
 
-func (s *stage) one(o *order) (error, time.Duration) {
+func (s *stage) one(o *order) (time.Duration, error) {
 	s.t.Helper()
 	out, took := s.until(o)
 	if len(out) == 0 {
-		return errLeftOut, took
+		return took, errLeftOut
 	}
-	return out[0].Err, took
+	return took, out[0].Err
 }
 
 var errLeftOut = errors.New("left out")
@@ -186,7 +186,7 @@ func TestStartConfirmed(t *testing.T) {
 	s.add("cat", func(p *model.Program, _ *model.Group) { p.Start.Auto = false })
 	s.pass(time.Second)
 	s.state("cat", model.Stopped)
-	err, took := s.start("cat", Each, true)
+	took, err := s.start("cat", Each, true)
 	if err != nil {
 		t.Error(err)
 	}
@@ -196,10 +196,10 @@ func TestStartConfirmed(t *testing.T) {
 	s.state("cat", model.Running)
 	s.logIs("spawned: 'cat' with pid 101",
 		"success: cat entered RUNNING state, process has stayed up for > than 1 seconds (startsecs)")
-	if err, _ := s.start("cat", Each, true); !errors.Is(err, ErrAlreadyStarted) {
+	if _, err := s.start("cat", Each, true); !errors.Is(err, ErrAlreadyStarted) {
 		t.Errorf("second start: %v", err)
 	}
-	if err, _ := s.start("cat", Needed, true); err != errLeftOut {
+	if _, err := s.start("cat", Needed, true); err != errLeftOut {
 		t.Errorf("second start of all: %v, want nothing", err)
 	}
 }
@@ -244,7 +244,7 @@ func TestStartReportsSpawnError(t *testing.T) {
 			s := newStage(t)
 			s.script[name] = sc
 			s.add(name, func(p *model.Program, _ *model.Group) { p.Start.Auto = false })
-			err, _ := s.start(name, Each, confirm)
+			_, err := s.start(name, Each, confirm)
 			if want := confirm || sc.fails != ""; errors.Is(err, ErrSpawn) != want {
 				t.Errorf("%s, confirm %v: %v", name, confirm, err)
 			}
@@ -259,7 +259,7 @@ func TestStopEscalates(t *testing.T) {
 	s.pass(2 * time.Second)
 	mule := s.alive["mule"]
 	s.log = nil
-	err, took := s.stop("mule", true)
+	took, err := s.stop("mule", true)
 	if err != nil {
 		t.Error(err)
 	}
@@ -281,7 +281,7 @@ func TestStopDuringBackoffAndSpawn(t *testing.T) {
 	s.add("bad", nil)
 	s.pass(100 * time.Millisecond)
 	s.state("bad", model.Backoff)
-	if err, _ := s.stop("bad", true); err != nil {
+	if _, err := s.stop("bad", true); err != nil {
 		t.Error(err)
 	}
 	s.state("bad", model.Stopped)
@@ -289,7 +289,7 @@ func TestStopDuringBackoffAndSpawn(t *testing.T) {
 	s.state("bad", model.Stopped)
 
 	s.add("slow", nil) // its spawn has been ordered, not answered
-	if err, _ := s.stop("slow", true); err != nil {
+	if _, err := s.stop("slow", true); err != nil {
 		t.Error(err)
 	}
 	s.state("slow", model.Stopped)
@@ -300,11 +300,11 @@ func TestStartWhileStoppingFollows(t *testing.T) {
 	s.script["slow"] = script{dies: 5 * time.Second}
 	s.add("slow", nil)
 	s.pass(2 * time.Second)
-	if err, _ := s.stop("slow", false); err != nil {
+	if _, err := s.stop("slow", false); err != nil {
 		t.Error(err)
 	}
 	s.state("slow", model.Stopping)
-	err, took := s.start("slow", Each, true)
+	took, err := s.start("slow", Each, true)
 	if err != nil {
 		t.Error(err)
 	}
@@ -320,13 +320,13 @@ func TestUnkillableIsSupervisedOn(t *testing.T) {
 	s.add("root", nil)
 	s.pass(2 * time.Second)
 	var refused *SignalError
-	if err, _ := s.stop("root", true); !errors.As(err, &refused) {
+	if _, err := s.stop("root", true); !errors.As(err, &refused) {
 		t.Errorf("stop: %v", err)
 	} else if want := "unknown problem killing root (101):[Errno 1] Operation not permitted"; refused.Text != want {
 		t.Errorf("stop: %q, want %q", refused.Text, want)
 	}
 	s.state("root", model.Unknown)
-	if err, _ := s.start("root", Each, true); !errors.Is(err, ErrUnknownState) {
+	if _, err := s.start("root", Each, true); !errors.Is(err, ErrUnknownState) {
 		t.Errorf("start: %v", err)
 	}
 	s.script["root"] = script{}
@@ -380,7 +380,7 @@ func TestGroupsAreAddedAndRemoved(t *testing.T) {
 	if err := s.core.removeGroup("a"); !errors.Is(err, ErrStillRunning) {
 		t.Errorf("remove of a running group: %v", err)
 	}
-	if err, _ := s.stop("a", true); err != nil {
+	if _, err := s.stop("a", true); err != nil {
 		t.Error(err)
 	}
 	if err := s.core.removeGroup("a"); err != nil {
@@ -436,7 +436,7 @@ func TestStormIsLimitedAndOrdersAreNot(t *testing.T) {
 	if waiting == "" {
 		t.Fatal("nobody waits")
 	}
-	err, took := s.stop(waiting, true)
+	took, err := s.stop(waiting, true)
 	if err != nil {
 		t.Error(err)
 	}
@@ -456,4 +456,78 @@ func TestZeroStartsecs(t *testing.T) {
 	s.logIs("spawned: 'once' with pid 101",
 		"success: once entered RUNNING state, process has stayed up for > than 0 seconds (startsecs)",
 		"exited: once (exit status 0; expected)")
+}
+
+// TestEndIsKnownAtOnce: whoever has given the order sees it in force, and nobody can begin anything.
+func TestEndIsKnownAtOnce(t *testing.T) {
+	s := newStage(t)
+	s.add("x", func(p *model.Program, _ *model.Group) { p.Start.Auto = false })
+	s.core.BeginEnd(model.DaemonRestarting)
+	for _, c := range []struct{ order, want model.DaemonState }{
+		{model.DaemonRestarting, model.DaemonRestarting},
+		{model.DaemonShutdown, model.DaemonShutdown},
+		{model.DaemonRestarting, model.DaemonShutdown}, // a shutdown stays one
+	} {
+		s.core.BeginEnd(c.order)
+		if got := s.core.State(); got != c.want {
+			t.Errorf("after %s: %s, want %s", c.order, got, c.want)
+		}
+	}
+	if _, err := s.start("x", Each, true); !errors.Is(err, ErrEnding) {
+		t.Errorf("start: %v", err)
+	}
+	if err := s.core.addGroups(nil); !errors.Is(err, ErrEnding) {
+		t.Errorf("add: %v", err)
+	}
+	s.pass(time.Second)
+	<-s.core.Done()
+	stopping := 0
+	evs, _ := s.ring.Since(0, 0)
+	for _, e := range evs {
+		if e.Type == model.EventDaemonStopping {
+			stopping++
+		}
+	}
+	if stopping != 1 {
+		t.Errorf("%d times announced", stopping)
+	}
+}
+
+// TestUnknownIsNotRemoved: what lives stays in the table, and is supervised again when it is restarted.
+func TestUnknownIsNotRemoved(t *testing.T) {
+	s := newStage(t)
+	s.script["root"] = script{refuses: true}
+	s.add("root", nil)
+	s.pass(2 * time.Second)
+	if _, err := s.stop("root", true); err == nil {
+		t.Fatal("stopped")
+	}
+	if err := s.core.removeGroup("root"); !errors.Is(err, ErrStillRunning) {
+		t.Errorf("remove: %v", err)
+	}
+	s.core.BeginEnd(model.DaemonShutdown) // it cannot be waited for
+	s.pass(time.Second)
+	<-s.core.Done()
+}
+
+// TestPidsInEvents: the pid of an event is that of the process it is about.
+func TestPidsInEvents(t *testing.T) {
+	s := newStage(t)
+	s.script["p"] = script{lives: 3 * time.Second}
+	s.add("p", func(p *model.Program, _ *model.Group) { p.Exit.Restart = model.RestartAlways })
+	s.pass(5 * time.Second)
+	var got []string
+	evs, _ := s.ring.Since(0, 0)
+	for _, e := range evs {
+		if e.ID.Name == "p" {
+			got = append(got, fmt.Sprint(e.Type, " ", e.From, " ", e.PID))
+		}
+	}
+	want := []string{
+		"PROCESS_STATE_STARTING STOPPED 0", "PROCESS_STATE_RUNNING STARTING 101", "PROCESS_STATE_EXITED RUNNING 101",
+		"PROCESS_STATE_STARTING EXITED 0", "PROCESS_STATE_RUNNING STARTING 102",
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Error(d)
+	}
 }
