@@ -22,8 +22,11 @@ const truncated = "==> File truncated <==\n"
 // lastBytes is how many of the bytes given out are kept to recognise the file.
 const lastBytes = 64
 
-// maxHops bounds the search for a rotated file among the backups.
-const maxHops = 1000
+// maxHops bounds the search for a rotated file among the backups, maxGap the missing numbers in a row.
+const (
+	maxHops = 1000
+	maxGap  = 3
+)
 
 // Follower reads a log from near its end and goes on with what is appended, across rotation (the unread end
 // of the old file comes first), clearing and truncation, which is announced by a line. Read is for one
@@ -174,45 +177,52 @@ func (f *Follower) replaced() bool {
 	return err == nil && !os.SameFile(now, f.info) && (now.Size() > 0 || f.number() > 1)
 }
 
-// advance opens the file that comes after this one: the one with the next lower number when this one is
-// found among the backups, else the log itself.
+// advance opens the file that comes after this one: the next lower number that there is when this one is
+// found among the backups, else the log itself. False: there is none at the moment.
 func (f *Follower) advance() bool {
 	k := f.number()
-	next := f.path
-	if k > 1 {
-		next = f.path + "." + strconv.Itoa(k-1)
-	}
-	old := f.info
-	before := f.file
+	before, old, end := f.file, f.info, f.off
 	f.file = nil // kept open until it is clear that the names have not moved on
-	if err := f.open(next); err != nil {
+	next := k - 1
+	for ; next > 0; next-- { // numbers may be missing in the middle of a rotation, or since a crash in one
+		if f.open(f.numbered(next)) == nil {
+			break
+		}
+	}
+	if next <= 0 && f.open(f.path) != nil {
 		f.file = before
 		return false
 	}
-	if k > 0 && !isFile(f.path+"."+strconv.Itoa(k), old) {
+	if k > 0 && !isFile(f.numbered(k), old) {
 		f.file.Close()
-		info, _ := before.Stat()
-		f.file, f.info, f.off, f.leaving = before, info, info.Size(), true // nothing comes any more
-		return true                                                        // again, with the new numbers
+		f.file, f.info, f.leaving = before, old, true
+		f.off = end
+		return true // again, with the new numbers
 	}
 	before.Close()
-	f.leaving = next != f.path
+	f.leaving = next > 0
 	return true
 }
 
-// number finds this file among the backups; 0 when it is not there.
+// number finds this file among the backups; 0 when it is not there. Rotation moves files upwards only, so
+// looking upwards does not miss one, if a gap does not end the search.
 func (f *Follower) number() int {
-	for k := 1; k <= maxHops; k++ {
-		info, err := os.Lstat(f.path + "." + strconv.Itoa(k))
+	missing := 0
+	for k := 1; k <= maxHops && missing < maxGap; k++ {
+		info, err := os.Lstat(f.numbered(k))
 		if err != nil {
-			return 0
+			missing++
+			continue
 		}
 		if os.SameFile(info, f.info) {
 			return k
 		}
+		missing = 0
 	}
 	return 0
 }
+
+func (f *Follower) numbered(k int) string { return f.path + "." + strconv.Itoa(k) }
 
 func isFile(path string, info os.FileInfo) bool {
 	now, err := os.Lstat(path)

@@ -226,8 +226,8 @@ func (d *Dir) check(fd int) (*File, error) {
 	if d.untrusted {
 		reason := ""
 		switch {
-		case kind == unix.S_IFREG && st.Nlink > 1:
-			reason = "has more than one link"
+		case kind == unix.S_IFREG && !d.onlyLink(fd):
+			reason = "has more than one link, or another file has taken its name,"
 		case kind != unix.S_IFREG && !(d.st.Mode&unix.S_ISVTX != 0 && trusted(st.Uid)):
 			reason = "is not a regular file"
 		}
@@ -241,6 +241,42 @@ func (d *Dir) check(fd int) (*File, error) {
 		}
 	}
 	return &File{fd: fd, regular: kind == unix.S_IFREG}, nil
+}
+
+// onlyLink reports whether the open file's one name is the one in this directory. Its link count alone does
+// not tell: the link it was opened by may have been removed since, and put back for whoever looks. But each
+// of that changes the file's change time, so the same file at the name, with the same change time and one
+// link, before and after, is a proof, as far as the kernel's clock is fine enough (it is from Linux 6.13 on).
+func (d *Dir) onlyLink(fd int) bool {
+	const attempts = 100 // somebody may be writing to it
+	for range attempts {
+		var look [4]unix.Stat_t
+		err := errors.Join(
+			unix.Fstat(fd, &look[0]),
+			unix.Fstatat(d.fd, d.name, &look[1], unix.AT_SYMLINK_NOFOLLOW),
+		)
+		// A rename lowers the count of what it replaces before it takes the name away. Making a link over the
+		// name itself, which never succeeds, waits for the directory and so for a rename that is under way.
+		_ = unix.Linkat(d.fd, d.name, d.fd, d.name, 0)
+		err = errors.Join(err,
+			unix.Fstatat(d.fd, d.name, &look[2], unix.AT_SYMLINK_NOFOLLOW),
+			unix.Fstat(fd, &look[3]),
+		)
+		if err != nil {
+			return false
+		}
+		stable := true
+		for _, at := range look {
+			if at.Dev != look[0].Dev || at.Ino != look[0].Ino || at.Nlink != 1 {
+				return false
+			}
+			stable = stable && at.Ctim == look[0].Ctim
+		}
+		if stable {
+			return true
+		}
+	}
+	return false
 }
 
 // Stat looks at an entry of the directory without following it.
