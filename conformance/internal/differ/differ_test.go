@@ -248,6 +248,29 @@ func TestWireRequest(t *testing.T) {
 	}
 }
 
+func TestSortHeads(t *testing.T) {
+	got := sortHeads("HTTP/1.1 401 Unauthorized\r\nServer: x\r\nDATE: y\r\n\r\nb: 1\r\na: 2HTTP/1.1 200 OK\r\nB: 1\r\nA: 2\r\n\r\n")
+	want := "HTTP/1.1 401 Unauthorized\nDate: y\nServer: x\n\nb: 1\na: 2HTTP/1.1 200 OK\nA: 2\nB: 1\n\n"
+	if got != want {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestJudgeEveryStep(t *testing.T) {
+	diffs, err := ParseDifferences("scenario: s\nstep: *\nby: daemon\nreason: K25\nedit: \"old\" => \"new\"\n\nscenario: s\nstep: b\nby: daemon\nreason: F1\nedit: \"x\" => \"y\"\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ref := []StepResult{{"a", "old\n"}, {"b", "old x\n"}, {"c", "same\n"}}
+	for text, want := range map[string][3]int{"new new y same": {2, 0, 0}, "old new y same": {1, 0, 1}, "new new x same": {2, 0, 1}, "new old x same": {1, 0, 2}} {
+		w := strings.Fields(text)
+		v := judge("s", ref, []StepResult{{"a", w[0] + "\n"}, {"b", w[1] + " " + w[2] + "\n"}, {"c", w[3] + "\n"}}, diffs, true, false)
+		if got := [3]int{v.explained, v.unexplained, len(v.gone)}; got != want {
+			t.Errorf("%s: %v, want %v; %v", text, got, want, v.gone)
+		}
+	}
+}
+
 func TestCountAnswers(t *testing.T) {
 	one := "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nOK"
 	for data, want := range map[string]int{

@@ -11,7 +11,8 @@ import (
 type Difference struct {
 	// Scenario is the name of a scenario, or a pattern for several.
 	Scenario string
-	// Step is the line of the step; "#2" after it means its second occurrence.
+	// Step is the line of the step; "#2" after it means its second occurrence. "*" with edits means
+	// every step of the scenario, before other entries apply.
 	Step       string
 	Occurrence int
 	// By says whose behaviour it is, "daemon" or "ctl": it is expected wherever ours plays that part.
@@ -153,15 +154,27 @@ func judge(scenario string, ref, our []StepResult, diffs []Difference, oursDaemo
 		line := r.Line
 		seen[line]++
 		want := r.Out
-		if d := find(diffs, scenario, line, seen[line], oursDaemon, oursCtl); d != nil {
-			want = d.expected(r.Out)
-			switch {
-			case o.Out == want && o.Out != r.Out:
-				v.explained++
-			case o.Out == r.Out:
-				v.gone = append(v.gone, fmt.Sprintf("%s: %s: the difference explained by %q (line %d) does not occur", scenario, line, d.Reason, d.line))
-				want = r.Out
+		for k := range diffs {
+			if d := &diffs[k]; d.Step == "*" && d.playedBy(oursDaemon, oursCtl) && d.appliesTo(scenario, "*", 1) {
+				want = d.expected(want)
 			}
+		}
+		if want != r.Out && o.Out == r.Out {
+			v.gone = append(v.gone, fmt.Sprintf("%s: %s: a difference explained for every step does not occur", scenario, line))
+			want = r.Out
+		}
+		if d := find(diffs, scenario, line, seen[line], oursDaemon, oursCtl); d != nil {
+			plain := want
+			want = d.expected(plain)
+			switch {
+			case o.Out == want && o.Out != plain:
+			case o.Out == plain:
+				v.gone = append(v.gone, fmt.Sprintf("%s: %s: the difference explained by %q (line %d) does not occur", scenario, line, d.Reason, d.line))
+				want = plain
+			}
+		}
+		if o.Out == want && o.Out != r.Out {
+			v.explained++
 		}
 		if o.Out != want || r.Line != o.Line {
 			v.unexplained++
@@ -177,11 +190,16 @@ func judge(scenario string, ref, our []StepResult, diffs []Difference, oursDaemo
 func find(diffs []Difference, scenario, step string, occurrence int, oursDaemon, oursCtl bool) *Difference {
 	for i := range diffs {
 		d := &diffs[i]
-		if (d.By == "daemon" && oursDaemon || d.By == "ctl" && oursCtl) && d.appliesTo(scenario, step, occurrence) {
+		if d.playedBy(oursDaemon, oursCtl) && d.appliesTo(scenario, step, occurrence) {
 			return d
 		}
 	}
 	return nil
+}
+
+// playedBy reports whether ours plays the part whose behaviour this is.
+func (d *Difference) playedBy(oursDaemon, oursCtl bool) bool {
+	return d.By == "daemon" && oursDaemon || d.By == "ctl" && oursCtl
 }
 
 func propose(scenario, step string, occurrence int, ours string) string {
@@ -204,7 +222,7 @@ func checkDifferences(diffs []Difference, all []Scenario) []string {
 		hit := false
 		for _, sc := range all {
 			count := map[string]int{}
-			for _, st := range append(sc.Steps, Step{Line: "(end)"}) {
+			for _, st := range append(sc.Steps, Step{Line: "(end)"}, Step{Line: "*"}) {
 				count[st.Line]++
 				hit = hit || d.appliesTo(sc.Name, st.Line, count[st.Line])
 			}

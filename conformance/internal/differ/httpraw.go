@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -47,7 +48,7 @@ func stepHTTP(ctx context.Context, s *session, st Step) (string, error) {
 		return "", err
 	}
 	data, end := readAnswer(ctx, conn, n, until, strings.HasPrefix(string(request), "HEAD "))
-	text := strings.ReplaceAll(string(data), "\r\n", "\n")
+	text := sortHeads(string(data))
 	if strings.HasPrefix(string(request), "HEAD ") {
 		text, _, _ = strings.Cut(text, "\n\n") // whether a forbidden body follows is nobody's contract
 	}
@@ -80,6 +81,25 @@ func wireRequest(text string) []byte {
 	head = strings.ReplaceAll(head, "\nNEXT\n", "\n\n") // a second request on the same connection
 	head = strings.ReplaceAll(head, "Content-Length: AUTO", "Content-Length: "+strconv.Itoa(len(body)))
 	return []byte(strings.ReplaceAll(head, "\n", "\r\n") + "\r\n\r\n" + body)
+}
+
+var answerHead = regexp.MustCompile(`(?s)HTTP/\d\.\d \d{3}.*?\r\n\r\n`)
+
+// sortHeads makes header names canonical and sorts them, since neither their order nor their case
+// carries meaning, and shortens CRLF.
+func sortHeads(text string) string {
+	text = answerHead.ReplaceAllStringFunc(text, func(head string) string {
+		lines := strings.Split(strings.TrimSuffix(head, "\r\n\r\n"), "\r\n")
+		for i, l := range lines[1:] {
+			name, value, found := strings.Cut(l, ":")
+			if found {
+				lines[i+1] = http.CanonicalHeaderKey(name) + ":" + value
+			}
+		}
+		slices.Sort(lines[1:])
+		return strings.Join(lines, "\n") + "\n\n"
+	})
+	return strings.ReplaceAll(text, "\r\n", "\n")
 }
 
 // readAnswer reads until n answers are complete, until matches, or the peer closes.
