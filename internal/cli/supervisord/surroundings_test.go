@@ -72,7 +72,7 @@ func (s *site) gone() {
 
 func TestEndBySignal(t *testing.T) {
 	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT} {
-		s := newSite(t, standard+"[program:p]\ncommand=sleep 1000\n")
+		s := newSite(t, standard+"[program:p]\ncommand=sleep 1000\nstartsecs=0\n")
 		s.running(s.start(), "p")
 		s.signal(sig)
 		if status := s.over(); status != 0 {
@@ -159,7 +159,7 @@ func TestMainLogOnStdout(t *testing.T) {
 	}{
 		{"", "%(here)s/d.log", 1}, {"-s", "%(here)s/d.log", 0}, {"", "/dev/stdout", 2}, {"-s", "/dev/stdout", 1},
 	} {
-		s := newSite(t, strings.Replace(standard, "logfile=%(here)s/d.log\n", "logfile="+c.log+"\nlogfile_maxbytes=0\n", 1)+"[program:p]\ncommand=sleep 1000\n")
+		s := newSite(t, strings.Replace(standard, "logfile=%(here)s/d.log\n", "logfile="+c.log+"\nlogfile_maxbytes=0\n", 1)+"[program:p]\ncommand=sleep 1000\nstartsecs=0\n")
 		s.run(strings.Fields(c.args)...)
 		s.running(s.client(), "p")
 		s.signal(syscall.SIGTERM)

@@ -51,8 +51,8 @@ type Options struct {
 // launchers is how many programs are started at a time: two make full use of the spawner, more gain nothing.
 const launchers = 2
 
-// orderPatience is how long a started program waits to be reported after the one before it in the queue,
-// which may hang in a slow file system.
+// orderPatience is how long the report of a start or an end waits for the one before it, which may hang in a
+// slow file system.
 const orderPatience = 50 * time.Millisecond
 
 // Host launches programs in the order asked for.
@@ -152,7 +152,7 @@ func (h *Host) work() {
 func (h *Host) launch(j job) {
 	p := j.inst.Slot.Program()
 	inst, err := h.start(j.inst, p)
-	j.wait(h.order)
+	await(j.before, h.order) // reports are in the order of the queue
 	defer close(j.done)
 	if err != nil {
 		h.to.LaunchFailed(j.inst, failureText(p, err))
@@ -167,17 +167,17 @@ func (h *Host) launch(j job) {
 	}
 }
 
-// wait keeps the reports in the order of the queue, as long as the patience lasts.
-func (j *job) wait(patience time.Duration) {
+// await waits until c is closed, as long as the patience lasts.
+func await(c <-chan struct{}, patience time.Duration) {
 	select {
-	case <-j.before:
+	case <-c:
 		return
 	default:
 	}
 	over := time.NewTimer(patience)
 	defer over.Stop()
 	select {
-	case <-j.before:
+	case <-c:
 	case <-over.C:
 	}
 }
@@ -219,9 +219,29 @@ func (h *Host) start(i core.Instance, p *model.Program) (*instance, error) {
 	return inst, nil
 }
 
-// ended runs when an instance is seen to have ended: what it wrote is moved to its logs first, without
-// waiting for descendants that hold the pipes.
+// ended runs when an instance is seen to have ended. Ends are reported one after the other, but one whose
+// log hangs holds up the others for a moment only.
 func (h *Host) ended(i core.Instance, inst *instance) {
+	reported := make(chan struct{})
+	report := func() {
+		defer close(reported)
+		h.reportEnd(i, inst)
+	}
+	h.mu.Lock()
+	closed := h.closed
+	if !closed {
+		h.working.Go(report)
+	}
+	h.mu.Unlock()
+	if closed {
+		report()
+	}
+	await(reported, h.order)
+}
+
+// reportEnd moves what an instance wrote to its logs, without waiting for descendants that hold the pipes,
+// and reports how it ended.
+func (h *Host) reportEnd(i core.Instance, inst *instance) {
 	for _, s := range inst.out {
 		s.Drain()
 	}

@@ -434,3 +434,32 @@ func TestUnwatchable(t *testing.T) {
 		t.Error("nothing is said of it")
 	}
 }
+
+// TestHangingConsumer: the end of a program whose output cannot be moved is reported all the same, and so is
+// everybody else's.
+func TestHangingConsumer(t *testing.T) {
+	gate := make(chan struct{})
+	r := newRig(t, func(o *Options) {
+		o.Syslog = func(line string) {
+			if strings.HasPrefix(line, "hang") {
+				<-gate
+			}
+		}
+	}, nil)
+	defer close(gate) // before the pump is closed
+	r.host.order = orderPatience
+	var ps []*model.Program
+	for _, name := range []string{"hang1", "hang2", "good"} {
+		p := r.program(name, "sh -c 'echo x; exit 7'")
+		p.IO.Stdout.Syslog = true
+		ps = append(ps, p)
+	}
+	for _, s := range r.slots(ps...) {
+		r.launch(s)
+	}
+	for _, p := range ps {
+		if e := r.outcome(p.ID.Name); e.exit.Status != 7 {
+			t.Errorf("%s: %+v", p.ID.Name, e.exit)
+		}
+	}
+}
