@@ -6,11 +6,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-
-	"golang.org/x/sys/unix"
 )
-
-func getsid(pid int) (int, error) { return unix.Getsid(pid) }
 
 func TestFirstProcessOfAContainer(t *testing.T) {
 	if os.Getuid() != 0 {

@@ -17,6 +17,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/upkeep-project/upkeep/client/supervisor"
 	"github.com/upkeep-project/upkeep/internal/sys/spawn"
 )
@@ -183,7 +185,7 @@ func TestBackground(t *testing.T) {
 	if got, err := c.GetPID(context.Background()); err != nil || got != pid {
 		t.Errorf("pid %d (%v), pidfile %d", got, err, pid)
 	}
-	if sid, _ := getsid(pid); sid != pid {
+	if sid, _ := unix.Getsid(pid); sid != pid {
 		t.Errorf("session %d, want %d", sid, pid)
 	}
 	cmdline, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
