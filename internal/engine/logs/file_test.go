@@ -340,32 +340,6 @@ func TestStoreSharesAndCounts(t *testing.T) {
 	}
 }
 
-func TestModes(t *testing.T) {
-	old := syscall.Umask(0o027)
-	defer syscall.Umask(old)
-	dir := t.TempDir()
-	s := NewStore()
-	for _, tt := range []struct {
-		perm, want fs.FileMode
-	}{{0, 0o640}, {0o666, 0o640}, {0o600, 0o600}} {
-		path := fmt.Sprintf("%s/F%o", dir, tt.perm)
-		f := mustOpen(t, s, path, Options{MaxBytes: 1, Backups: 1, Perm: tt.perm})
-		for i, act := range []func(){
-			func() {},
-			func() { mustWrite(t, f, "rotated\n") },
-			func() { check(t, os.Remove(path)); check(t, f.Clear()) },
-			func() { check(t, os.Remove(path)); check(t, f.Reopen()) },
-		} {
-			act()
-			fi, err := os.Stat(path)
-			check(t, err)
-			if fi.Mode() != tt.want {
-				t.Errorf("perm %o, step %d: mode %v, want %v", tt.perm, i, fi.Mode(), tt.want)
-			}
-		}
-	}
-}
-
 func TestFreeOldest(t *testing.T) {
 	dir := t.TempDir()
 	f := mustOpen(t, NewStore(), dir+"/F", Options{MaxBytes: 100, Backups: 5})

@@ -19,9 +19,11 @@ const (
 	partialWait = 20 * time.Millisecond
 	// retryEvery is how often a log that cannot be written is tried again.
 	retryEvery = 250 * time.Millisecond
-	// stallLook and stallLookFast are how often the pipe of such a log is looked at, the latter while it fills.
-	stallLook     = 100 * time.Millisecond
-	stallLookFast = 20 * time.Millisecond
+	// readerWait is how long the reader of a full FIFO is given.
+	readerWait = 5 * time.Millisecond
+	// stallLook is how often the pipe of such a log is looked at, stallLookFast while it fills up.
+	stallLook     = 20 * time.Millisecond
+	stallLookFast = time.Millisecond
 	// tellEvery bounds the lines about one log's troubles in the activity log.
 	tellEvery = time.Minute
 )
@@ -37,7 +39,9 @@ type mover struct {
 	seen       int // bytes at the head of the pipe that the consumers have been shown
 
 	capacity, initial int       // of the pipe
-	last              time.Time // the start of the last step
+	rested            time.Time // the end of the last step
+	left              int       // in the pipe then
+	rate              float64   // at which bytes come, a second
 	hot               int       // bytes moved without a rest
 
 	queue   queue
@@ -67,6 +71,7 @@ func (s *Stream) step(urgent bool) verdict {
 		defer s.p.leave(d)
 	}
 	final := urgent || s.held || end
+	found := avail
 	s.held = false
 	taken, err := s.moveAll(&avail, &end, final)
 	if err != nil && !errors.Is(err, logs.ErrPartial) {
@@ -87,7 +92,7 @@ func (s *Stream) step(urgent bool) verdict {
 	if urgent && s.out.Line != nil && avail == 0 {
 		s.lines.flush(s.out.Line)
 	}
-	return verdict{taken: taken, after: s.pace(taken, avail, now), idle: avail == 0}
+	return verdict{taken: taken, after: s.pace(found, taken, avail, now), idle: avail == 0}
 }
 
 // moveAll writes out the queue and then moves the pipe's bytes, up to a quantum. avail and end are kept up
@@ -284,8 +289,9 @@ func (s *Stream) fail(err error, now time.Time) {
 	}
 	s.stall = err
 	s.retryAt = now.Add(retryEvery)
-	if errors.Is(err, logfile.ErrAgain) {
-		return // somebody reads slowly: no trouble of ours
+	if errors.Is(err, logfile.ErrAgain) { // somebody reads slowly: no trouble of ours
+		s.retryAt = now.Add(readerWait)
+		return
 	}
 	if s.toldAt.IsZero() || now.Sub(s.toldAt) > tellEvery {
 		s.toldAt = now
@@ -305,8 +311,11 @@ func (s *Stream) recovered(now time.Time) {
 // absorb takes what the pipe has no room for into memory while the log cannot be written.
 func (s *Stream) absorb(avail int, end, urgent bool, now time.Time) verdict {
 	v := verdict{}
-	fills := avail >= s.capacity/4
-	if avail > 0 && !s.out.Block && (urgent || end || avail >= s.capacity/4*3) {
+	fills := avail >= s.capacity/4*3
+	if fills && s.spliceable {
+		s.capacity = s.p.budget.Grow(s.fd, s.capacity)
+	}
+	if avail > 0 && !s.out.Block && (urgent || end || fills) {
 		c := s.p.scratch()
 		for avail > 0 {
 			data, n, err := s.read(c, avail)
@@ -327,7 +336,7 @@ func (s *Stream) absorb(avail int, end, urgent bool, now time.Time) verdict {
 		return v
 	}
 	v.force, v.after = true, stallLook
-	if fills {
+	if fills && !s.out.Block {
 		v.after = stallLookFast
 	}
 	if wait := s.retryAt.Sub(now); s.stall != nil {
@@ -356,7 +365,7 @@ func (s *Stream) eof(taken int, now time.Time, try bool) verdict {
 	if s.queue.empty() {
 		return verdict{taken: taken, eof: true, end: true}
 	}
-	return verdict{taken: taken, eof: true, force: true, after: max(s.retryAt.Sub(now), stallLookFast)}
+	return verdict{taken: taken, eof: true, force: true, after: max(s.retryAt.Sub(now), stallLook)}
 }
 
 // problems reports trouble with rotation.

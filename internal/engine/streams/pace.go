@@ -12,39 +12,43 @@ const (
 	rest = 20 * time.Millisecond
 	// longestPause is how long output may wait for more.
 	longestPause = 5 * time.Millisecond
-	// shortestPause is the least that is worth a timer.
-	shortestPause = 500 * time.Microsecond
 	// coolAfter is when a quiet program's pipe is given its first size back.
 	coolAfter = 10 * time.Second
 )
 
-// pace decides how long to leave the pipe alone after a step that began at now and took some bytes: long
+// pace decides how long to leave the pipe alone after a step that found avail bytes and left some: long
 // enough that a program writing small pieces does not wake us for each, short enough that it does not
 // find its pipe full. A pipe that is too small for that is enlarged.
-func (s *Stream) pace(taken, left int, now time.Time) time.Duration {
-	gap := now.Sub(s.last)
-	s.last = now
-	if taken == 0 {
-		return 0
-	}
+func (s *Stream) pace(avail, taken, left int, began time.Time) time.Duration {
+	gap := began.Sub(s.rested)
+	came := avail - s.left
+	s.rested, s.left = time.Now(), left
 	if gap > rest {
-		s.hot = 0
+		s.hot, s.rate = 0, 0
 		if gap > coolAfter && s.capacity > s.initial {
 			s.cool()
 		}
 		return 0
 	}
+	// The rate is what came while nobody took any, in bytes a second; it is slow to forget, because a
+	// program that has just been waiting for us begins hesitantly.
+	s.rate = max(float64(came)/max(gap, time.Microsecond).Seconds(), s.rate*3/4)
+	if taken == 0 || s.rate <= 0 {
+		return 0
+	}
 	s.hot += taken
-	// The time in which half of the pipe fills at the present rate.
-	half := time.Duration(float64(gap) * float64(s.capacity/2) / float64(taken))
+	half := time.Duration(float64(s.capacity/2) / s.rate * float64(time.Second)) // until the pipe is half full
 	if half < longestPause && s.hot >= 4*s.capacity && s.spliceable && s.capacity < pipe.MaxCapacity {
 		s.hot = 0
 		s.capacity = s.p.budget.Grow(s.fd, s.capacity)
 	}
-	if half < shortestPause || left >= s.capacity/2 {
+	if avail >= s.capacity/2 {
+		return 0 // it may have been waiting for us, and nobody knows how fast it really is
+	}
+	if half < time.Millisecond && s.capacity < pipe.MaxCapacity {
 		return 0
 	}
-	return min(half, longestPause)
+	return min(half/2, longestPause)
 }
 
 // cool gives a pipe its first size back, if what is in it has room there.

@@ -50,8 +50,10 @@ const (
 	spareScratch = 4
 	// diskShare is how many workers one disk may hold up.
 	diskShare = 8
-	// endPatience is how long Close waits for streams whose disk does not answer.
-	endPatience = 2 * time.Second
+	// endPatience is how long Close waits for streams whose disk does not answer, closePatience how long a
+	// stream that is closed tries to write what it has.
+	endPatience   = 3 * time.Second
+	closePatience = 2 * time.Second
 )
 
 // Output says where the output of a program goes. With none of its fields set it is thrown away.
@@ -107,7 +109,7 @@ func NewPump(o Options) (*Pump, error) {
 }
 
 // Close moves what is in the pipes now, lets go of all streams and inputs and ends the workers. A worker
-// that hangs in a disk is left there after two seconds: errStuck.
+// that hangs in a disk is left there after three seconds: errStuck.
 func (p *Pump) Close() error {
 	p.mu.Lock()
 	if p.closed {

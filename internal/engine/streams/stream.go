@@ -98,7 +98,7 @@ func (s *Stream) Close() error {
 		return nil
 	}
 	s.closing = true
-	s.closeBy = time.Now().Add(endPatience)
+	s.closeBy = time.Now().Add(closePatience)
 	s.reg.RunAfter(0)
 	return nil
 }

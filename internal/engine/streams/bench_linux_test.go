@@ -1,0 +1,171 @@
+package streams
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/upkeep-project/upkeep/internal/engine/logs"
+)
+
+// childEnv makes the test binary a program that writes: "PIECE TOTAL", bytes a write and in all;
+// or, as "pump PATH", one that moves descriptor 3 into a log.
+const childEnv = "STREAMS_TEST_WRITER"
+
+func TestMain(m *testing.M) {
+	if spec := os.Getenv(childEnv); spec != "" {
+		writer(spec)
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// writer writes numbered lines of the given size, or blocks of such lines.
+func writer(spec string) {
+	if path, ok := strings.CutPrefix(spec, "pump "); ok {
+		pumpMain(path)
+		return
+	}
+	var piece, total int
+	if _, err := fmt.Sscan(spec, &piece, &total); err != nil {
+		os.Exit(3)
+	}
+	line := 128
+	if piece < line {
+		line = piece
+	}
+	buf := make([]byte, 0, piece+line)
+	n := 0
+	for written := 0; written < total; written += piece {
+		buf = buf[:0]
+		for len(buf) < piece {
+			buf = numbered(buf, n, line)
+			n++
+		}
+		if _, err := os.Stdout.Write(buf); err != nil {
+			os.Exit(4)
+		}
+	}
+}
+
+// numbered appends the n-th line: its number and filling, size bytes with the line end.
+func numbered(b []byte, n, size int) []byte {
+	from := len(b)
+	b = strconv.AppendInt(b, int64(n), 10)
+	b = append(b, ' ')
+	for len(b)-from < size-1 {
+		b = append(b, 'x')
+	}
+	return append(b, '\n')
+}
+
+// startWriter starts a child that writes and returns the reading end of its output.
+func startWriter(tb testing.TB, piece, total int) (*exec.Cmd, *os.File) {
+	tb.Helper()
+	r, w, err := os.Pipe()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer w.Close()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), childEnv+"="+fmt.Sprint(piece, " ", total))
+	cmd.Stdout = w
+	cmd.Stderr = os.Stderr
+	if err := cmd.Start(); err != nil {
+		tb.Fatal(err)
+	}
+	return cmd, r
+}
+
+func benchmarkPump(b *testing.B, writers, piece, total int) {
+	dir := b.TempDir()
+	store := logs.NewStore()
+	p, err := NewPump(Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer p.Close()
+	b.SetBytes(int64(writers) * int64(total))
+	for b.Loop() {
+		ended := make(chan struct{}, writers)
+		var cmds []*exec.Cmd
+		for i := range writers {
+			cmd, r := startWriter(b, piece, total)
+			cmds = append(cmds, cmd)
+			f, err := store.Open(filepath.Join(dir, fmt.Sprint(i)), logs.Options{MaxBytes: 50 << 20, Backups: 2})
+			if err != nil {
+				b.Fatal(err)
+			}
+			p.Attach(dupFD(b, r), Output{File: f, Closed: func() { ended <- struct{}{} }})
+		}
+		for range writers {
+			<-ended
+		}
+		for _, c := range cmds {
+			if err := c.Wait(); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+}
+
+func BenchmarkPump100B(b *testing.B)      { benchmarkPump(b, 1, 100, 200<<20) }
+func BenchmarkPump4KiB(b *testing.B)      { benchmarkPump(b, 1, 4096, 1<<30) }
+func BenchmarkPump50Writers(b *testing.B) { benchmarkPump(b, 50, 4096, 20<<20) }
+func BenchmarkPump50Small(b *testing.B)   { benchmarkPump(b, 50, 100, 4<<20) }
+func BenchmarkLoop100B(b *testing.B)      { benchmarkLoop(b, 100, 200<<20) }
+func BenchmarkLoop4KiB(b *testing.B)      { benchmarkLoop(b, 4096, 1<<30) }
+func BenchmarkDirect100B(b *testing.B)    { benchmarkDirect(b, 100, 200<<20) }
+func BenchmarkDirect4KiB(b *testing.B)    { benchmarkDirect(b, 4096, 1<<30) }
+
+// benchmarkLoop is what a simple supervisor does: read 128 KiB, write it.
+func benchmarkLoop(b *testing.B, piece, total int) {
+	dir := b.TempDir()
+	b.SetBytes(int64(total))
+	buf := make([]byte, chunk)
+	for b.Loop() {
+		cmd, r := startWriter(b, piece, total)
+		f, err := os.Create(filepath.Join(dir, "log"))
+		if err != nil {
+			b.Fatal(err)
+		}
+		for {
+			n, err := r.Read(buf)
+			if err == io.EOF {
+				break
+			}
+			if _, err := f.Write(buf[:n]); err != nil {
+				b.Fatal(err)
+			}
+		}
+		r.Close()
+		f.Close()
+		if err := cmd.Wait(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// benchmarkDirect is a child that writes to the file itself.
+func benchmarkDirect(b *testing.B, piece, total int) {
+	dir := b.TempDir()
+	b.SetBytes(int64(total))
+	for b.Loop() {
+		f, err := os.Create(filepath.Join(dir, "log"))
+		if err != nil {
+			b.Fatal(err)
+		}
+		cmd := exec.Command(os.Args[0])
+		cmd.Env = append(os.Environ(), childEnv+"="+fmt.Sprint(piece, " ", total))
+		cmd.Stdout = f
+		if err := cmd.Run(); err != nil {
+			b.Fatal(err)
+		}
+		f.Close()
+	}
+}
