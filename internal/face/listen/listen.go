@@ -18,6 +18,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/upkeep-project/upkeep/internal/base/units"
 	"github.com/upkeep-project/upkeep/internal/domain/model"
 )
 
@@ -61,7 +62,7 @@ type SocketError struct {
 
 // Error is the text of spec/supervisor 1.11.
 func (e *SocketError) Error() string {
-	return fmt.Sprintf("Cannot open an HTTP server: socket.error reported errno.%s (%d)", errnoName(e.Errno), int(e.Errno))
+	return fmt.Sprintf("Cannot open an HTTP server: socket.error reported errno.%s (%d)", units.ErrnoName(e.Errno), int(e.Errno))
 }
 
 // Unwrap is the errno.
@@ -329,38 +330,4 @@ func clearStale(o Unix) error {
 		return socketError(o.Path, err)
 	}
 	return nil
-}
-
-// errnoName is the symbol of an errno, as far as opening sockets can lead to it.
-func errnoName(e syscall.Errno) string {
-	for _, n := range [...]struct {
-		errno syscall.Errno
-		name  string
-	}{
-		{syscall.EACCES, "EACCES"},
-		{syscall.EADDRINUSE, "EADDRINUSE"},
-		{syscall.EADDRNOTAVAIL, "EADDRNOTAVAIL"},
-		{syscall.EAFNOSUPPORT, "EAFNOSUPPORT"},
-		{syscall.EEXIST, "EEXIST"},
-		{syscall.EINVAL, "EINVAL"},
-		{syscall.EIO, "EIO"},
-		{syscall.EISDIR, "EISDIR"},
-		{syscall.ELOOP, "ELOOP"},
-		{syscall.EMFILE, "EMFILE"},
-		{syscall.ENAMETOOLONG, "ENAMETOOLONG"},
-		{syscall.ENFILE, "ENFILE"},
-		{syscall.ENOBUFS, "ENOBUFS"},
-		{syscall.ENOENT, "ENOENT"},
-		{syscall.ENOMEM, "ENOMEM"},
-		{syscall.ENOSPC, "ENOSPC"},
-		{syscall.ENOTDIR, "ENOTDIR"},
-		{syscall.EPERM, "EPERM"},
-		{syscall.EPROTONOSUPPORT, "EPROTONOSUPPORT"},
-		{syscall.EROFS, "EROFS"},
-	} {
-		if n.errno == e {
-			return n.name
-		}
-	}
-	return "E" + strconv.Itoa(int(e))
 }
