@@ -21,7 +21,7 @@ var errnoNames = map[syscall.Errno]string{
 	syscall.ETXTBSY: "ETXTBSY", syscall.EXDEV: "EXDEV",
 }
 
-// ErrnoName is the name of the system error in err, ENOENT for example; the number when it has no name
+// ErrnoName is the name of the system error in err, ENOENT for example; E and the number when it has no name
 // here, and err's own text when there is no system error in it.
 func ErrnoName(err error) string {
 	var e syscall.Errno
@@ -31,5 +31,5 @@ func ErrnoName(err error) string {
 	if name, ok := errnoNames[e]; ok {
 		return name
 	}
-	return strconv.Itoa(int(e))
+	return "E" + strconv.Itoa(int(e))
 }

@@ -18,7 +18,7 @@ func TestErrnoName(t *testing.T) {
 		{&fs.PathError{Op: "open", Path: "x", Err: syscall.EISDIR}, "EISDIR"},
 		{missing, "ENOENT"},
 		{errors.New("no errno here"), "no errno here"},
-		{syscall.Errno(99999), "99999"},
+		{syscall.Errno(99999), "E99999"},
 	} {
 		if got := ErrnoName(c.err); got != c.want {
 			t.Errorf("ErrnoName(%v) = %q, want %q", c.err, got, c.want)
