@@ -13,8 +13,9 @@ import (
 )
 
 const (
-	// quantum is how much is moved for one stream before others have their turn.
-	quantum = 4 << 20
+	// quantum is how much is moved for one stream before others have their turn: no more than the pipe of
+	// every busy one can hold, so that all get the same.
+	quantum = 256 << 10
 	// partialWait is how long a rotation waits for the rest of a line.
 	partialWait = 20 * time.Millisecond
 	// retryEvery is how often a log that cannot be written is tried again.
@@ -313,7 +314,7 @@ func (s *Stream) absorb(avail int, end, urgent bool, now time.Time) verdict {
 	v := verdict{}
 	fills := avail >= s.capacity/4*3
 	if fills && s.spliceable {
-		s.capacity = s.p.budget.Grow(s.fd, s.capacity)
+		s.capacity = s.p.budget.Grow(s.fd, s.initial, s.capacity)
 	}
 	if avail > 0 && !s.out.Block && (urgent || end || fills) {
 		c := s.p.scratch()

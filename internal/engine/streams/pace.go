@@ -23,7 +23,8 @@ func (s *Stream) pace(avail, taken, left int, began time.Time) time.Duration {
 	gap := began.Sub(s.rested)
 	came := avail - s.left
 	s.rested, s.left = time.Now(), left
-	if gap > rest {
+	crowded := avail >= s.capacity/4*3 // the program may have been waiting, however long ago we came last
+	if gap > rest && !crowded {
 		s.hot, s.rate = 0, 0
 		if gap > coolAfter && s.capacity > s.initial {
 			s.cool()
@@ -38,9 +39,9 @@ func (s *Stream) pace(avail, taken, left int, began time.Time) time.Duration {
 	}
 	s.hot += taken
 	half := time.Duration(float64(s.capacity/2) / s.rate * float64(time.Second)) // until the pipe is half full
-	if half < longestPause && s.hot >= 4*s.capacity && s.spliceable && s.capacity < pipe.MaxCapacity {
+	if (crowded || half < longestPause) && s.hot >= 4*s.capacity && s.spliceable && s.capacity < pipe.MaxCapacity {
 		s.hot = 0
-		s.capacity = s.p.budget.Grow(s.fd, s.capacity)
+		s.capacity = s.p.budget.Grow(s.fd, s.initial, s.capacity)
 	}
 	if avail >= s.capacity/2 {
 		return 0 // it may have been waiting for us, and nobody knows how fast it really is

@@ -344,7 +344,7 @@ func TestBusyPipesGrow(t *testing.T) {
 	check(t, err)
 	defer w2.Close()
 	defer r2.Close()
-	if got := p.budget.Grow(int(w2.Fd()), 64<<10); got != 256<<10 {
+	if got := p.budget.Grow(int(w2.Fd()), 64<<10, 64<<10); got != 256<<10 {
 		t.Errorf("the budget was not given back: capacity %d", got)
 	}
 }

@@ -28,8 +28,10 @@ const MaxCapacity = 1 << 20
 // Budget bounds the memory of enlarged pipes: past its limit the kernel would give an ordinary user's
 // new pipes two pages instead of sixteen. Its methods are safe for concurrent use.
 type Budget struct {
-	mu   sync.Mutex
-	left int64
+	mu      sync.Mutex
+	left    int64
+	total   int64
+	holders int // pipes that are larger than they began
 }
 
 // NewBudget makes a budget of limit bytes; 0 or less means half of what the system allows one user
@@ -38,13 +40,14 @@ func NewBudget(limit int64) *Budget {
 	if limit <= 0 {
 		limit = softLimit() / 2
 	}
-	return &Budget{left: limit}
+	return &Budget{left: limit, total: limit}
 }
 
-// Grow enlarges a pipe fourfold, at most to MaxCapacity, and returns its capacity afterwards. The
-// capacity is what it was when the budget or the system does not allow more.
-func (b *Budget) Grow(fd, capacity int) int {
-	want := min(capacity*4, MaxCapacity)
+// Grow enlarges a pipe fourfold, at most to MaxCapacity and to an equal share of the budget, and returns its
+// capacity afterwards. The capacity is what it was when the budget or the system does not allow more.
+// initial is the capacity that the pipe began with.
+func (b *Budget) Grow(fd, initial, capacity int) int {
+	want := min(capacity*4, MaxCapacity, b.share(capacity == initial))
 	if want <= capacity || capacity <= 0 {
 		return capacity
 	}
@@ -56,14 +59,39 @@ func (b *Budget) Grow(fd, capacity int) int {
 		b.give(int64(want - capacity))
 		return capacity
 	}
+	if capacity == initial {
+		b.hold(1)
+	}
 	return got
+}
+
+// share is what one pipe may have when all that were enlarged have the same, a power of two.
+func (b *Budget) share(another bool) int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	n := b.holders
+	if another {
+		n++
+	}
+	share := 1
+	for int64(share)*2*int64(max(n, 1)) <= b.total && share < MaxCapacity {
+		share *= 2
+	}
+	return share
 }
 
 // Release gives back what Grow took for a pipe that now has this capacity and began with initial.
 func (b *Budget) Release(initial, capacity int) {
 	if capacity > initial {
 		b.give(int64(capacity - initial))
+		b.hold(-1)
 	}
+}
+
+func (b *Budget) hold(n int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.holders += n
 }
 
 func (b *Budget) take(n int64) bool {

@@ -138,23 +138,23 @@ func TestBudget(t *testing.T) {
 	if err != nil || c != DefaultCapacity {
 		t.Fatalf("Capacity: %d, %v", c, err)
 	}
-	first := b.Grow(r, c)
+	first := b.Grow(r, c, c)
 	if got, _ := Capacity(r); first != 4*c || got != first {
 		t.Fatalf("Grow: %d, really %d", first, got)
 	}
-	second := b.Grow(r, first)
+	second := b.Grow(r, c, first)
 	if second != MaxCapacity {
 		t.Fatalf("Grow: %d", second)
 	}
-	if got := b.Grow(r, second); got != second {
+	if got := b.Grow(r, c, second); got != second {
 		t.Errorf("beyond the maximum: %d", got)
 	}
 	r2, _ := pair(t, 0)
-	if got := b.Grow(r2, c); got != c {
+	if got := b.Grow(r2, c, c); got != c {
 		t.Errorf("without budget: %d", got)
 	}
 	b.Release(c, second)
-	if got := b.Grow(r2, c); got != 4*c {
+	if got := b.Grow(r2, c, c); got != 4*c {
 		t.Errorf("after Release: %d", got)
 	}
 	if b.left != 1<<20-3*int64(c) {
@@ -163,8 +163,30 @@ func TestBudget(t *testing.T) {
 	if got := NewBudget(0).left; got <= 0 {
 		t.Errorf("default: %d", got)
 	}
-	if got := b.Grow(-1, c); got != c || b.left != 1<<20-3*int64(c) {
-		t.Errorf("no pipe: %d, %d left", got, b.left)
+	if got := b.Grow(-1, c, c); got != c || b.left != 1<<20-3*int64(c) || b.holders != 1 {
+		t.Errorf("no pipe: %d, %d left, %d holders", got, b.left, b.holders)
+	}
+}
+
+func TestBudgetIsShared(t *testing.T) {
+	const pipes = 6
+	b := NewBudget(pipes * 512 << 10)
+	var fds, sizes [pipes]int
+	for i := range fds {
+		fds[i], _ = pair(t, 0)
+		sizes[i] = b.Grow(fds[i], DefaultCapacity, DefaultCapacity)
+	}
+	for i := range fds {
+		sizes[i] = b.Grow(fds[i], DefaultCapacity, sizes[i])
+		if sizes[i] != 512<<10 {
+			t.Errorf("pipe %d of %d has %d bytes, want an equal share of 512 KiB", i, pipes, sizes[i])
+		}
+	}
+	for i := range fds {
+		b.Release(DefaultCapacity, sizes[i])
+	}
+	if b.left != b.total || b.holders != 0 {
+		t.Errorf("%d of %d left, %d holders", b.left, b.total, b.holders)
 	}
 }
 
