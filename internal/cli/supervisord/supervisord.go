@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -80,6 +81,11 @@ func Main(prog string, argv []string) int {
 	return 0
 }
 
+// processors is the least number of Go's logical processors. While one is inside a long system call, as
+// moving output is, an idle one must be there: without it the scheduler wakes up every 20 µs to take the
+// busy one away, which costs a third of the throughput on a machine with two cores.
+const processors = 8
+
 // run builds and runs the daemon, again after each ordered restart.
 func run(o app.Options) error {
 	sigs := signals.Receive()
@@ -87,6 +93,7 @@ func run(o app.Options) error {
 	o.Signals = sigs.C()
 	good := &lastGood{load: o.Load}
 	o.Load = good.read
+	runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), processors))
 	stop, err := app.StartProfile(o.Config.Settings.Profile)
 	if err != nil {
 		return err

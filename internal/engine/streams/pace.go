@@ -12,6 +12,9 @@ const (
 	rest = 20 * time.Millisecond
 	// longestPause is how long output may wait for more.
 	longestPause = 5 * time.Millisecond
+	// shortestHalf is the time until a pipe is half full that leaves room for a pause: the timers are not
+	// finer than a millisecond.
+	shortestHalf = 2 * time.Millisecond
 	// coolAfter is when a quiet program's pipe is given its first size back.
 	coolAfter = 10 * time.Second
 )
@@ -46,7 +49,7 @@ func (s *Stream) pace(avail, taken, left int, began time.Time) time.Duration {
 	if avail >= s.capacity/2 {
 		return 0 // it may have been waiting for us, and nobody knows how fast it really is
 	}
-	if half < time.Millisecond && s.capacity < pipe.MaxCapacity {
+	if half < shortestHalf {
 		return 0
 	}
 	return min(half/2, longestPause)
