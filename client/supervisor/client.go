@@ -87,8 +87,9 @@ func New(o Options) (*Client, error) {
 		TLSHandshakeTimeout: 10 * time.Second,
 		DisableCompression:  true,
 		// A kept connection that the daemon closes meanwhile (it restarts, say) would leave open whether
-		// the next order arrived. A new one costs some 0.1 ms.
-		DisableKeepAlives: true,
+		// the next order arrived. A new one costs some 0.1 ms. That is not announced to the daemon: the
+		// original holds back the log streams of clients that do.
+		MaxIdleConnsPerHost: -1,
 	}
 	c := &Client{opts: o, http: &http.Client{
 		Transport: tr,

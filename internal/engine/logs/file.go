@@ -267,6 +267,7 @@ func (f *File) Clear() error {
 		return err
 	}
 	defer f.release()
+	f.store.noteClear(f.path)
 	if f.h == nil || !f.h.Regular() {
 		return nil
 	}

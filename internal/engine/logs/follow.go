@@ -44,6 +44,9 @@ type Follower struct {
 	off  int64
 	last []byte // the bytes before off, as they were given out: a file that has others there was rewritten
 	note string // to be given out first
+	// clears is how often the log had been cleared at the last look, cleared how often by now; nil = never.
+	clears  int
+	cleared func() int
 	// leaving: the path leads to another file by now; this one gets no more bytes once it is at its end.
 	leaving bool
 }
@@ -129,7 +132,10 @@ func (f *Follower) next(p []byte) (int, error) {
 			return n, nil
 		}
 		if f.rewritten() {
-			f.off, f.last, f.note = 0, f.last[:0], truncated
+			f.off, f.last = 0, f.last[:0]
+			if !f.clearedSince() {
+				f.note = truncated
+			}
 			continue
 		}
 		n, err := f.file.ReadAt(p, f.off)
@@ -154,6 +160,16 @@ func (f *Follower) next(p []byte) (int, error) {
 		}
 	}
 	return 0, nil
+}
+
+// clearedSince reports whether the log has been cleared on purpose since the last look.
+func (f *Follower) clearedSince() bool {
+	if f.cleared == nil {
+		return false
+	}
+	before := f.clears
+	f.clears = f.cleared()
+	return f.clears != before
 }
 
 // rewritten reports whether the file has shrunk, or was emptied and filled again since the last look.

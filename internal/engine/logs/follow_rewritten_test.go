@@ -36,3 +36,41 @@ func TestFollowerSeesARewrittenFile(t *testing.T) {
 		read(text)
 	}
 }
+
+// Who follows a log that is cleared on purpose sees what comes next, and no notice.
+func TestFollowerAcrossClear(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log")
+	store := NewStore()
+	w, err := store.Open(path, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	f, err := store.Follow(context.Background(), path, 1024)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for _, step := range []struct {
+		clear       func() error
+		write, want string
+	}{
+		{nil, "hello\n", "hello\n"},
+		{func() error { return store.Clear(path) }, "fresh\n", "fresh\n"},
+		{func() error { return store.Clear(path) }, "again\n", "again\n"},
+		{func() error { return os.Truncate(path, 0) }, "other\n", truncated},
+	} {
+		if step.clear != nil {
+			if err := step.clear(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := w.Write([]byte(step.write)); err != nil {
+			t.Fatal(err)
+		}
+		b := make([]byte, 100)
+		if n, err := f.Read(b); err != nil || string(b[:n]) != step.want {
+			t.Fatalf("%q %v, want %q", b[:n], err, step.want)
+		}
+	}
+}

@@ -8,6 +8,7 @@
 package logs
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -34,12 +35,13 @@ const patience = 2 * time.Second
 
 // Store is the set of open log files, by path. Its methods are safe for concurrent use.
 type Store struct {
-	mu    sync.Mutex
-	files map[string]*File
+	mu     sync.Mutex
+	files  map[string]*File
+	clears map[string]int // how often the log at a path was cleared, for those who follow it
 }
 
 // NewStore makes an empty set.
-func NewStore() *Store { return &Store{files: make(map[string]*File)} }
+func NewStore() *Store { return &Store{files: make(map[string]*File), clears: make(map[string]int)} }
 
 // Open opens a log for appending, or shares the one that is open at that path; the options given last
 // hold. Every Open needs its Close. Errors name the path and wrap the system's; a refused file is a
@@ -105,6 +107,7 @@ func (s *Store) Clear(path string) error {
 	if f != nil {
 		return f.Clear()
 	}
+	s.noteClear(key)
 	h, err := logfile.Open(key, 0, logfile.Existing)
 	if err != nil {
 		return err
@@ -116,4 +119,31 @@ func (s *Store) Clear(path string) error {
 		return fmt.Errorf("clear %s: %w", path, err)
 	}
 	return nil
+}
+
+func (s *Store) noteClear(key string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.clears[key]++
+}
+
+// Follow is the function Follow for a log that this store may clear: what follows a Clear is no truncation
+// by somebody else, and is not announced as one.
+func (s *Store) Follow(ctx context.Context, path string, backlog int64) (*Follower, error) {
+	key, err := filepath.Abs(path)
+	if err != nil {
+		return nil, err
+	}
+	cleared := func() int {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.clears[key]
+	}
+	before := cleared()
+	f, err := Follow(ctx, path, backlog)
+	if err != nil {
+		return nil, err
+	}
+	f.clears, f.cleared = before, cleared
+	return f, nil
 }

@@ -65,7 +65,7 @@ func (m *Manager) FollowLog(ctx context.Context, ref service.LogRef, backlog int
 	if path == "" {
 		return nil, &service.Error{Code: service.CodeNoFile}
 	}
-	f, err := logs.Follow(ctx, path, backlog)
+	f, err := m.o.Files.Follow(ctx, path, backlog)
 	if err != nil {
 		return nil, logFailure(err, path)
 	}
