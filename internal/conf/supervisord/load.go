@@ -6,6 +6,7 @@ import (
 
 	"github.com/upkeep-project/upkeep/internal/base/units"
 	"github.com/upkeep-project/upkeep/internal/conf/ini"
+	"github.com/upkeep-project/upkeep/internal/domain/model"
 )
 
 // Load finds and reads the configuration for a command line. It has no side effects and may be repeated;
@@ -56,8 +57,32 @@ func LoadFrom(args *Args, loc Location, env Environ) (*Config, error) {
 	if err := r.resolveUser(&c.Settings, sect, args.User != nil); err != nil {
 		return nil, err
 	}
+	r.sharedLogs(c.Model)
 	c.Messages, c.Files = r.sorted(), r.files
 	return c, nil
+}
+
+// sharedLogs warns of programs that write to one rotated file: their output is mixed there.
+// Source: spec/supervisor 10.2 F43.
+func (r *reader) sharedLogs(m *model.Config) {
+	first := map[string]*model.Program{}
+	for _, g := range m.Groups {
+		for _, p := range g.Programs {
+			for _, s := range [...]model.Stream{p.IO.Stdout, p.IO.Stderr} {
+				if s.Log != model.LogFile || s.MaxBytes == 0 {
+					continue
+				}
+				path := r.env.abs(s.Path)
+				switch other := first[path]; {
+				case other == nil:
+					first[path] = p
+				case other != p:
+					r.warn("For [" + p.Kind.String() + ":" + p.Section + "], the log file " + s.Path +
+						" is also that of " + other.ID.String() + "; the output of both is mixed there")
+				}
+			}
+		}
+	}
 }
 
 // rootText is the reminder for a daemon that runs as root without having been told to.

@@ -98,6 +98,7 @@ stopasgroup=true
 startsecs=2
 stopwaitsecs=3
 child_sigpipe=ignore
+log_full=block
 [eventlistener:l]
 command=l
 events=tick_5,EVENT,TICK_5
@@ -114,6 +115,9 @@ event_len=bytes
 	wantStop := model.StopPolicy{Signal: 15, Wait: 3 * time.Second, Reach: model.ReachGroup, KillReach: model.ReachGroup}
 	if d := cmp.Diff(wantStop, x.Stop); d != "" {
 		t.Error(d)
+	}
+	if !x.IO.BlockWhenFull || cfg.Model.Group("l").Programs[0].IO.BlockWhenFull {
+		t.Error("log_full")
 	}
 	if x.Section != "x" || x.Kind != model.KindProgram || x.Origin.Line != 3 || x.Origin.Dialect != Dialect || x.Start.Secs != 2*time.Second {
 		t.Errorf("%+v", x)
@@ -147,6 +151,32 @@ func TestWarningOnce(t *testing.T) {
 	cfg := mustLoad(t, t.TempDir(), "[supervisord]\nuser=root\n[program:x]\ncommand=a\nnumprocs=50\nprocess_name=%(process_num)s\nstdout_logfile=syslog\n")
 	if len(cfg.Messages) != 1 {
 		t.Error(cfg.Messages)
+	}
+}
+
+func TestSharedLogs(t *testing.T) {
+	const text = "[supervisord]\nuser=root\n[program:a]\ncommand=a\nstdout_logfile=LOG\n[program:b]\ncommand=b\nstdout_logfile=LOG\nSIZE\n"
+	for _, tc := range []struct {
+		log, size string
+		warned    bool
+	}{
+		{"DIR/x/log", "", true},
+		{"DIR/x/../x/log", "", true},
+		{"DIR/x/log", "stdout_logfile_maxbytes=0", false}, // only one of them rotates
+		{"AUTO", "", false},
+		{"NONE", "", false},
+	} {
+		dir := t.TempDir()
+		if err := os.Mkdir(dir+"/x", 0o755); err != nil {
+			t.Fatal(err)
+		}
+		log := strings.ReplaceAll(tc.log, "DIR", dir)
+		cfg := mustLoad(t, dir, strings.NewReplacer("LOG", log, "SIZE", tc.size).Replace(text))
+		warned := len(cfg.Messages) == 1 && cfg.Messages[0].Level == units.LevelWarn &&
+			strings.HasSuffix(cfg.Messages[0].Text, " is also that of a; the output of both is mixed there")
+		if warned != tc.warned || !warned && len(cfg.Messages) > 0 {
+			t.Errorf("%+v: %v", tc, cfg.Messages)
+		}
 	}
 }
 

@@ -92,6 +92,9 @@ func (r *reader) template(o *options) template {
 	p.Command.IgnoreSIGPIPE = value(o, "child_sigpipe", false, func(v string) (bool, error) {
 		return choice("child_sigpipe", v, "ignore", "default")
 	})
+	p.IO.BlockWhenFull = value(o, "log_full", false, func(v string) (bool, error) {
+		return choice("log_full", v, "block", "drop")
+	})
 	raw, _ := o.raw("process_name", "%(program_name)s")
 	t.name, err = units.Name(raw)
 	o.fail("process_name", err)

@@ -213,6 +213,7 @@ var programFields = [...]programField{
 	field("stopwaitsecs", EffectLive, func(p *Program) time.Duration { return p.Stop.Wait }, showSeconds),
 	field("stopasgroup", EffectLive, func(p *Program) Reach { return p.Stop.Reach }, showReach),
 	field("killasgroup", EffectLive, func(p *Program) Reach { return p.Stop.KillReach }, showReach),
+	field("log_full", EffectRestart, func(p *Program) bool { return p.IO.BlockWhenFull }, showFull),
 	field("redirect_stderr", EffectRestart, func(p *Program) bool { return p.IO.MergeStderr }, strconv.FormatBool),
 	field("stdout_logfile", EffectRestart, func(p *Program) target { return targetOf(&p.IO.Stdout) }, target.String),
 	field("stdout_logfile_maxbytes", EffectLive, func(p *Program) int64 { return p.IO.Stdout.MaxBytes }, showInt64),
@@ -340,6 +341,13 @@ func showUser(c *Command) string {
 		return strconv.Itoa(c.UID)
 	}
 	return c.User
+}
+
+func showFull(block bool) string {
+	if block {
+		return "block"
+	}
+	return "drop"
 }
 
 func showSigpipe(ignore bool) string {

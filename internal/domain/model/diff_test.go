@@ -103,7 +103,7 @@ func TestDiffSeesEveryField(t *testing.T) {
 		".Stop.Signal": "stopsignal/live", ".Stop.Wait": "stopwaitsecs/live",
 		".Stop.Reach": "stopasgroup/live", ".Stop.KillReach": "killasgroup/live",
 		".Exit.Restart": "autorestart/live", ".Exit.Codes[]": "exitcodes/live",
-		".IO.MergeStderr": "redirect_stderr/restart", ".ServerURL": "serverurl/restart",
+		".IO.MergeStderr": "redirect_stderr/restart", ".IO.BlockWhenFull": "log_full/restart", ".ServerURL": "serverurl/restart",
 		".Origin.File": "origin/none", ".Origin.Line": "origin/none", ".Origin.Dialect": "origin/none",
 	}
 	for _, s := range []string{"Stdout", "Stderr"} {

@@ -171,6 +171,9 @@ func (p ExitPolicy) Expected(code int) bool {
 type IOSpec struct {
 	Stdout, Stderr Stream
 	MergeStderr    bool // redirect_stderr: stderr is the stdout pipe, Stderr is unused
+	// BlockWhenFull makes the program wait while its log cannot be written (log_full=block). Default: what
+	// does not fit in memory is dropped, and a record in the log counts it. Source: spec/reliability R18.
+	BlockWhenFull bool
 }
 
 // LogKind is the kind of a stream's log.

@@ -42,7 +42,7 @@ func (h *Host) outputs(s *core.Slot) (*outputs, error) {
 			break
 		}
 		o := &out.of[k]
-		o.StripANSI = h.o.StripANSI
+		o.StripANSI, o.Block = h.o.StripANSI, p.IO.BlockWhenFull
 		if st.Syslog && h.o.Syslog != nil {
 			name := p.ID.Name
 			o.Line = func(line []byte) { h.o.Syslog(name + " " + string(line)) }

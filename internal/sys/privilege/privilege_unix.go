@@ -22,16 +22,20 @@ func Drop(uid, gid int, groups []int) error {
 		return nil
 	}
 	if os.Getuid() != 0 {
-		return errors.New("Can't drop privilege as nonroot user") //nolint:staticcheck // the original's text
+		//lint:ignore ST1005 the original's text
+		return errors.New("Can't drop privilege as nonroot user")
 	}
 	if err := syscall.Setgroups(groups); err != nil {
-		return errors.New("Could not set groups of effective user") //nolint:staticcheck // the original's text
+		//lint:ignore ST1005 the original's text
+		return errors.New("Could not set groups of effective user")
 	}
 	if err := syscall.Setgid(gid); err != nil {
-		return errors.New("Could not set group id of effective user") //nolint:staticcheck // the original's text
+		//lint:ignore ST1005 the original's text
+		return errors.New("Could not set group id of effective user")
 	}
 	if err := syscall.Setuid(uid); err != nil {
-		return fmt.Errorf("Could not set user id of effective user: %w", err) //nolint:staticcheck // in the original's style
+		//lint:ignore ST1005 in the original's style
+		return fmt.Errorf("Could not set user id of effective user: %w", err)
 	}
 	return verify(uid, gid, groups)
 }
