@@ -105,7 +105,12 @@ func (a *App) set() *supervisord.Settings { return &a.o.Config.Settings }
 func (a *App) openLog() error {
 	s := a.set()
 	a.files = logs.NewStore()
-	opts := activity.Options{Level: s.LogLevel, Stdout: a.o.Stdout, Files: a.files}
+	opts := activity.Options{
+		Level: s.LogLevel, Stdout: a.o.Stdout, Files: a.files,
+		Alarm: func(destination string, err error) {
+			fmt.Fprintf(os.Stderr, "%s: the activity log cannot be written to %s: %v\n", a.o.Program, destination, err)
+		},
+	}
 	if s.LogFile == "syslog" {
 		a.syslog = syslog.New(a.o.Program)
 		opts.Syslog = a.syslog.Send

@@ -356,3 +356,33 @@ func isFault(err error, code int) bool {
 	var f *supervisor.Fault
 	return errors.As(err, &f) && f.Code == code
 }
+
+// Whoever reads the daemon's output may go away; the daemon does not go with it.
+func TestReaderOfTheOutputGoesAway(t *testing.T) {
+	s := newSite(t, standard+"[program:cat]\ncommand=cat\n")
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.cmd = command("-n", "-c", s.conf)
+	s.cmd.Stdout, s.cmd.Stderr = w, w
+	if err := s.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	w.Close()
+	c := s.client()
+	s.running(c, "cat")
+	r.Close()
+	ctx := context.Background()
+	for range 3 {
+		if err := c.StopProcess(ctx, "cat", true); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.StartProcess(ctx, "cat", true); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := strings.Count(s.read("d.log"), "spawned: 'cat'"); got != 4 {
+		t.Errorf("%d starts are in the log, want 4", got)
+	}
+}

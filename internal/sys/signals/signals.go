@@ -16,6 +16,7 @@ const (
 	Restart             // ordered restart of everything
 	Reopen              // reopen the logs
 	Child               // a child has ended
+	Failed              // a write has failed: its error says so, and the daemon is not to die of it
 )
 
 // Signal is one received signal.
@@ -59,7 +60,7 @@ func (r *Receiver) translate() {
 		}
 		select {
 		case s := <-r.raw:
-			if known := table[s]; !slices.Contains(waiting, known) {
+			if known := table[s]; known.Kind != Failed && !slices.Contains(waiting, known) {
 				waiting = append(waiting, known)
 			}
 		case out <- next:

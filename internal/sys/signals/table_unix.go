@@ -14,4 +14,6 @@ var table = map[os.Signal]Signal{
 	syscall.SIGHUP:  {Restart, "SIGHUP"},
 	syscall.SIGUSR2: {Reopen, "SIGUSR2"},
 	syscall.SIGCHLD: {Child, "SIGCHLD"},
+	syscall.SIGPIPE: {Failed, "SIGPIPE"},
+	syscall.SIGXFSZ: {Failed, "SIGXFSZ"},
 }
