@@ -199,7 +199,7 @@ func TestAfterTheEnd(t *testing.T) {
 		}
 		for _, reach := range []model.Reach{model.ReachProcess, model.ReachGroup, model.ReachTree} {
 			for _, sig := range []int{0, 9, 15} {
-				if err := h.Signal(sig, reach); err != syscall.ESRCH { //nolint:errorlint // as such
+				if err := h.Signal(sig, reach); err != syscall.ESRCH {
 					t.Errorf("reaped, reach %d, signal %d: %v", reach, sig, err)
 				}
 			}

@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"strconv"
 	"sync"
 	"syscall"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -162,7 +164,19 @@ func processUmask() (int, error) {
 	return int(u), err
 }
 
-// ignoredSignals are the signals that this process ignores now.
+// reservedSignals belong to the threads of the C library. Go leaves them as they are, also when whoever
+// started us ignores them, as GNU make does.
+var reservedSignals = [...]syscall.Signal{32, 33}
+
+// restoreDefault gives a signal that is ignored its default disposition.
+func restoreDefault(sig syscall.Signal) {
+	var action [64]byte // the kernel's structure, all zero on every architecture
+	const setSize = 8
+	_, _, _ = unix.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(sig), uintptr(unsafe.Pointer(&action)), 0, setSize, 0, 0)
+}
+
+// ignoredSignals are the signals that this process ignores now and that Go can take over. The reserved ones
+// get their default disposition at once.
 func ignoredSignals() []os.Signal {
 	v, err := statusField("SigIgn:")
 	if err != nil {
@@ -174,8 +188,13 @@ func ignoredSignals() []os.Signal {
 	}
 	var out []os.Signal
 	for n := 1; n <= 64; n++ {
-		if mask>>(n-1)&1 != 0 {
-			out = append(out, syscall.Signal(n))
+		sig := syscall.Signal(n)
+		switch {
+		case mask>>(n-1)&1 == 0:
+		case slices.Contains(reservedSignals[:], sig):
+			restoreDefault(sig)
+		default:
+			out = append(out, sig)
 		}
 	}
 	return out
