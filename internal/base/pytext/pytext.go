@@ -6,7 +6,6 @@
 package pytext
 
 import (
-	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -32,18 +31,8 @@ func Repr(s string) string {
 			reprASCII(&b, byte(r), quote)
 		case unicode.IsPrint(r):
 			b.WriteString(s[i : i+n])
-		case r < 0x100:
-			b.WriteString(`\x`)
-			hex2(&b, byte(r))
-		case r < 0x10000:
-			b.WriteString(`\u`)
-			hex2(&b, byte(r>>8))
-			hex2(&b, byte(r))
 		default:
-			b.WriteString(`\U00`)
-			hex2(&b, byte(r>>16))
-			hex2(&b, byte(r>>8))
-			hex2(&b, byte(r))
+			escape(&b, r)
 		}
 		i += n
 	}
@@ -116,23 +105,29 @@ func hex2(b *strings.Builder, c byte) {
 func ASCII(s string) string {
 	var b strings.Builder
 	for _, r := range Repr(s) {
-		switch {
-		case r < utf8.RuneSelf:
+		if r < utf8.RuneSelf {
 			b.WriteByte(byte(r))
-		case r < 0x100:
-			b.WriteString(`\x`)
-			hex2(&b, byte(r))
-		case r < 0x10000:
-			b.WriteString(`\u`)
-			hex2(&b, byte(r>>8))
-			hex2(&b, byte(r))
-		default:
-			b.WriteString(`\U`)
-			b.WriteString(strings.Repeat("0", 8-len(strconv.FormatInt(int64(r), 16))))
-			b.WriteString(strconv.FormatInt(int64(r), 16))
+		} else {
+			escape(&b, r)
 		}
 	}
 	return b.String()
+}
+
+// escape writes a character by its number, as short as the language has it.
+func escape(b *strings.Builder, r rune) {
+	switch {
+	case r < 0x100:
+		b.WriteString(`\x`)
+	case r < 0x10000:
+		b.WriteString(`\u`)
+		hex2(b, byte(r>>8))
+	default:
+		b.WriteString(`\U00`)
+		hex2(b, byte(r>>16))
+		hex2(b, byte(r>>8))
+	}
+	hex2(b, byte(r))
 }
 
 // IsSpace reports whether r is a blank: what Unicode calls white space, and the four ASCII separators
