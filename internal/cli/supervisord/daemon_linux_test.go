@@ -19,12 +19,10 @@ func TestFirstProcessOfAContainer(t *testing.T) {
 		t.Skip("bash is not installed")
 	}
 	s.cmd = command("-n", "-c", s.conf)
-	s.cmd.Args = append([]string{"bash", "-c", `mount -t proc proc /proc && exec -a supervisord "$0" "$@"`, s.cmd.Path}, s.cmd.Args[1:]...)
+	s.cmd.Args = append([]string{"bash", "-c", `{ mount --make-rprivate / || mount --make-rprivate /proc; } 2>/dev/null && mount -t proc proc /proc && exec -a supervisord "$0" "$@"`, s.cmd.Path}, s.cmd.Args[1:]...)
 	s.cmd.Path = bash
 	s.cmd.Stdout, s.cmd.Stderr = &s.out, &s.out
-	s.cmd.SysProcAttr = &syscall.SysProcAttr{
-		Cloneflags: syscall.CLONE_NEWPID | syscall.CLONE_NEWNS, Unshareflags: syscall.CLONE_NEWNS,
-	}
+	s.cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID | syscall.CLONE_NEWNS}
 	if err := s.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -117,7 +117,7 @@ func (s *site) client() *supervisor.Client {
 
 // end stops the daemon of this site, if it still runs.
 func (s *site) end() {
-	if s.cmd != nil && s.cmd.ProcessState == nil {
+	if s.cmd != nil && s.cmd.Process != nil && s.cmd.ProcessState == nil {
 		s.cmd.Process.Signal(syscall.SIGTERM)
 		over := time.AfterFunc(patience, func() { s.cmd.Process.Kill() })
 		s.cmd.Wait()

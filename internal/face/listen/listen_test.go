@@ -259,6 +259,12 @@ func TestUnixNeverOpen(t *testing.T) {
 	wg.Wait()
 }
 
+// noLocalhost reports whether the system cannot resolve its own name, as without /etc/hosts.
+func noLocalhost() bool {
+	_, err := net.LookupHost("localhost")
+	return err != nil
+}
+
 func TestInet(t *testing.T) {
 	tests := []struct {
 		name    string
@@ -287,6 +293,8 @@ func TestInet(t *testing.T) {
 			switch {
 			case errors.As(err, &se) && strings.Contains(tt.o.Host, ":"):
 				t.Skip("no IPv6 here")
+			case tt.o.Host == "localhost" && noLocalhost():
+				t.Skip("this system does not know localhost")
 			case tt.refused:
 				if !errors.As(err, &oe) {
 					t.Fatalf("%v", err)
