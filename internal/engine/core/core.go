@@ -147,17 +147,15 @@ func (c *Core) Launched(i Instance, p Process) {
 
 // LaunchFailed reports that an instance could not be started, with the text for people.
 func (c *Core) LaunchFailed(i Instance, text string) {
-	c.post(func() { c.launchFailed(i, text) })
-}
-
-func (c *Core) launchFailed(i Instance, text string) {
-	s := i.Slot
-	if !s.m.Spawning || i.Gen != s.m.Gen {
-		return
-	}
-	s.failure = text
-	c.log.Logf(activity.Info, "spawnerr: %s", text)
-	c.step(s, lifecycle.Event{Kind: lifecycle.SpawnFailed, Gen: i.Gen})
+	c.post(func() {
+		s := i.Slot
+		if !s.m.Spawning || i.Gen != s.m.Gen {
+			return
+		}
+		s.failure = text
+		c.log.Logf(activity.Info, "spawnerr: %s", text)
+		c.step(s, lifecycle.Event{Kind: lifecycle.SpawnFailed, Gen: i.Gen})
+	})
 }
 
 // Ended reports how a launched instance ended.

@@ -107,13 +107,11 @@ func (c *Core) do(s *Slot, a lifecycle.Action) {
 			c.log.Logf(activity.Warn, "exited: %s (%s; not expected)", name, ExitText(s.exit))
 		}
 	case lifecycle.SayStopped:
-		if s.hasExit {
-			level := activity.Warn
-			if a.Expected {
-				level = activity.Info
-			}
-			c.log.Logf(level, "stopped: %s (%s)", name, ExitText(s.exit))
+		level := activity.Warn
+		if a.Expected {
+			level = activity.Info
 		}
+		c.log.Logf(level, "stopped: %s (%s)", name, ExitText(s.exit))
 	case lifecycle.SayGaveUp:
 		c.log.Logf(activity.Info, "gave up: %s entered FATAL state, too many start retries too quickly", name)
 	case lifecycle.SayKill:
