@@ -69,8 +69,12 @@ func Diff(old, next *Program) []FieldChange {
 	var out []FieldChange
 	for i := range programFields {
 		f := &programFields[i]
-		if before, after, effect, differs := f.compare(old, next); differs {
-			out = append(out, FieldChange{Program: next.ID, Field: f.key, Old: before, New: after, Effect: effect})
+		if before, after, differs := f.compare(old, next); differs {
+			c := FieldChange{Program: next.ID, Field: f.key, Old: before, New: after, Effect: f.effect}
+			if f.key == "user" && old.Command.UID == next.Command.UID {
+				c.Effect = EffectNone // another spelling of the same account
+			}
+			out = append(out, c)
 		}
 	}
 	return out
@@ -191,7 +195,8 @@ func diffSocket(old, next *SocketSpec, add func(key string, effect Effect, befor
 // programField compares one value of two programs.
 type programField struct {
 	key     string
-	compare func(old, next *Program) (before, after string, effect Effect, differs bool)
+	effect  Effect // the greatest that a change of it can have
+	compare func(old, next *Program) (before, after string, differs bool)
 }
 
 // programFields is every value of a program, with what its change asks for. It is a constant.
@@ -199,16 +204,16 @@ var programFields = [...]programField{
 	field(FieldType, EffectRestart, func(p *Program) Kind { return p.Kind }, Kind.String),
 	field("command", EffectRestart, func(p *Program) string { return p.Command.Line }, asIs),
 	field("directory", EffectRestart, func(p *Program) string { return p.Command.Dir }, asIs),
-	{"environment", compareEnv},
+	{"environment", EffectRestart, compareEnv},
 	field("umask", EffectRestart, func(p *Program) int { return p.Command.Umask }, showUmask),
-	{"user", compareUser},
+	{"user", EffectRestart, compareUser},
 	field("child_sigpipe", EffectRestart, func(p *Program) bool { return p.Command.IgnoreSIGPIPE }, showSigpipe),
 	field("priority", EffectLive, func(p *Program) int { return p.Priority }, strconv.Itoa),
 	field("autostart", EffectLive, func(p *Program) bool { return p.Start.Auto }, strconv.FormatBool),
 	field("startsecs", EffectLive, func(p *Program) time.Duration { return p.Start.Secs }, showSeconds),
 	field("startretries", EffectLive, func(p *Program) int { return p.Start.Retries }, strconv.Itoa),
 	field("autorestart", EffectLive, func(p *Program) Restart { return p.Exit.Restart }, Restart.String),
-	{"exitcodes", compareCodes},
+	{"exitcodes", EffectLive, compareCodes},
 	field("stopsignal", EffectLive, func(p *Program) int { return p.Stop.Signal }, showSignal),
 	field("stopwaitsecs", EffectLive, func(p *Program) time.Duration { return p.Stop.Wait }, showSeconds),
 	field("stopasgroup", EffectLive, func(p *Program) Reach { return p.Stop.Reach }, showReach),
@@ -234,36 +239,33 @@ var programFields = [...]programField{
 
 // field compares a value that Go can compare.
 func field[T comparable](key string, effect Effect, get func(*Program) T, show func(T) string) programField {
-	return programField{key, func(old, next *Program) (string, string, Effect, bool) {
+	return programField{key, effect, func(old, next *Program) (string, string, bool) {
 		a, b := get(old), get(next)
 		if a == b {
-			return "", "", EffectNone, false
+			return "", "", false
 		}
-		return show(a), show(b), effect, true
+		return show(a), show(b), true
 	}}
 }
 
-// compareUser: the account is its number. Another spelling of the same one changes nothing.
-func compareUser(old, next *Program) (before, after string, effect Effect, differs bool) {
+// compareUser: the account is its number, but another spelling of the same one is told as well.
+func compareUser(old, next *Program) (before, after string, differs bool) {
 	a, b := &old.Command, &next.Command
 	if a.UID == b.UID && a.User == b.User {
-		return "", "", EffectNone, false
+		return "", "", false
 	}
-	if a.UID != b.UID {
-		effect = EffectRestart
-	}
-	return showUser(a), showUser(b), effect, true
+	return showUser(a), showUser(b), true
 }
 
-func compareCodes(old, next *Program) (before, after string, effect Effect, differs bool) {
+func compareCodes(old, next *Program) (before, after string, differs bool) {
 	if slices.Equal(old.Exit.Codes, next.Exit.Codes) {
-		return "", "", EffectNone, false
+		return "", "", false
 	}
-	return showCodes(old.Exit.Codes), showCodes(next.Exit.Codes), EffectLive, true
+	return showCodes(old.Exit.Codes), showCodes(next.Exit.Codes), true
 }
 
 // compareEnv shows names alone, as values may be secrets: -NAME went, +NAME came, ~NAME has another value.
-func compareEnv(old, next *Program) (before, after string, effect Effect, differs bool) {
+func compareEnv(old, next *Program) (before, after string, differs bool) {
 	a, b := envOf(old), envOf(next)
 	var was, is []string
 	for name, value := range a {
@@ -282,12 +284,12 @@ func compareEnv(old, next *Program) (before, after string, effect Effect, differ
 		}
 	}
 	if len(was)+len(is) == 0 {
-		return "", "", EffectNone, false
+		return "", "", false
 	}
 	byName := func(x, y string) int { return strings.Compare(x[1:], y[1:]) }
 	slices.SortFunc(was, byName)
 	slices.SortFunc(is, byName)
-	return strings.Join(was, ","), strings.Join(is, ","), EffectRestart, true
+	return strings.Join(was, ","), strings.Join(is, ","), true
 }
 
 // envOf is the environment as the child sees it: of two entries of one name the later one counts.
