@@ -343,3 +343,8 @@ func (s *step) disarm() {
 		s.out = append(s.out, Action{Do: Disarm})
 	}
 }
+
+// Adopted is the machine of a program whose instance was found alive: it runs, as far as anybody knows.
+func Adopted(gen uint64, now time.Duration) Machine {
+	return Machine{State: model.Running, Gen: gen, Live: true, Started: now}
+}

@@ -12,10 +12,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"strings"
 	"time"
 
 	"github.com/upkeep-project/upkeep/internal/engine/logs"
+	"github.com/upkeep-project/upkeep/internal/sys/logfile"
 )
 
 // Options of the activity log.
@@ -96,13 +98,66 @@ func (l *Logger) Enabled(v Level) bool { return v >= l.level }
 
 // Logf writes a line: time, level and the formatted message. It does not wait.
 func (l *Logger) Logf(v Level, format string, args ...any) {
+	if line := l.Line(v, format, args...); line != nil {
+		l.Write(line)
+	}
+}
+
+// Line makes a line with the time of now, to be written later; nil when lines of this level are not written.
+func (l *Logger) Line(v Level, format string, args ...any) []byte {
 	if v < l.level {
+		return nil
+	}
+	return l.format(v, format, args...)
+}
+
+// Write writes a line that Line has made, without waiting, and returns its number in the file.
+func (l *Logger) Write(line []byte) (number uint64) {
+	for _, s := range l.sinks {
+		if n := s.put(line); s == l.main {
+			number = n
+		}
+	}
+	return number
+}
+
+// Written is the number of the last line that is in the file together with all before it, or was given up.
+// Without a file every line counts as written.
+func (l *Logger) Written() uint64 {
+	if l.main == nil {
+		return math.MaxUint64
+	}
+	return l.main.written.Load()
+}
+
+// Restore writes those of the lines, which an earlier process may have written or not, that are not near the
+// end of the file or of its newest backup. Each has its time in it, so that it is known by its text.
+func (l *Logger) Restore(lines []string) {
+	if len(lines) == 0 || l.file == nil {
 		return
 	}
-	line := l.format(v, format, args...)
-	for _, s := range l.sinks {
-		s.put(line)
+	tail := string(tailOf(l.file.Path()+".1")) + string(tailOf(l.file.Path()))
+	for _, line := range lines {
+		if !strings.Contains(tail, line) {
+			l.Write([]byte(line))
+		}
 	}
+}
+
+// searched is how much of a log's end is looked at for lines that may be there.
+const searched = 1 << 20
+
+func tailOf(path string) []byte {
+	f, err := logfile.OpenReader(path)
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err == nil && info.Size() > searched {
+		_, _ = f.Seek(-searched, io.SeekEnd)
+	}
+	b, _ := io.ReadAll(io.LimitReader(f, 2*searched))
+	return b
 }
 
 // format makes a line. Source: spec/supervisor 3.1.

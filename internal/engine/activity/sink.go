@@ -3,6 +3,7 @@ package activity
 import (
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -23,8 +24,11 @@ type sink struct {
 	format func(Level, string, ...any) []byte
 	alarm  func(error)
 
+	written atomic.Uint64 // number of the last line that is out of here, with all before it
+
 	mu      sync.Mutex
 	queue   []byte
+	number  uint64 // of the last line that was put
 	lines   int             // dropped since the queue was last taken
 	writing bool            // the goroutine holds bytes
 	failed  error           // why they could not be written yet
@@ -45,13 +49,15 @@ func newSink(limit int, retry bool, write func([]byte) (int, error), format func
 	return s
 }
 
-// put queues a line, or counts it when there is no room.
-func (s *sink) put(line []byte) {
+// put queues a line, or counts it when there is no room, and returns its number.
+func (s *sink) put(line []byte) uint64 {
 	s.mu.Lock()
+	s.number++
+	number := s.number
 	switch {
 	case s.closed:
 		s.mu.Unlock()
-		return
+		return number
 	case s.lines > 0 || len(s.queue)+len(line) > s.limit && len(s.queue) > 0:
 		s.lines++ // and all after it until the queue has been taken, so that the gap is one
 	default:
@@ -59,6 +65,7 @@ func (s *sink) put(line []byte) {
 	}
 	s.mu.Unlock()
 	s.wake()
+	return number
 }
 
 func (s *sink) wake() {
@@ -73,7 +80,7 @@ func (s *sink) loop() {
 	var spare []byte
 	for {
 		s.mu.Lock()
-		batch, lines := s.queue, s.lines
+		batch, lines, number := s.queue, s.lines, s.number
 		s.queue, s.lines = spare[:0], 0
 		s.writing = len(batch) > 0 || lines > 0
 		if !s.writing {
@@ -97,6 +104,7 @@ func (s *sink) loop() {
 			batch = append(batch, s.format(Warn, "%d lines of this log were lost: the queue was full", lines)...)
 		}
 		s.deliver(batch)
+		s.written.Store(number)
 		if spare = batch; cap(spare) > 64<<10 {
 			spare = nil // an outburst is over
 		}

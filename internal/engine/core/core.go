@@ -40,6 +40,10 @@ type Host interface {
 	// Launch starts an instance without blocking, in the order of the calls. The answer is one call of
 	// Core.Launched or Core.LaunchFailed, and after Launched one of Core.Ended.
 	Launch(Instance)
+	// Resume takes back an instance that an earlier process launched; with whichever, one of any generation,
+	// which goes by the given one from now on. When the process lives, its end is reported by Core.Ended as
+	// after Launch. It may block for a moment: the core does not run yet.
+	Resume(i Instance, whichever bool) Resumed
 }
 
 const sigKill = 9
@@ -54,6 +58,11 @@ type Options struct {
 	Host Host
 	Log  Log
 	Ring *events.Ring
+	// What survives this process; nil = nothing is kept.
+	Journal Journal
+	Wishes  Wishes
+	// Lines is Log where the file of it is known; nil = nobody asks which lines are written.
+	Lines Lines
 }
 
 // Core owns the programs. Make one with New; Run it on one goroutine, or drive it with Turn.
@@ -68,11 +77,13 @@ type Core struct {
 	state  atomic.Int32
 	storm  limiter
 	end    ending
+	keep   keeping
 }
 
 // New makes a core without programs, in state RUNNING.
 func New(o Options) *Core {
 	c := &Core{host: o.Host, log: o.Log, ring: o.Ring}
+	c.keep = keeping{journal: o.Journal, wishes: o.Wishes, lines: o.Lines, wished: map[model.ID]bool{}}
 	c.inbox.init()
 	c.table.Store(&Table{byID: map[model.ID]*Slot{}})
 	c.state.Store(int32(model.DaemonRunning))
@@ -117,6 +128,9 @@ func (c *Core) Turn() (next time.Duration, ok bool) {
 		}
 		now := c.host.Now()
 		fired := c.timers.fire(now)
+		if len(work) > 0 || fired {
+			c.settleAcks()
+		}
 		if len(work) == 0 && !fired {
 			at, ok := c.timers.next()
 			return max(0, at-now), ok
@@ -131,18 +145,22 @@ func (c *Core) post(f func()) { c.inbox.put(f) }
 // Launched reports that an instance runs.
 func (c *Core) Launched(i Instance, p Process) {
 	c.post(func() {
-		s := i.Slot
-		if !s.m.Spawning || i.Gen != s.m.Gen {
+		if s := i.Slot; !s.m.Spawning || i.Gen != s.m.Gen {
 			_ = p.Signal(sigKill, model.ReachGroup) // nobody asked for it: there must never be a second one
 			p.Release()
 			return
 		}
-		s.proc, s.pid = p, p.PID()
-		s.start = c.host.Wall()
-		c.log.Logf(activity.Info, "spawned: '%s' with pid %d", s.spec.ID.Name, s.pid)
-		c.step(s, lifecycle.Event{Kind: lifecycle.Spawned, Gen: i.Gen})
-		c.settleSpawned(s)
+		c.launched(i, p)
 	})
+}
+
+func (c *Core) launched(i Instance, p Process) {
+	s := i.Slot
+	s.proc, s.pid = p, p.PID()
+	s.start = c.host.Wall()
+	c.logf(s, activity.Info, "spawned: '%s' with pid %d", s.spec.ID.Name, s.pid)
+	c.step(s, lifecycle.Event{Kind: lifecycle.Spawned, Gen: i.Gen})
+	c.settleSpawned(s)
 }
 
 // LaunchFailed reports that an instance could not be started, with the text for people.
@@ -153,7 +171,7 @@ func (c *Core) LaunchFailed(i Instance, text string) {
 			return
 		}
 		s.failure = text
-		c.log.Logf(activity.Info, "spawnerr: %s", text)
+		c.logf(s, activity.Info, "spawnerr: %s", text)
 		c.step(s, lifecycle.Event{Kind: lifecycle.SpawnFailed, Gen: i.Gen})
 	})
 }
@@ -169,6 +187,7 @@ func (c *Core) Ended(i Instance, e model.Exit) {
 		s.ends.add(c.host.Now())
 		proc := s.proc
 		c.step(s, lifecycle.Event{Kind: lifecycle.Ended, Gen: i.Gen, Code: e.Code()})
+		c.commit() // its end is known before its pid is given up
 		proc.Release()
 	})
 }

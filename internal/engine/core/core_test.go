@@ -53,6 +53,8 @@ func (s *stage) Logf(level activity.Level, format string, args ...any) {
 func (s *stage) Now() time.Duration { return s.w.now }
 func (s *stage) Wall() time.Time    { return s.w.Wall() }
 
+func (s *stage) Resume(Instance, bool) Resumed { return Resumed{} }
+
 func (s *stage) Launch(i Instance) {
 	name := i.Slot.spec.ID.Name
 	sc := s.script[name]

@@ -33,6 +33,10 @@ func (c *Core) BeginEnd(as model.DaemonState) {
 	} else {
 		c.state.CompareAndSwap(int32(model.DaemonRunning), int32(as))
 	}
+	if c.keep.journal != nil { // whoever is told of it may rely on it
+		c.put(daemonKey, daemonRecord{Ending: c.State()})
+		_ = c.keep.journal.Flush()
+	}
 	c.post(func() {
 		if c.end.begun {
 			return
@@ -66,7 +70,8 @@ func (c *Core) nextTurn() {
 		if n == 0 {
 			c.end.complete = true
 			c.timers.clear(&c.end.report)
-			close(c.end.done)
+			c.endWishes()
+			c.keep.acks = append(c.keep.acks, func() { close(c.end.done) })
 			return
 		}
 		first := n - 1
@@ -99,7 +104,7 @@ func (c *Core) reportEnd() {
 		}
 	}
 	if len(names) > 0 {
-		c.log.Logf(activity.Info, "waiting for %s to die", strings.Join(names, ", "))
+		c.logf(nil, activity.Info, "waiting for %s to die", strings.Join(names, ", "))
 	}
 	c.timers.set(&c.end.report, c.host.Now()+reportInterval)
 }

@@ -24,6 +24,7 @@ var (
 	ErrAlreadyAdded   = errors.New("already added")
 	ErrNoGroup        = errors.New("no such group")
 	ErrEnding         = errors.New("shutting down")
+	ErrNotDurable     = errors.New("done, but it would not survive a power cut")
 )
 
 // SignalError says why a signal could not be sent to a process that is there. Its text is the original's.
@@ -54,8 +55,11 @@ const (
 type order struct {
 	out     []Outcome
 	pending int
-	sealed  bool // every program has been looked at
+	sealed  bool  // every program has been looked at
+	wished  bool  // it changed what is to run, which is to be durable
+	fail    error // why none of it counts as done
 	done    chan struct{}
+	core    *Core
 }
 
 func (o *order) settle(s *Slot, err error) {
@@ -69,8 +73,21 @@ func (o *order) skip() { o.pending-- }
 
 func (o *order) check() {
 	if o.sealed && o.pending == 0 {
-		close(o.done)
+		o.core.keep.acks = append(o.core.keep.acks, o.answer)
 	}
+}
+
+// wish notes what the order means for the time after us.
+func (o *order) wish(s *Slot, up bool) { o.wished = o.core.wish(s, up) || o.wished }
+
+// answer gives the outcomes to whom they are for.
+func (o *order) answer() {
+	for i := range o.out {
+		if o.fail != nil && o.out[i].Err == nil {
+			o.out[i].Err = o.fail
+		}
+	}
+	close(o.done)
 }
 
 // wait is one client waiting for one program.
@@ -91,11 +108,14 @@ const (
 
 // begin performs act for each slot on the core's goroutine.
 func (c *Core) begin(slots []*Slot, act func(*order, *Slot)) *order {
-	o := &order{done: make(chan struct{})}
+	o := &order{done: make(chan struct{}), core: c}
 	c.post(func() {
 		for _, s := range slots {
 			o.pending++
 			act(o, s)
+		}
+		if o.wished {
+			c.durable(o)
 		}
 		o.sealed = true
 		o.check()
@@ -138,6 +158,7 @@ func (c *Core) start(slots []*Slot, mode Mode, confirm bool) *order {
 		case s.m.State == model.Unknown && s.m.Live:
 			o.settle(s, ErrUnknownState)
 		case s.m.State == model.Stopping && !confirm:
+			o.wish(s, true)
 			c.step(s, lifecycle.Event{Kind: lifecycle.Start})
 			o.settle(s, nil)
 		default:
@@ -146,6 +167,7 @@ func (c *Core) start(slots []*Slot, mode Mode, confirm bool) *order {
 				w.goal = goalRunning
 			}
 			s.waits = append(s.waits, w)
+			o.wish(s, true)
 			c.step(s, lifecycle.Event{Kind: lifecycle.Start})
 		}
 	})
@@ -163,6 +185,7 @@ func (c *Core) stop(slots []*Slot, mode Mode, gone bool) *order {
 			o.skip()
 		case !s.m.State.Up():
 			if s.m.State == model.Stopping {
+				o.wish(s, false)
 				c.step(s, lifecycle.Event{Kind: lifecycle.Stop}) // a start that waits for the stop is off
 			}
 			o.settle(s, ErrNotRunning)
@@ -173,6 +196,7 @@ func (c *Core) stop(slots []*Slot, mode Mode, gone bool) *order {
 }
 
 func (c *Core) stopOne(o *order, s *Slot, gone bool) {
+	o.wish(s, false)
 	w := &wait{order: o, goal: goalDown}
 	if gone {
 		s.waits = append(s.waits, w)
@@ -193,7 +217,7 @@ func (c *Core) stopOne(o *order, s *Slot, gone bool) {
 
 // mention says in the activity log that a client waits, now and every two seconds.
 func (c *Core) mention(s *Slot, w *wait) {
-	c.log.Logf(activity.Info, "waiting for %s to stop", s.spec.ID.Name)
+	c.logf(s, activity.Info, "waiting for %s to stop", s.spec.ID.Name)
 	if w.mention == nil {
 		w.mention = &timer{fn: func() { c.mention(s, w) }}
 	}
@@ -220,17 +244,17 @@ func (c *Core) signal(slots []*Slot, mode Mode, sig int) *order {
 
 func (c *Core) sendSignal(s *Slot, sig int) error {
 	name, word := s.spec.ID.Name, units.SignalName(sig)
-	c.log.Logf(activity.Debug, "sending %s (pid %d) sig %s", name, s.pid, word)
+	c.logf(s, activity.Debug, "sending %s (pid %d) sig %s", name, s.pid, word)
 	err := s.proc.Signal(sig, model.ReachProcess)
 	switch {
 	case err == nil:
 		return nil
 	case errors.Is(err, syscall.ESRCH):
-		c.log.Logf(activity.Debug, "unable to signal %s (pid %d), it probably just now exited on its own: %s", name, s.pid, errnoText(err))
+		c.logf(s, activity.Debug, "unable to signal %s (pid %d), it probably just now exited on its own: %s", name, s.pid, errnoText(err))
 		return nil
 	}
 	text := fmt.Sprintf("unknown problem sending sig %s (%d):%s", name, s.pid, errnoText(err))
-	c.log.Logf(activity.Critical, "%s", text)
+	c.logf(s, activity.Critical, "%s", text)
 	return &SignalError{text}
 }
 

@@ -55,8 +55,10 @@ func (w *world) Logf(level activity.Level, format string, args ...any) {
 	fmt.Fprintf(w.trace, format, args...)
 }
 
-func (w *world) Now() time.Duration { return w.now }
-func (w *world) Wall() time.Time    { return time.Unix(1_700_000_000, 0).Add(w.now) }
+func (w *world) Now() time.Duration            { return w.now }
+func (w *world) Resume(Instance, bool) Resumed { return Resumed{} }
+
+func (w *world) Wall() time.Time { return time.Unix(1_700_000_000, 0).Add(w.now) }
 
 func (w *world) later(d time.Duration, f func()) {
 	w.seq++

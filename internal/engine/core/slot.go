@@ -38,6 +38,10 @@ type Slot struct {
 	epoch   uint64  // of timer
 	delayed *timer  // a launch that waits for the storm budget
 	waits   []*wait // clients that wait for an outcome
+	dirty   bool    // the journal does not know the latest
+	gone    bool    // no longer in the table
+	saying  []string
+	said    []said // lines that may not be in the activity log yet
 }
 
 // LogPaths are the files of a program's channels in force; empty = none.
@@ -79,6 +83,7 @@ func (c *Core) step(s *Slot, ev lifecycle.Event) {
 		c.do(s, a)
 	}
 	s.publish()
+	c.touch(s)
 	c.progress(s)
 }
 
@@ -97,25 +102,25 @@ func (c *Core) do(s *Slot, a lifecycle.Action) {
 	case lifecycle.Disarm:
 		c.timers.clear(&s.timer)
 	case lifecycle.SayRunning:
-		c.log.Logf(activity.Info, "success: %s entered RUNNING state, process has stayed up for > than %d seconds (startsecs)",
+		c.logf(s, activity.Info, "success: %s entered RUNNING state, process has stayed up for > than %d seconds (startsecs)",
 			name, s.spec.Start.Secs/time.Second)
 	case lifecycle.SayEnded:
 		switch {
 		case a.Expected:
-			c.log.Logf(activity.Info, "exited: %s (%s; expected)", name, ExitText(s.exit))
+			c.logf(s, activity.Info, "exited: %s (%s; expected)", name, ExitText(s.exit))
 		default:
-			c.log.Logf(activity.Warn, "exited: %s (%s; not expected)", name, ExitText(s.exit))
+			c.logf(s, activity.Warn, "exited: %s (%s; not expected)", name, ExitText(s.exit))
 		}
 	case lifecycle.SayStopped:
 		level := activity.Warn
 		if a.Expected {
 			level = activity.Info
 		}
-		c.log.Logf(level, "stopped: %s (%s)", name, ExitText(s.exit))
+		c.logf(s, level, "stopped: %s (%s)", name, ExitText(s.exit))
 	case lifecycle.SayGaveUp:
-		c.log.Logf(activity.Info, "gave up: %s entered FATAL state, too many start retries too quickly", name)
+		c.logf(s, activity.Info, "gave up: %s entered FATAL state, too many start retries too quickly", name)
 	case lifecycle.SayKill:
-		c.log.Logf(activity.Warn, "killing '%s' (%d) with SIGKILL", name, s.pid)
+		c.logf(s, activity.Warn, "killing '%s' (%d) with SIGKILL", name, s.pid)
 	}
 }
 
@@ -157,12 +162,14 @@ func (c *Core) launch(s *Slot, i Instance) {
 		if d := c.storm.take(now); d > 0 {
 			s.delayed = &timer{fn: func() {
 				s.delayed = nil
+				c.commit()
 				c.host.Launch(i)
 			}}
 			c.timers.set(s.delayed, now+d)
 			return
 		}
 	}
+	c.commit()
 	c.host.Launch(i)
 }
 
@@ -184,15 +191,16 @@ func (c *Core) send(s *Slot, a lifecycle.Action) {
 	if a.Reach != model.ReachProcess {
 		target = "process group "
 	}
-	c.log.Logf(activity.Debug, "killing %s (pid %d) %swith signal %s", name, s.pid, target, sig)
+	c.logf(s, activity.Debug, "killing %s (pid %d) %swith signal %s", name, s.pid, target, sig)
+	c.commit()
 	err := s.proc.Signal(a.Signal, a.Reach)
 	switch {
 	case err == nil:
 	case errors.Is(err, syscall.ESRCH):
-		c.log.Logf(activity.Debug, "unable to signal %s (pid %d), it probably just exited on its own: %s", name, s.pid, errnoText(err))
+		c.logf(s, activity.Debug, "unable to signal %s (pid %d), it probably just exited on its own: %s", name, s.pid, errnoText(err))
 	default:
 		text := fmt.Sprintf("unknown problem killing %s (%d):%s", name, s.pid, errnoText(err))
-		c.log.Logf(activity.Critical, "%s", text)
+		c.logf(s, activity.Critical, "%s", text)
 		s.lastErr = text
 		c.step(s, lifecycle.Event{Kind: lifecycle.SignalFailed, Gen: a.Gen})
 	}

@@ -55,7 +55,10 @@ func (t *Table) ByPriority() []*Slot {
 }
 
 // group is the core's own record of an active group.
-type group struct{ entry *GroupEntry }
+type group struct {
+	entry *GroupEntry
+	order uint64 // of its record in the journal; 0 = none yet
+}
 
 // NewGroup is a group to be added, with the log files of each of its programs.
 type NewGroup struct {
@@ -84,6 +87,7 @@ func (c *Core) addGroups(add []NewGroup) error {
 			g.entry.Slots = append(g.entry.Slots, c.newSlot(g, p, n.Logs[i]))
 		}
 		c.insert(g)
+		c.keepGroup(g)
 		fresh[k] = g.entry
 	}
 	c.publishTable()
@@ -93,7 +97,7 @@ func (c *Core) addGroups(add []NewGroup) error {
 	slices.SortStableFunc(fresh, func(a, b *GroupEntry) int { return cmp.Compare(a.Spec.Priority, b.Spec.Priority) })
 	for _, e := range fresh {
 		for _, s := range e.Slots {
-			if s.spec.Start.Auto {
+			if c.wanted(s) {
 				c.step(s, lifecycle.Event{Kind: lifecycle.Start})
 			}
 		}
@@ -125,6 +129,7 @@ func (c *Core) removeGroup(name string) error {
 			return ErrStillRunning
 		}
 	}
+	c.forgetGroup(c.groups[at])
 	c.groups = slices.Delete(c.groups, at, at+1)
 	c.publishTable()
 	c.ring.Append(model.Event{Time: c.host.Wall(), Type: model.EventGroupRemoved, ID: model.ID{Group: name}})
@@ -135,7 +140,10 @@ func (c *Core) removeGroup(name string) error {
 // core has ended without running it.
 func (c *Core) call(ctx context.Context, f func() error) error {
 	done := make(chan error, 1)
-	c.post(func() { done <- f() })
+	c.post(func() {
+		err := f()
+		c.keep.acks = append(c.keep.acks, func() { done <- err })
+	})
 	select {
 	case err := <-done:
 		return err

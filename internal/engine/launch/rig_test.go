@@ -268,7 +268,8 @@ func (r *rig) started(name string) core.Process {
 // inert is a world in which nothing happens.
 type inert struct{}
 
-func (inert) Now() time.Duration                  { return time.Hour }
-func (inert) Wall() time.Time                     { return time.Unix(1, 0) }
-func (inert) Launch(core.Instance)                {}
-func (inert) Logf(activity.Level, string, ...any) {}
+func (inert) Now() time.Duration                      { return time.Hour }
+func (inert) Wall() time.Time                         { return time.Unix(1, 0) }
+func (inert) Launch(core.Instance)                    {}
+func (inert) Resume(core.Instance, bool) core.Resumed { return core.Resumed{} }
+func (inert) Logf(activity.Level, string, ...any)     {}

@@ -132,6 +132,8 @@ func (s *stage) reads(c *model.Config, bad error) {
 func (s *stage) Now() time.Duration { return time.Hour + time.Since(s.began) }
 func (s *stage) Wall() time.Time    { return time.Now() }
 
+func (s *stage) Resume(core.Instance, bool) core.Resumed { return core.Resumed{} }
+
 func (s *stage) Launch(i core.Instance) {
 	p := i.Slot.Program()
 	s.mu.Lock()
