@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime"
 	"sync"
 	"syscall"
 
+	"github.com/upkeep-project/upkeep/internal/domain/model"
 	"github.com/upkeep-project/upkeep/internal/sys/procfd"
 )
 
@@ -80,6 +82,9 @@ func (d *Direct) Close() error {
 
 // Spawn starts a program.
 func (d *Direct) Spawn(r *Request) (*Result, error) {
+	if r.Pipes != nil {
+		defer r.Pipes.closeTheirs()
+	}
 	if err := r.check(); err != nil {
 		return nil, err
 	}
@@ -90,18 +95,45 @@ func (d *Direct) Spawn(r *Request) (*Result, error) {
 	}
 	s, err := openStdio(r, int(d.null.Fd()))
 	if err != nil {
-		return nil, &PipeError{err}
+		return nil, err
 	}
 	defer s.closeTheirs()
-	pid, pidfd, err := d.launch(r, s)
+	res, err := d.begin(r, s)
 	if err != nil {
 		s.closeOurs()
 		return nil, err
 	}
-	return &Result{
-		Handle: procfd.Own(pidfd, pid), PID: pid,
-		Stdin: s.ours[0], Stdout: s.ours[1], Stderr: s.ours[2],
-	}, nil
+	res.Stdin, res.Stdout, res.Stderr = s.pipes.Stdin, s.pipes.Stdout, s.pipes.Stderr
+	return res, nil
+}
+
+// begin starts the program and has it identified.
+func (d *Direct) begin(r *Request, s *stdio) (*Result, error) {
+	pid, pidfd, err := d.launch(r, s)
+	if err != nil {
+		return nil, err
+	}
+	h := procfd.Own(pidfd, pid)
+	if r.Identified != nil {
+		if err := r.Identified(pid, pidfd); err != nil {
+			abandon(h)
+			return nil, err
+		}
+	}
+	return &Result{Handle: h, PID: pid}, nil
+}
+
+// abandon kills and reaps a process that must not be.
+func abandon(h procfd.Handle) {
+	defer h.Close()
+	_ = h.Signal(int(syscall.SIGKILL), model.ReachProcess)
+	for {
+		_, done, err := h.Wait(false)
+		if done || err != nil {
+			return
+		}
+		runtime.Gosched()
+	}
 }
 
 // launch tries the fast path where it can do everything and the shim otherwise.

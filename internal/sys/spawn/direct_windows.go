@@ -46,6 +46,10 @@ func (d *Direct) Close() error {
 
 // Spawn starts a program. A umask and IgnoreSIGPIPE mean nothing here; another user is refused.
 func (d *Direct) Spawn(r *Request) (*Result, error) {
+	given := r.Pipes != nil
+	if given {
+		defer r.Pipes.closeTheirs()
+	}
 	if err := r.check(); err != nil {
 		return nil, err
 	}
@@ -57,14 +61,23 @@ func (d *Direct) Spawn(r *Request) (*Result, error) {
 	if d.closed {
 		return nil, ErrClosed
 	}
-	res := &Result{Stdin: -1, Stdout: -1, Stderr: -1}
-	files := []*os.File{d.null, d.null, d.null}
-	var made []*os.File
-	defer func() {
-		for _, f := range made {
-			f.Close()
+	pipes := r.Pipes
+	if !given {
+		var err error
+		if pipes, err = MakePipes(r); err != nil {
+			return nil, err
 		}
-	}()
+		defer pipes.closeTheirs()
+	}
+	res, err := d.start(r, pipes)
+	if err != nil && !given {
+		pipes.Close()
+	}
+	return res, err
+}
+
+func (d *Direct) start(r *Request, pipes *Pipes) (*Result, error) {
+	files := []*os.File{d.null, d.null, d.null}
 	for i, kind := range []Stdio{r.Stdin, r.Stdout, r.Stderr} {
 		switch kind {
 		case StdioFile:
@@ -72,14 +85,7 @@ func (d *Direct) Spawn(r *Request) (*Result, error) {
 		case StdioMerge:
 			files[i] = files[1]
 		case StdioPipe:
-			theirs, ours, err := pipe(i == 0)
-			if err != nil {
-				res.close()
-				return nil, &PipeError{err}
-			}
-			made = append(made, theirs)
-			files[i] = theirs
-			*[]*int{&res.Stdin, &res.Stdout, &res.Stderr}[i] = int(ours)
+			files[i] = pipes.theirs[i]
 		}
 	}
 	p, err := os.StartProcess(r.Path, r.Argv, &os.ProcAttr{
@@ -87,11 +93,19 @@ func (d *Direct) Spawn(r *Request) (*Result, error) {
 		Sys: &syscall.SysProcAttr{CreationFlags: syscall.CREATE_NEW_PROCESS_GROUP},
 	})
 	if err != nil {
-		res.close()
 		return nil, &ExecError{Path: r.Path, Err: err}
 	}
-	res.PID, res.Handle = p.Pid, procfd.OwnProcess(p)
-	return res, nil
+	if r.Identified != nil {
+		if err := r.Identified(p.Pid, -1); err != nil {
+			_ = p.Kill()
+			_, _ = p.Wait()
+			return nil, err
+		}
+	}
+	return &Result{
+		Handle: procfd.OwnProcess(p), PID: p.Pid,
+		Stdin: pipes.Stdin, Stdout: pipes.Stdout, Stderr: pipes.Stderr,
+	}, nil
 }
 
 func pipe(input bool) (theirs *os.File, ours syscall.Handle, err error) {
@@ -103,14 +117,6 @@ func pipe(input bool) (theirs *os.File, ours syscall.Handle, err error) {
 		return os.NewFile(uintptr(p[0]), "stdin"), p[1], nil
 	}
 	return os.NewFile(uintptr(p[1]), "output"), p[0], nil
-}
-
-func (r *Result) close() {
-	for _, h := range []int{r.Stdin, r.Stdout, r.Stderr} {
-		if h >= 0 {
-			_ = syscall.CloseHandle(syscall.Handle(h))
-		}
-	}
 }
 
 // ShimMain is false: there is no shim on this system.

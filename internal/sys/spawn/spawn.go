@@ -76,6 +76,24 @@ type Request struct {
 
 	Stdin, Stdout, Stderr Stdio
 	StdinFile             *os.File // for StdioFile; stays open and the caller's
+
+	// Pipes are the pipes, when the caller has made them beforehand with MakePipes; nil = Spawn makes
+	// them. Spawn closes the program's ends in any case; our ends are in the Result on success and stay
+	// the caller's, to be closed with Pipes.Close, on failure.
+	Pipes *Pipes
+
+	// Identified is called when the process exists and before it executes the program: it does nothing
+	// until Identified has returned nil. An error, or the death of this process, ends it before it
+	// executes anything; the error is returned by Spawn as it is and no child is left. nil = there is no
+	// such stop. pidfd belongs to the Result's handle, is valid during the call, and is -1 where the
+	// system has none.
+	//
+	// Where Gated reports false the program may run already while Identified is called; an error kills it.
+	Identified func(pid, pidfd int) error
+
+	// CgroupFD is an open directory of a version 2 control group in which the program starts; 0 or less =
+	// that of the daemon. Linux only.
+	CgroupFD int
 }
 
 // Result is a started program. The descriptors are our ends of its pipes: non-blocking, close-on-exec,
@@ -136,6 +154,8 @@ func (r *Request) check() error {
 		return errors.New("spawner: no file for the standard input")
 	case r.Stdin > StdioFile || r.Stdout > StdioPipe || (r.Stderr > StdioPipe && r.Stderr != StdioMerge):
 		return errors.New("spawner: no such kind of descriptor")
+	case r.Pipes != nil && !r.Pipes.fits(r):
+		return errors.New("spawner: these are not the pipes of the program")
 	}
 	return nil
 }

@@ -12,20 +12,22 @@ import (
 // stdio are the descriptors for one program.
 type stdio struct {
 	theirs [3]uintptr // what the program gets as 0, 1, 2
-	ours   [3]int     // the other ends, -1 = none
-	made   []int      // of theirs, the pipe ends: to be closed here after the fork
+	pipes  *Pipes
+	given  bool // the pipes are the caller's
 }
 
 func openStdio(r *Request, null int) (*stdio, error) {
-	s := &stdio{ours: [3]int{-1, -1, -1}}
+	s := &stdio{pipes: r.Pipes, given: r.Pipes != nil}
+	if !s.given {
+		var err error
+		if s.pipes, err = MakePipes(r); err != nil {
+			return nil, err
+		}
+	}
 	for i, kind := range []Stdio{r.Stdin, r.Stdout, r.Stderr} {
 		switch kind {
 		case StdioPipe:
-			if err := s.pipe(i); err != nil {
-				s.closeTheirs()
-				s.closeOurs()
-				return nil, err
-			}
+			s.theirs[i] = uintptr(s.pipes.theirs[i])
 		case StdioFile:
 			s.theirs[i] = r.StdinFile.Fd()
 		case StdioMerge:
@@ -37,23 +39,14 @@ func openStdio(r *Request, null int) (*stdio, error) {
 	return s, nil
 }
 
-// pipe makes the pipe of descriptor i. Only our end is non-blocking: programs do not expect it.
-func (s *stdio) pipe(i int) error {
-	var p [2]int
-	if err := pipe(&p); err != nil {
-		return err
-	}
-	theirs, ours := p[1], p[0]
-	if i == 0 {
-		theirs, ours = p[0], p[1]
-	}
-	s.theirs[i], s.ours[i] = uintptr(theirs), ours
-	s.made = append(s.made, theirs)
-	return syscall.SetNonblock(ours, true)
-}
+func (s *stdio) closeTheirs() { s.pipes.closeTheirs() }
 
-func (s *stdio) closeTheirs() { closeAll(s.made) }
-func (s *stdio) closeOurs()   { closeAll(s.ours[:]) }
+// closeOurs is for a start that has failed.
+func (s *stdio) closeOurs() {
+	if !s.given {
+		s.pipes.Close()
+	}
+}
 
 func closeAll(fds []int) {
 	for _, fd := range fds {
