@@ -78,6 +78,8 @@ type Core struct {
 	storm  limiter
 	end    ending
 	keep   keeping
+
+	unlisting bool // unlist is posted
 }
 
 // New makes a core without programs, in state RUNNING.
@@ -159,6 +161,9 @@ func (c *Core) launched(i Instance, p Process) {
 	s.proc, s.pid = p, p.PID()
 	s.start = c.host.Wall()
 	c.logf(s, activity.Info, "spawned: '%s' with pid %d", s.spec.ID.Name, s.pid)
+	if s.retune {
+		s.tune()
+	}
 	c.step(s, lifecycle.Event{Kind: lifecycle.Spawned, Gen: i.Gen})
 	c.settleSpawned(s)
 }

@@ -49,6 +49,8 @@ type groupRecord struct {
 	Order uint64 // ascending in the order of addition
 	Spec  *model.Group
 	Logs  []LogPaths
+	// Leaving: it goes when its last program does; it has none in Spec.
+	Leaving bool `json:",omitempty"`
 }
 
 // slotRecord is what is known of a program.
@@ -63,6 +65,7 @@ type slotRecord struct {
 	SpawnErr string
 	Ends     [2]time.Duration
 	Say      []string `json:",omitempty"` // lines that may not be in the activity log yet
+	exchangeRecord
 }
 
 // keeping is what the core does about surviving.
@@ -167,6 +170,7 @@ func (c *Core) record(s *Slot) slotRecord {
 	r := slotRecord{
 		Machine: s.m, PID: s.pid, Start: s.start, Stop: s.stop, Exit: s.exit, HasExit: s.hasExit,
 		Failure: s.failure, SpawnErr: s.lastErr, Ends: [2]time.Duration{s.ends.before, s.ends.last},
+		exchangeRecord: s.exchangeRecord(),
 	}
 	if len(s.said) > 0 {
 		written := c.keep.lines.Written()
@@ -194,10 +198,13 @@ func (c *Core) keepGroup(g *group) {
 		c.keep.order++
 		g.order = c.keep.order
 	}
-	r := groupRecord{Order: g.order, Spec: g.entry.Spec}
+	r := groupRecord{Order: g.order, Spec: g.entry.Spec, Leaving: g.leaving}
 	for _, s := range g.entry.Slots {
-		r.Logs = append(r.Logs, s.logs)
 		c.touch(s)
+		if !s.leaving && !g.leaving {
+			_, logs := s.Target()
+			r.Logs = append(r.Logs, logs)
+		}
 	}
 	c.put(groupPrefix+g.entry.Spec.Name, r)
 }

@@ -58,6 +58,7 @@ type order struct {
 	sealed  bool  // every program has been looked at
 	wished  bool  // it changed what is to run, which is to be durable
 	fail    error // why none of it counts as done
+	then    func() // instead of answering, in a turn of its own
 	done    chan struct{}
 	core    *Core
 }
@@ -72,7 +73,11 @@ func (o *order) settle(s *Slot, err error) {
 func (o *order) skip() { o.pending-- }
 
 func (o *order) check() {
-	if o.sealed && o.pending == 0 {
+	switch {
+	case !o.sealed || o.pending > 0:
+	case o.then != nil:
+		o.core.post(o.then)
+	default:
 		o.core.keep.acks = append(o.core.keep.acks, o.answer)
 	}
 }
@@ -147,30 +152,34 @@ func (c *Core) Start(ctx context.Context, slots []*Slot, mode Mode, confirm bool
 }
 
 func (c *Core) start(slots []*Slot, mode Mode, confirm bool) *order {
-	return c.begin(slots, func(o *order, s *Slot) {
-		switch {
-		case s.m.State.Up() && mode == Needed:
-			o.skip()
-		case s.m.State.Up():
-			o.settle(s, ErrAlreadyStarted)
-		case c.State() != model.DaemonRunning:
-			o.settle(s, ErrEnding)
-		case s.m.State == model.Unknown && s.m.Live:
-			o.settle(s, ErrUnknownState)
-		case s.m.State == model.Stopping && !confirm:
-			o.wish(s, true)
-			c.step(s, lifecycle.Event{Kind: lifecycle.Start})
-			o.settle(s, nil)
-		default:
-			w := &wait{order: o, goal: goalSpawned, later: s.m.State == model.Stopping}
-			if confirm {
-				w.goal = goalRunning
-			}
-			s.waits = append(s.waits, w)
-			o.wish(s, true)
-			c.step(s, lifecycle.Event{Kind: lifecycle.Start})
+	return c.begin(slots, func(o *order, s *Slot) { c.startOne(o, s, mode, confirm) })
+}
+
+func (c *Core) startOne(o *order, s *Slot, mode Mode, confirm bool) {
+	switch {
+	case s.leaving || s.gone: // nobody would know of its process
+		o.settle(s, ErrNoGroup)
+	case s.m.State.Up() && mode == Needed:
+		o.skip()
+	case s.m.State.Up():
+		o.settle(s, ErrAlreadyStarted)
+	case c.State() != model.DaemonRunning:
+		o.settle(s, ErrEnding)
+	case s.m.State == model.Unknown && s.m.Live:
+		o.settle(s, ErrUnknownState)
+	case s.m.State == model.Stopping && !confirm:
+		o.wish(s, true)
+		c.step(s, lifecycle.Event{Kind: lifecycle.Start})
+		o.settle(s, nil)
+	default:
+		w := &wait{order: o, goal: goalSpawned, later: s.m.State == model.Stopping}
+		if confirm {
+			w.goal = goalRunning
 		}
-	})
+		s.waits = append(s.waits, w)
+		o.wish(s, true)
+		c.step(s, lifecycle.Event{Kind: lifecycle.Start})
+	}
 }
 
 // Stop orders the slots to stop, in the order given, and with gone waits until they have.

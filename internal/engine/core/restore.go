@@ -101,8 +101,9 @@ func (c *Core) SetWishes(entries map[string][]byte) {
 // carried out and an ordered end goes on. Call it before Run, with the host ready to launch.
 // Source: spec/reliability R1–R4.
 func (c *Core) Restore(sv *Saved) {
+	leaving := sv.leaving()
 	for _, r := range sv.groups {
-		g := &group{entry: &GroupEntry{Spec: r.Spec}, order: r.Order}
+		g := &group{entry: &GroupEntry{Spec: r.Spec}, order: r.Order, leaving: r.Leaving}
 		c.keep.order = max(c.keep.order, r.Order)
 		for i, p := range r.Spec.Programs {
 			s := c.newSlot(g, p, r.Logs[i])
@@ -111,12 +112,14 @@ func (c *Core) Restore(sv *Saved) {
 			}
 			g.entry.Slots = append(g.entry.Slots, s)
 		}
+		c.restoreLeaving(g, leaving[r.Spec.Name], sv)
 		c.insert(g)
 		c.keepGroup(g)
 	}
 	c.publishTable()
 	for _, s := range c.slots() {
 		c.resume(s, sv.slots)
+		c.resumeExchange(s)
 	}
 	c.commit()
 	if sv.ending != model.DaemonRunning {
@@ -125,6 +128,7 @@ func (c *Core) Restore(sv *Saved) {
 }
 
 func (s *Slot) restore(r slotRecord) {
+	s.restoreExchange(r.exchangeRecord)
 	s.m, s.pid, s.start, s.stop, s.exit, s.hasExit = r.Machine, r.PID, r.Start, r.Stop, r.Exit, r.HasExit
 	s.failure, s.lastErr = r.Failure, r.SpawnErr
 	s.ends = ends{before: r.Ends[0], last: r.Ends[1]}

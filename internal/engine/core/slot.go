@@ -40,6 +40,7 @@ type Slot struct {
 	waits   []*wait // clients that wait for an outcome
 	dirty   bool    // the journal does not know the latest
 	gone    bool    // no longer in the table
+	changing
 	saying  []string
 	said    []said // lines that may not be in the activity log yet
 }
@@ -48,10 +49,13 @@ type Slot struct {
 type LogPaths struct{ Stdout, Stderr string }
 
 // Program is the definition in force.
-func (s *Slot) Program() *model.Program { return s.spec }
+func (s *Slot) Program() *model.Program { return s.status.Load().Program }
 
 // Logs are the log files in force.
-func (s *Slot) Logs() LogPaths { return s.logs }
+func (s *Slot) Logs() LogPaths {
+	st := s.status.Load()
+	return LogPaths{st.StdoutLog, st.StderrLog}
+}
 
 // Status is what is known now.
 func (s *Slot) Status() model.Status { return *s.status.Load() }
@@ -84,6 +88,7 @@ func (c *Core) step(s *Slot, ev lifecycle.Event) {
 	}
 	s.publish()
 	c.touch(s)
+	c.retire(s)
 	c.progress(s)
 }
 
@@ -126,6 +131,7 @@ func (c *Core) do(s *Slot, a lifecycle.Action) {
 
 // enter records a change of state, announces it, and answers those who waited for it.
 func (c *Core) enter(s *Slot, a lifecycle.Action) {
+	c.exchangeAt(s, a.To)
 	switch a.To {
 	case model.Starting:
 		s.start, s.hasExit, s.failure, s.lastErr = c.host.Wall(), false, "", ""

@@ -41,7 +41,7 @@ func (t *Table) Group(name string) *GroupEntry {
 // stable. Source: spec/supervisor 1.9.
 func (g *GroupEntry) ByPriority() []*Slot {
 	out := slices.Clone(g.Slots)
-	slices.SortStableFunc(out, func(a, b *Slot) int { return cmp.Compare(a.spec.Priority, b.spec.Priority) })
+	slices.SortStableFunc(out, func(a, b *Slot) int { return cmp.Compare(a.Program().Priority, b.Program().Priority) })
 	return out
 }
 
@@ -58,6 +58,8 @@ func (t *Table) ByPriority() []*Slot {
 type group struct {
 	entry *GroupEntry
 	order uint64 // of its record in the journal; 0 = none yet
+	// leaving: it goes when its last program does.
+	leaving bool
 }
 
 // NewGroup is a group to be added, with the log files of each of its programs.
