@@ -21,7 +21,7 @@ func sectionKinds() []sectionKind {
 		exitcodes stopsignal stopwaitsecs stopasgroup killasgroup user redirect_stderr environment directory umask serverurl
 		stdout_logfile stdout_logfile_maxbytes stdout_logfile_backups stdout_capture_maxbytes stdout_events_enabled stdout_syslog
 		stderr_logfile stderr_logfile_maxbytes stderr_logfile_backups stderr_capture_maxbytes stderr_events_enabled stderr_syslog
-		child_sigpipe log_full`)
+		child_sigpipe log_full stop_reach`)
 	with := func(more ...string) []string { return append(slices.Clone(program), more...) }
 	return []sectionKind{
 		{"supervisord", false, strings.Fields(`logfile logfile_maxbytes logfile_backups loglevel pidfile umask nodaemon silent

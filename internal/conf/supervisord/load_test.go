@@ -99,6 +99,7 @@ startsecs=2
 stopwaitsecs=3
 child_sigpipe=ignore
 log_full=block
+stop_reach=tree
 [eventlistener:l]
 command=l
 events=tick_5,EVENT,TICK_5
@@ -112,7 +113,7 @@ event_len=bytes
 	if d := cmp.Diff(wantCommand, x.Command); d != "" {
 		t.Error(d)
 	}
-	wantStop := model.StopPolicy{Signal: 15, Wait: 3 * time.Second, Reach: model.ReachGroup, KillReach: model.ReachGroup}
+	wantStop := model.StopPolicy{Signal: 15, Wait: 3 * time.Second, Reach: model.ReachTree, KillReach: model.ReachTree}
 	if d := cmp.Diff(wantStop, x.Stop); d != "" {
 		t.Error(d)
 	}

@@ -3,6 +3,7 @@ package supervisord
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -98,7 +99,8 @@ func (r *reader) template(o *options) template {
 	raw, _ := o.raw("process_name", "%(program_name)s")
 	t.name, err = units.Name(raw)
 	o.fail("process_name", err)
-	p.Stop.Reach, p.Stop.KillReach = reach(stopGroup), reach(killGroup)
+	least := value(o, "stop_reach", model.ReachProcess, stopReach)
+	p.Stop.Reach, p.Stop.KillReach = max(reach(stopGroup), least), max(reach(killGroup), least)
 	o.fail("numprocs", t.check())
 	if stopGroup && !killGroup {
 		//lint:ignore ST1005 the dialect's words
@@ -119,6 +121,19 @@ func (t *template) check() error {
 		return errors.New("numprocs " + strconv.Itoa(t.numprocs) + " is above the limit of " + strconv.Itoa(maxProcs))
 	}
 	return nil
+}
+
+// stopReach reads how far a stop goes at least, whatever stopasgroup and killasgroup say. Source: one-model C9.
+func stopReach(v string) (model.Reach, error) {
+	switch v {
+	case "process":
+		return model.ReachProcess, nil
+	case "group":
+		return model.ReachGroup, nil
+	case "tree":
+		return model.ReachTree, nil
+	}
+	return 0, fmt.Errorf("invalid 'stop_reach' value %s", pytext.Repr(v))
 }
 
 func reach(group bool) model.Reach {
