@@ -53,11 +53,7 @@ func (h *Host) outputs(s *core.Slot) (*outputs, error) {
 		if path == "" {
 			continue
 		}
-		perm := logPerm
-		if st.Log == model.LogAuto {
-			perm = autoPerm
-		}
-		f, err := h.o.Files.Open(path, logs.Options{MaxBytes: st.MaxBytes, Backups: st.Backups, Perm: perm})
+		f, err := h.o.Files.Open(path, logOptions(&st))
 		if err != nil {
 			out.close()
 			return nil, err
