@@ -5,6 +5,7 @@ import (
 	"os"
 	"sync"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -14,26 +15,63 @@ import (
 
 // Own makes the handle of a child of this process. The handle owns pidfd and closes it; -1 where the
 // kernel has none (before 5.4), then the pid is used, which is safe as long as nobody else reaps.
-func Own(pidfd, pid int) Handle { return &owned{pid: pid, fd: pidfd} }
+func Own(pidfd, pid int) Handle { return newHandle(pidfd, pid, kinChild) }
 
-// owned is a child. The mutex makes "not reaped yet" and "signal by number" one step.
-type owned struct {
-	pid int
-
-	mu      sync.Mutex
-	fd      int // -1 = none
-	closed  bool
-	reaped  bool
-	exit    model.Exit // when reaped
-	id      Identity   // when id.PID is set
-	unwatch func()     // set by a Watcher
+func newHandle(pidfd, pid int, k kin) *handle {
+	return &handle{pid: pid, fd: pidfd, kin: k, patience: statusPatience, now: time.Now}
 }
 
-func (h *owned) PID() int { return h.pid }
+// statusPatience is how long the status of an ended process that is not our child is waited for.
+const statusPatience = time.Second
 
-func (h *owned) Identity() Identity {
+// kin is what is known about the parent of a process. It decides about numbers only: whatever has a
+// descriptor is reached by that.
+type kin uint8
+
+const (
+	kinChild  kin = iota // our child: the number is ours until we reap
+	kinKept              // handed over by our keeper, which keeps the number if it is the parent
+	kinOthers            // anybody's: the number may be given away at any moment
+)
+
+// handle is a process. The mutex makes "not reaped yet" and "signal by number" one step.
+type handle struct {
+	pid      int
+	kin      kin
+	patience time.Duration
+	now      func() time.Time
+
+	mu     sync.Mutex
+	fd     int // -1 = none
+	closed bool
+	reaped bool       // the end was consumed by Wait: the pid is not ours any more
+	exit   model.Exit // when reaped
+	id     Identity   // when id.PID is set
+
+	told     bool   // by SetExit:
+	toldRaw  uint32 // the status
+	glimpsed bool   // /proc was asked for the status after the end
+	glimpse  *uint32
+	deadAt   time.Time // when the end was first seen without a status; zero = not yet
+
+	unwatch func() // set by a Watcher: stop
+	recheck func() // set by a Watcher: look again soon
+
+	census  *Census // set by Census.Track:
+	trace   *trace
+	session int // of the process, once it was looked at
+	flags   int // test hook: 1 = the kernel knows no signals to groups by descriptor
+}
+
+func (h *handle) PID() int { return h.pid }
+
+func (h *handle) Identity() Identity {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	return h.identityLocked()
+}
+
+func (h *handle) identityLocked() Identity {
 	if h.id.PID != 0 {
 		return h.id
 	}
@@ -43,9 +81,10 @@ func (h *owned) Identity() Identity {
 		id.Inode = pidfsInode(h.fd)
 	}
 	if !h.reaped && !h.closed {
-		// Unreaped and locked: the number cannot belong to anybody else while we read.
-		if s, err := procstat.Read(h.pid); err == nil {
-			id.StartTicks = s.StartTicks
+		// A child is unreaped and we hold the lock: the number cannot belong to anybody else while we
+		// read. Of others that is certain when the process still has its number afterwards.
+		if s, err := procstat.Read(h.pid); err == nil && (h.kin == kinChild || held(h.fd)) {
+			id.StartTicks, h.session = s.StartTicks, s.Session
 		}
 		h.id = id
 	}
@@ -66,7 +105,13 @@ func pidfsInode(fd int) uint64 {
 	return st.Ino
 }
 
-func (h *owned) Signal(sig int, reach model.Reach) error {
+// held reports whether the process of a pidfd has not been reaped: it still has its number.
+func held(fd int) bool {
+	err := unix.PidfdSendSignal(fd, 0, nil, 0)
+	return err == nil || errors.Is(err, unix.EPERM)
+}
+
+func (h *handle) Signal(sig int, reach model.Reach) error {
 	switch reach {
 	case model.ReachGroup:
 		return h.signalGroup(sig)
@@ -76,51 +121,49 @@ func (h *owned) Signal(sig int, reach model.Reach) error {
 	return h.signalSelf(sig)
 }
 
-func (h *owned) signalSelf(sig int) error {
+func (h *handle) signalSelf(sig int) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.sendLocked(sig)
 }
 
-// sendLocked signals the process alone.
-func (h *owned) sendLocked(sig int) error {
+// usableLocked is the error of a handle through which nothing can be signalled.
+func (h *handle) usableLocked() error {
 	if h.reaped {
 		return syscall.ESRCH
 	}
 	if h.closed {
 		return os.ErrClosed
 	}
+	return nil
+}
+
+// sendLocked signals the process alone.
+func (h *handle) sendLocked(sig int) error {
+	if err := h.usableLocked(); err != nil {
+		return err
+	}
 	if h.fd < 0 {
-		return unix.Kill(h.pid, syscall.Signal(sig))
+		return h.sendByNumberLocked(sig)
 	}
 	err := unix.PidfdSendSignal(h.fd, syscall.Signal(sig), nil, 0)
 	if errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EPERM) {
-		// Some sandboxes refuse system calls that they do not know with EPERM. The process is unreaped,
-		// so its number is as good.
+		// Some sandboxes refuse system calls that they do not know with EPERM.
+		return h.sendByNumberLocked(sig)
+	}
+	return err
+}
+
+// sendByNumberLocked is for systems without signals by descriptor. A child is unreaped, so its number is
+// as good; of others the identity is checked first.
+func (h *handle) sendByNumberLocked(sig int) error {
+	if h.kin == kinChild {
 		return unix.Kill(h.pid, syscall.Signal(sig))
 	}
-	return err
+	return signalByNumber(h.pid, h.identityLocked().StartTicks, sig)
 }
 
-// signalGroup signals the group that the process leads. The leader is unreaped while we hold the lock,
-// so its number names no other group.
-func (h *owned) signalGroup(sig int) error {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.reaped {
-		return syscall.ESRCH
-	}
-	if h.closed {
-		return os.ErrClosed
-	}
-	err := unix.Kill(-h.pid, syscall.Signal(sig))
-	if errors.Is(err, syscall.ESRCH) {
-		return h.sendLocked(sig) // it moved to another group and nobody is left in its own
-	}
-	return err
-}
-
-func (h *owned) Wait(peek bool) (model.Exit, bool, error) {
+func (h *handle) Wait(peek bool) (model.Exit, bool, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.reaped {
@@ -129,61 +172,48 @@ func (h *owned) Wait(peek bool) (model.Exit, bool, error) {
 	if h.closed {
 		return model.Exit{}, false, os.ErrClosed
 	}
+	e, done, err := h.childStatusLocked(peek)
+	if errors.Is(err, unix.ECHILD) {
+		e, done, err = h.otherStatusLocked()
+	}
+	if err != nil {
+		return model.Exit{}, false, err
+	}
+	if done && !peek {
+		h.exit, h.reaped = e, true // from here on the pid may belong to a stranger
+	}
+	return e, done, nil
+}
+
+// childStatusLocked asks as a parent; ECHILD: we are none.
+func (h *handle) childStatusLocked(peek bool) (model.Exit, bool, error) {
 	idType, id := unix.P_PID, h.pid
 	if h.fd >= 0 {
 		idType, id = unix.P_PIDFD, h.fd
+	} else if h.kin != kinChild {
+		return model.Exit{}, false, unix.ECHILD // the number may belong to another child of ours
 	}
 	e, done, err := waitid(idType, id, peek)
 	if errors.Is(err, unix.EINVAL) && idType == unix.P_PIDFD {
+		if h.kin != kinChild {
+			return model.Exit{}, false, unix.ECHILD
+		}
 		e, done, err = waitid(unix.P_PID, h.pid, peek)
 	}
-	switch {
-	case errors.Is(err, unix.ECHILD):
-		if !h.goneLocked() {
-			return model.Exit{}, false, nil
-		}
-		h.exit, h.reaped = h.takenLocked(), true
-		return h.exit, true, nil
-	case err != nil:
-		return model.Exit{}, false, os.NewSyscallError("waitid", err)
-	case !done:
-		return model.Exit{}, false, nil
+	if err != nil && !errors.Is(err, unix.ECHILD) {
+		err = os.NewSyscallError("waitid", err)
 	}
-	if !peek {
-		h.exit, h.reaped = e, true // from here on the pid may belong to a stranger
-	}
-	return e, true, nil
+	return e, done, err
 }
 
-// goneLocked reports whether a process that is not (or no longer) our child has ended.
-func (h *owned) goneLocked() bool {
-	if h.fd < 0 {
-		return true
-	}
-	p := []unix.PollFd{{Fd: int32(h.fd), Events: unix.POLLIN}}
-	n, err := unix.Poll(p, 0)
-	return err == nil && n == 1 && p[0].Revents&(unix.POLLIN|unix.POLLHUP) != 0
-}
-
-// takenLocked is the exit of a process that somebody else reaped: the kernel remembers it for the
-// holder of a pidfd since Linux 6.15.
-func (h *owned) takenLocked() model.Exit {
-	if h.fd >= 0 {
-		info := unix.PidfdInfo{Mask: unix.PIDFD_INFO_EXIT}
-		if err := unix.IoctlPidfdInfo(h.fd, &info); err == nil && info.Mask&unix.PIDFD_INFO_EXIT != 0 {
-			return exitOf(uint32(info.Exit_code))
-		}
-	}
-	return unknownExit("the exit status was taken by somebody else")
-}
-
-func (h *owned) Close() error {
+func (h *handle) Close() error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.closed {
 		return nil
 	}
 	h.closed = true
+	h.recheck = nil
 	if h.unwatch != nil {
 		h.unwatch()
 		h.unwatch = nil

@@ -17,7 +17,7 @@ import (
 func Own(_, pid int) Handle {
 	p, err := os.FindProcess(pid)
 	if err != nil { // only possible where processes are opened, as on Windows: it is gone
-		h := &owned{pid: pid, ended: make(chan struct{}), exit: unknownExit(err.Error()), reaped: true}
+		h := &handle{pid: pid, ended: make(chan struct{}), exit: unknownExit(err.Error()), reaped: true}
 		close(h.ended)
 		return h
 	}
@@ -26,12 +26,12 @@ func Own(_, pid int) Handle {
 
 // OwnProcess is Own for a process that os has started.
 func OwnProcess(p *os.Process) Handle {
-	h := &owned{pid: p.Pid, proc: p, ended: make(chan struct{})}
+	h := &handle{pid: p.Pid, proc: p, ended: make(chan struct{})}
 	go h.await()
 	return h
 }
 
-type owned struct {
+type handle struct {
 	pid  int
 	proc *os.Process
 
@@ -43,7 +43,7 @@ type owned struct {
 	reaped bool
 }
 
-func (h *owned) await() {
+func (h *handle) await() {
 	st, err := h.proc.Wait()
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -56,12 +56,12 @@ func (h *owned) await() {
 	close(h.ended)
 }
 
-func (h *owned) PID() int { return h.pid }
+func (h *handle) PID() int { return h.pid }
 
 // Identity is the pid alone.
-func (h *owned) Identity() Identity { return Identity{PID: h.pid} }
+func (h *handle) Identity() Identity { return Identity{PID: h.pid} }
 
-func (h *owned) Signal(sig int, reach model.Reach) error {
+func (h *handle) Signal(sig int, reach model.Reach) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.reaped {
@@ -78,7 +78,7 @@ func (h *owned) Signal(sig int, reach model.Reach) error {
 }
 
 // Wait tells how the process ended. The status has been consumed by then, also for a peek.
-func (h *owned) Wait(bool) (model.Exit, bool, error) {
+func (h *handle) Wait(bool) (model.Exit, bool, error) {
 	select {
 	case <-h.ended:
 		return h.exit, true, nil
@@ -92,7 +92,7 @@ func (h *owned) Wait(bool) (model.Exit, bool, error) {
 	return model.Exit{}, false, nil
 }
 
-func (h *owned) Close() error {
+func (h *handle) Close() error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.closed = true
@@ -102,7 +102,7 @@ func (h *owned) Close() error {
 // Watch calls exited once when the process has ended and its status can be read by Wait; at once when
 // it has ended already. The function runs on a goroutine of its own that ends with the process.
 func (w *Watcher) Watch(h Handle, exited func()) error {
-	p, ok := h.(*owned)
+	p, ok := h.(*handle)
 	if !ok {
 		return errors.New("process watcher: not a handle of this package")
 	}

@@ -38,12 +38,12 @@ func TestMain(m *testing.M) {
 
 // child starts a shell script in a process group of its own. With bare the handle has no pidfd, as on
 // old kernels. The child is killed at the end if need be.
-func child(t testing.TB, bare bool, script string) *owned {
+func child(t testing.TB, bare bool, script string) *handle {
 	t.Helper()
 	return command(t, bare, "/bin/sh", "-c", script)
 }
 
-func command(t testing.TB, bare bool, argv ...string) *owned {
+func command(t testing.TB, bare bool, argv ...string) *handle {
 	t.Helper()
 	pidfd := -1
 	pid, err := syscall.ForkExec(argv[0], argv, &syscall.ProcAttr{
@@ -56,7 +56,7 @@ func command(t testing.TB, bare bool, argv ...string) *owned {
 		unix.Close(pidfd)
 		pidfd = -1
 	}
-	h := Own(pidfd, pid).(*owned)
+	h := Own(pidfd, pid).(*handle)
 	t.Cleanup(func() {
 		_ = h.Signal(int(unix.SIGKILL), model.ReachTree)
 		eventually(t, func() bool {
@@ -252,7 +252,7 @@ func TestStranger(t *testing.T) {
 			if _, done, err := h.Wait(false); !done || err != nil {
 				t.Fatal(done, err)
 			}
-			var s *owned
+			var s *handle
 			for range 50 { // others fork too
 				if err := os.WriteFile(lastPID, []byte(strconv.Itoa(h.PID()-1)), 0); err != nil {
 					t.Skipf("pids cannot be chosen here: %v", err)
@@ -291,7 +291,7 @@ func TestIdentity(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, h := range []*owned{a, b} {
+	for _, h := range []*handle{a, b} {
 		s, err := procstat.Read(h.PID())
 		if err != nil {
 			t.Fatal(err)

@@ -6,7 +6,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/upkeep-project/upkeep/internal/domain/model"
 	"github.com/upkeep-project/upkeep/internal/sys/procstat"
 )
 
@@ -14,17 +13,27 @@ import (
 const treeRounds = 16
 
 // signalTree signals the group and every descendant outside it. Everybody is found before the first
-// signal goes out: the children of a parent that has died cannot be found any more.
-func (h *owned) signalTree(sig int) error {
+// signal goes out: the children of a parent that has died cannot be found by parentage any more.
+func (h *handle) signalTree(sig int) error {
 	if sig == 0 {
 		return h.signalSelf(0)
 	}
-	t := tree{leader: h.pid, seen: map[int]uint64{}, group: map[int]bool{}}
+	h.mu.Lock()
+	err := h.usableLocked()
+	t := tree{leader: h.pid, led: h.unreaped, trace: h.trace, census: h.census, seen: map[int]member{}, group: map[int]bool{}}
+	h.mu.Unlock()
+	if err != nil {
+		return err
+	}
 	if sig == int(unix.SIGKILL) {
-		// Stopped processes neither fork nor end: search until the tree stands still.
+		if cg := t.cgroup(); cg != nil {
+			t.note(cg.Kill())
+		}
+		// Also what is in no control group of ours. Stopped processes neither fork nor end: search until
+		// the tree stands still.
 		for range treeRounds {
-			if err := h.signalGroup(int(unix.SIGSTOP)); err != nil {
-				break // gone, or not ours to signal: the KILL will tell
+			if err := h.signalGroup(int(unix.SIGSTOP)); err != nil && !errors.Is(err, syscall.ESRCH) {
+				break // not ours to signal: the KILL will tell
 			}
 			fresh := t.grow()
 			if len(fresh) == 0 {
@@ -42,16 +51,26 @@ func (h *owned) signalTree(sig int) error {
 	return t.finish(h, sig)
 }
 
-// tree is what was found below a leader.
+// tree is what was found of an instance besides its leader.
 type tree struct {
 	leader int
-	seen   map[int]uint64 // pid → start ticks
-	group  map[int]bool   // members reached by the signal to the group
-	err    error          // the first error other than ESRCH
+	led    func() bool // the leader still has its number
+	trace  *trace      // nil: nothing is known but the leader
+	census *Census     // nil likewise
+	seen   map[int]member
+	group  map[int]bool // members reached by the signal to the group
+	err    error        // the first error other than ESRCH
+}
+
+func (t *tree) cgroup() Cgroup {
+	if t.trace == nil {
+		return nil
+	}
+	return t.trace.marks.Cgroup
 }
 
 // finish signals everybody once: what a program starts in answer (a clean-up, say) is not to be hit.
-func (t *tree) finish(h *owned, sig int) error {
+func (t *tree) finish(h *handle, sig int) error {
 	err := h.signalGroup(sig)
 	t.send(t.members(), sig)
 	if err != nil {
@@ -62,7 +81,7 @@ func (t *tree) finish(h *owned, sig int) error {
 
 // grow searches the tree again and returns the new members, parents before children.
 func (t *tree) grow() []int {
-	var fresh []int
+	fresh := append(t.growCgroup(), t.growOrphans()...)
 	queue := append([]int{t.leader}, t.members()...)
 	for i := 0; i < len(queue); i++ {
 		parent := queue[i]
@@ -71,20 +90,72 @@ func (t *tree) grow() []int {
 			t.note(err)
 			continue
 		}
+		var found []member
 		for _, pid := range kids {
-			if _, known := t.seen[pid]; known || pid == t.leader {
-				continue
+			if m, err := look(pid); err == nil && m.PPID == parent {
+				found = append(found, m)
 			}
-			s, err := procstat.Read(pid)
-			if err != nil || s.PPID != parent || s.Dead() {
-				continue
+		}
+		if len(found) == 0 || !t.still(parent) {
+			continue // the number has changed hands: these are the children of somebody else
+		}
+		for _, m := range found {
+			if t.add(m) {
+				fresh = append(fresh, m.PID)
+				queue = append(queue, m.PID)
 			}
-			if s.PGRP == t.leader {
-				t.group[pid] = true
-			}
-			t.seen[pid] = s.StartTicks
+		}
+	}
+	return fresh
+}
+
+// still reports whether a number belongs to the member, or the leader, for which it was taken.
+func (t *tree) still(pid int) bool {
+	if pid == t.leader {
+		return t.led()
+	}
+	m, err := look(pid)
+	return err == nil && m.same(t.seen[pid])
+}
+
+// add takes a process in; false when it is known already or has ended.
+func (t *tree) add(m member) bool {
+	if old, known := t.seen[m.PID]; known && old.same(m) || m.PID == t.leader || m.Dead() {
+		return false
+	}
+	t.group[m.PID] = m.PGRP == t.leader
+	t.seen[m.PID] = m
+	return true
+}
+
+// growCgroup adds the members of the control group.
+func (t *tree) growCgroup() []int {
+	cg := t.cgroup()
+	if cg == nil {
+		return nil
+	}
+	pids, err := cg.Procs()
+	t.note(err)
+	var fresh []int
+	for _, pid := range pids {
+		// Looked at first and asked for the membership after: if the number changed hands in between,
+		// what was looked at fits nobody any more.
+		if m, err := look(pid); err == nil && cg.Has(pid) && t.add(m) {
 			fresh = append(fresh, pid)
-			queue = append(queue, pid)
+		}
+	}
+	return fresh
+}
+
+// growOrphans adds descendants whose parents have died, if they can be told for certain.
+func (t *tree) growOrphans() []int {
+	if t.census == nil || t.trace == nil || t.cgroup() != nil {
+		return nil
+	}
+	var fresh []int
+	for _, p := range t.census.orphansOf(t.trace) {
+		if t.add(p) {
+			fresh = append(fresh, p.PID)
 		}
 	}
 	return fresh
@@ -105,91 +176,12 @@ func (t *tree) send(pids []int, sig int) {
 		if t.group[pid] && sig != int(unix.SIGKILL) {
 			continue
 		}
-		if err := signalVerified(pid, t.seen[pid], sig); err != nil && !errors.Is(err, syscall.ESRCH) {
-			t.note(err)
-		}
+		t.note(t.seen[pid].signal(sig))
 	}
 }
 
 func (t *tree) note(err error) {
-	if t.err == nil {
+	if t.err == nil && err != nil && !errors.Is(err, syscall.ESRCH) {
 		t.err = err
 	}
-}
-
-// signalVerified signals a process that is not our child: the pidfd is taken first and the start time
-// is compared after, so that the signal reaches the process that was meant or nobody.
-func signalVerified(pid int, startTicks uint64, sig int) error {
-	fd, err := unix.PidfdOpen(pid, 0)
-	if errors.Is(err, unix.ENOSYS) {
-		return signalByNumber(pid, startTicks, sig)
-	}
-	if err != nil {
-		return err
-	}
-	defer unix.Close(fd)
-	s, err := procstat.Read(pid)
-	if err != nil {
-		return err
-	}
-	if s.StartTicks != startTicks {
-		return syscall.ESRCH
-	}
-	return unix.PidfdSendSignal(fd, syscall.Signal(sig), nil, 0)
-}
-
-// signalByNumber is what kernels before 5.3 offer: the check immediately precedes the signal.
-func signalByNumber(pid int, startTicks uint64, sig int) error {
-	s, err := procstat.Read(pid)
-	if err != nil {
-		return err
-	}
-	if s.StartTicks != startTicks {
-		return syscall.ESRCH
-	}
-	return unix.Kill(pid, syscall.Signal(sig))
-}
-
-// ReapOrphans is the duty of PID 1 and of a child subreaper: it reaps ended children that are not ours
-// (left behind by programs that died) and reports each. known tells which pids are ours; these are left
-// alone whatever their state. It only looks at children that exist when it is called: call it on SIGCHLD.
-//
-// A child that was forked but whose pid known does not know yet would be taken for an orphan: the caller
-// excludes forks meanwhile. HasOrphans tells beforehand whether that is worth it.
-func ReapOrphans(known func(pid int) bool, reaped func(pid int, e model.Exit)) {
-	kids, err := procstat.Children(unix.Getpid())
-	if err != nil {
-		return
-	}
-	for _, pid := range kids {
-		if known(pid) {
-			continue
-		}
-		// Look before reaping: between the look and the reaping nobody else can take an unknown child,
-		// and a living one must not be touched.
-		if _, done, err := waitid(unix.P_PID, pid, true); err != nil || !done {
-			continue
-		}
-		if e, done, err := waitid(unix.P_PID, pid, false); err == nil && done {
-			reaped(pid, e)
-		}
-	}
-}
-
-// HasOrphans reports whether ReapOrphans would find anything. It changes nothing and needs no exclusion
-// of forks: a false alarm is harmless.
-func HasOrphans(known func(pid int) bool) bool {
-	kids, err := procstat.Children(unix.Getpid())
-	if err != nil {
-		return false
-	}
-	for _, pid := range kids {
-		if known(pid) {
-			continue
-		}
-		if _, done, err := waitid(unix.P_PID, pid, true); err == nil && done {
-			return true
-		}
-	}
-	return false
 }

@@ -21,7 +21,7 @@ import (
 )
 
 // tree starts a program with members in its group, in other groups, and in other sessions.
-func startTree(t *testing.T, bare bool) (*owned, []int) {
+func startTree(t *testing.T, bare bool) (*handle, []int) {
 	t.Helper()
 	dir := t.TempDir()
 	file := func(n int) string { return filepath.Join(dir, strconv.Itoa(n)) }
@@ -126,7 +126,10 @@ func TestVerified(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, send := range map[string]func(int, uint64, int) error{"pidfd": signalVerified, "number": signalByNumber} {
+	for name, send := range map[string]func(int, uint64, int) error{
+		"pidfd":  func(pid int, ticks uint64, sig int) error { return Process{PID: pid, StartTicks: ticks}.Signal(sig) },
+		"number": signalByNumber,
+	} {
 		if err := send(h.PID(), s.StartTicks+1, 9); !errors.Is(err, syscall.ESRCH) {
 			t.Errorf("%s: another process of this pid was signalled: %v", name, err)
 		}
@@ -180,17 +183,17 @@ func helperReaper() {
 	fail(unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0))
 	chld := make(chan os.Signal, 1)
 	signal.Notify(chld, unix.SIGCHLD)
-	start := func(script string) *owned {
+	start := func(script string) *handle {
 		pidfd := -1
 		pid, err := syscall.ForkExec("/bin/sh", []string{"sh", "-c", script}, &syscall.ProcAttr{
 			Env: os.Environ(), Files: []uintptr{0, 1, 2}, Sys: &syscall.SysProcAttr{PidFD: &pidfd},
 		})
 		fail(err)
-		return Own(pidfd, pid).(*owned)
+		return Own(pidfd, pid).(*handle)
 	}
 	own := start("exit 42")
 	living := start("sleep 1000")
-	var parents []*owned
+	var parents []*handle
 	for code := range 5 {
 		parents = append(parents, start(fmt.Sprintf("(sleep 0.01; exit %d) & exit 0", 11+code)))
 	}

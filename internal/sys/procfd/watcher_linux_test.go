@@ -142,7 +142,7 @@ func TestThousands(t *testing.T) {
 	before := threads(t)
 	var wg sync.WaitGroup
 	wg.Add(n)
-	hs := make([]*owned, n)
+	hs := make([]*handle, n)
 	var most atomic.Int32
 	for i := range hs {
 		pidfd := -1
@@ -152,7 +152,7 @@ func TestThousands(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		h := Own(pidfd, pid).(*owned)
+		h := Own(pidfd, pid).(*handle)
 		hs[i] = h
 		if err := w.Watch(h, func() {
 			defer wg.Done()
