@@ -113,6 +113,16 @@ type Service interface {
 
 	// Reread reads the configuration and says what an update would do. CodeCannotReread.
 	Reread(ctx context.Context) (Changes, error)
+	// Plan reads the configuration and says, program by program, what Apply would do; nothing is changed.
+	// CodeCannotReread.
+	Plan(ctx context.Context) ([]Step, error)
+	// Apply reads the configuration and makes it the running one, or only the groups named, and touches
+	// each program no more than its own changes ask for. It returns when what had to stop has stopped and
+	// what was started is confirmed or has failed; the change goes on when ctx ends. A refusal changes
+	// nothing: CodeCannotReread, CodeNoSuchProgram (a name that is neither active nor configured),
+	// CodeNoFile and CodeNotExecutable (a running program would be stopped for a command that cannot be
+	// started). Source: spec/reliability R24.
+	Apply(ctx context.Context, names []string) ([]Applied, error)
 	// AddGroup activates a group of the most recently read configuration. CodeAlreadyAdded, CodeNoSuchProgram.
 	AddGroup(ctx context.Context, name string) error
 	// RemoveGroup deactivates a group whose programs are all down. CodeStillRunning, CodeNoSuchProgram.

@@ -203,6 +203,25 @@ func (f *fake) ClearMainLog(context.Context) error { return f.note("ClearMainLog
 func (f *fake) Reread(context.Context) (service.Changes, error) {
 	return service.Changes{Added: []string{"n1", "n2"}, Removed: []string{"r"}}, f.note("Reread")
 }
+
+func (f *fake) Plan(context.Context) ([]service.Step, error) {
+	id := model.ID{Group: "g", Name: "a"}
+	return []service.Step{
+		{
+			ID: id, Action: service.ActionRestart, Reason: "why", Refused: "no",
+			Fields: []model.FieldChange{{Program: id, Field: "command", Old: "x", New: "y", Effect: model.EffectRestart}},
+		},
+		{ID: model.ID{Group: "g"}, Reason: "at once"},
+	}, f.note("Plan")
+}
+
+func (f *fake) Apply(_ context.Context, names []string) ([]service.Applied, error) {
+	return []service.Applied{
+		{ID: model.ID{Group: "cat", Name: "cat"}, Action: service.ActionAdd},
+		{ID: model.ID{Group: "g", Name: "a"}, Action: service.ActionRestart, Err: &service.Error{Code: service.CodeSpawnError}},
+	}, f.note("Apply %q", names)
+}
+
 func (f *fake) AddGroup(_ context.Context, n string) error    { return f.note("AddGroup %s", n) }
 func (f *fake) RemoveGroup(_ context.Context, n string) error { return f.note("RemoveGroup %s", n) }
 func (f *fake) Shutdown(context.Context) error                { return f.note("Shutdown") }

@@ -35,6 +35,7 @@ func methodTable(namespace bool) map[string]*method {
 		add(daemonMethods(), true)
 		add(programMethods(), true)
 		add(logMethods(), true)
+		add(changeMethods(), true)
 	}
 	return table
 }

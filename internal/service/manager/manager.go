@@ -51,6 +51,8 @@ type Manager struct {
 	mu     sync.Mutex
 	latest *model.Config // the most recently read configuration
 	change sync.Mutex    // one change of the set of groups at a time
+	// reading makes what was read last the latest. It comes after change.
+	reading sync.Mutex
 }
 
 var _ service.Service = (*Manager)(nil)
@@ -217,16 +219,11 @@ func (m *Manager) Reread(context.Context) (service.Changes, error) {
 	if err := m.open(); err != nil {
 		return service.Changes{}, err
 	}
-	c, err := m.o.Load()
+	c, err := m.load()
 	if err != nil {
-		return service.Changes{}, &service.Error{Code: service.CodeCannotReread, Text: err.Error()}
+		return service.Changes{}, err
 	}
-	m.setLatest(c)
-	var active []*model.Group
-	for _, g := range m.o.Core.Table().Groups {
-		active = append(active, g.Spec)
-	}
-	p := plan.Make(active, c)
+	p := plan.Make(active(m.o.Core.Table()), c)
 	return service.Changes{Added: names(p.Added), Changed: names(p.Changed), Removed: names(p.Removed)}, nil
 }
 
@@ -234,6 +231,27 @@ func names(changes []plan.Change) []string {
 	out := make([]string, len(changes))
 	for i, c := range changes {
 		out[i] = c.Name
+	}
+	return out
+}
+
+// load reads the configuration and makes it the latest.
+func (m *Manager) load() (*model.Config, error) {
+	m.reading.Lock()
+	defer m.reading.Unlock()
+	c, err := m.o.Load()
+	if err != nil {
+		return nil, &service.Error{Code: service.CodeCannotReread, Text: err.Error()}
+	}
+	m.setLatest(c)
+	return c, nil
+}
+
+// active are the definitions of the active groups.
+func active(t *core.Table) []*model.Group {
+	var out []*model.Group
+	for _, g := range t.Groups {
+		out = append(out, g.Spec)
 	}
 	return out
 }

@@ -1,0 +1,66 @@
+package supervisor
+
+import "context"
+
+// Step is what an apply would do to one program.
+type Step struct {
+	Group, Name string // without a name: values of the group itself
+	Action      string // change, restart, add or remove
+	Reason      string // when what differs takes effect, in words
+	Refused     string // why an apply would refuse it, and everything with it; empty if it would not
+	Fields      []FieldChange
+}
+
+// FieldChange is one value that differs. Of environment variables only names are told.
+type FieldChange struct {
+	Field, Old, New string
+	Effect          string // none, live or restart
+}
+
+// Applied is what an apply has done to one program.
+type Applied struct {
+	Result
+	Action string // change, restart, add or remove
+}
+
+// Plan reads the configuration and says what Apply would do. Only upkeep offers it: another daemon answers a
+// *Fault of code 1.
+func (c *Client) Plan(ctx context.Context) ([]Step, error) {
+	return list(ctx, c, toStep, "upkeep.plan")
+}
+
+// Apply makes the configuration the running one, or only the groups named, and stops or starts no more than
+// the changes ask for. Only upkeep offers it.
+func (c *Client) Apply(ctx context.Context, groups ...string) ([]Applied, error) {
+	if groups == nil {
+		groups = []string{}
+	}
+	return list(ctx, c, toApplied, "upkeep.apply", groups)
+}
+
+func toApplied(method string, v any) (Applied, error) {
+	r, err := toResult(method, v)
+	s, _ := v.(Struct)
+	return Applied{Result: r, Action: s.Str("action")}, err
+}
+
+func toStep(method string, v any) (Step, error) {
+	s, err := as[Struct](method, v)
+	if err != nil {
+		return Step{}, err
+	}
+	out := Step{
+		Group: s.Str("group"), Name: s.Str("name"), Action: s.Str("action"), Reason: s.Str("reason"), Refused: s.Str("refused"),
+	}
+	fields, err := as[[]any](method, s.Get("fields"))
+	for _, f := range fields {
+		m, err := as[Struct](method, f)
+		if err != nil {
+			return out, err
+		}
+		out.Fields = append(out.Fields, FieldChange{
+			Field: m.Str("field"), Old: m.Str("old"), New: m.Str("new"), Effect: m.Str("effect"),
+		})
+	}
+	return out, err
+}

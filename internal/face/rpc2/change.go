@@ -1,0 +1,103 @@
+package rpc2
+
+import (
+	"errors"
+
+	"github.com/upkeep-project/upkeep/internal/service"
+	"github.com/upkeep-project/upkeep/internal/wire/xmlrpc"
+)
+
+// changeMethods are ours: the original has no way to change a group without a restart of all of it. They
+// have a namespace of their own, as a plug-in of the original would, so that nothing in supervisor.* is
+// different.
+func changeMethods() []method {
+	return []method{
+		{
+			name: "upkeep.plan", level: LevelOperate, run: planChanges,
+			help: "Reads the configuration and tells program by program what upkeep.apply would do. Nothing is changed.\n\n" +
+				"@return array steps  for each program concerned a struct with group, name (empty for the group itself), action " +
+				"(change, restart, add or remove), reason, refused (why nothing would be done, or empty) and fields, an array of " +
+				"structs with field, old, new and effect (none, live or restart)",
+		},
+		{
+			name: "upkeep.apply", level: LevelAdminister, optional: 1, run: applyChanges,
+			help: "Makes the configuration the running one and stops or starts no more than the changes ask for.\n\n" +
+				"@param array names  names of the groups to be changed; all when missing or empty\n" +
+				"@return array results  for each program concerned a struct with name, group, action, status and description",
+		},
+	}
+}
+
+func planChanges(c *caller, _ args) (any, error) {
+	steps, err := c.o.Service.Plan(c.ctx)
+	if err != nil {
+		return nil, toFault(err, "")
+	}
+	out := make([]any, len(steps))
+	for i, s := range steps {
+		fields := make([]any, len(s.Fields))
+		for k, f := range s.Fields {
+			fields[k] = xmlrpc.Struct{
+				{Name: "field", Value: f.Field},
+				{Name: "old", Value: f.Old},
+				{Name: "new", Value: f.New},
+				{Name: "effect", Value: f.Effect.String()},
+			}
+		}
+		out[i] = xmlrpc.Struct{
+			{Name: "group", Value: s.ID.Group},
+			{Name: "name", Value: s.ID.Name},
+			{Name: "action", Value: s.Action.String()},
+			{Name: "reason", Value: s.Reason},
+			{Name: "refused", Value: s.Refused},
+			{Name: "fields", Value: fields},
+		}
+	}
+	return out, nil
+}
+
+func applyChanges(c *caller, a args) (any, error) {
+	var names []string
+	if len(a) > 0 {
+		list, ok := a[0].([]any)
+		if !ok {
+			return nil, bare(faultParameters)
+		}
+		for i := range list {
+			name, err := args(list).name(i)
+			if err != nil {
+				return nil, err
+			}
+			names = append(names, name)
+		}
+	}
+	done, err := c.o.Service.Apply(c.ctx, names)
+	if err != nil {
+		return nil, toFault(err, textOf(err))
+	}
+	out := make([]any, len(done))
+	for i, d := range done {
+		status, text := statusSuccess, "OK"
+		if d.Err != nil {
+			f := toFault(d.Err, d.ID.String())
+			status, text = f.Code, f.Text
+		}
+		out[i] = xmlrpc.Struct{
+			{Name: "name", Value: d.ID.Name},
+			{Name: "group", Value: d.ID.Group},
+			{Name: "action", Value: d.Action.String()},
+			{Name: "status", Value: status},
+			{Name: "description", Value: text},
+		}
+	}
+	return out, nil
+}
+
+// textOf is the detail of a service's error.
+func textOf(err error) string {
+	var e *service.Error
+	if errors.As(err, &e) {
+		return e.Text
+	}
+	return ""
+}
