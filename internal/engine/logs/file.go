@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"sync/atomic"
 	"time"
 
 	"github.com/upkeep-project/upkeep/internal/sys/logfile"
+	"github.com/upkeep-project/upkeep/internal/sys/pipe"
 )
 
 // longLine is the length in bytes from which on a line may be cut by a rotation.
@@ -23,11 +25,14 @@ type File struct {
 	refs  int                     // guarded by store.mu
 	next  atomic.Pointer[Options] // to take effect at the next write
 	dev   atomic.Uint64
+	spot  int // in the store's list of open ones, from 1; guarded by its lock
+	last  atomic.Int64
 
-	lock chan struct{} // holds one token while the fields below are in use
-	o    Options
-	h    *logfile.File // nil after the last Close
-	pos  int64         // the end of a regular file as we left it
+	lock   chan struct{} // holds one token while the fields below are in use
+	o      Options
+	h      *logfile.File // nil after the last Close, and while it is rested
+	closed bool
+	pos    int64 // the end of a regular file as we left it
 	// foreign: somebody else appends to the file too, so that only appending writes are safe.
 	foreign bool
 	// moved: the file was renamed by a rotation and the new one could not be opened yet.
@@ -73,6 +78,9 @@ func (f *File) adopt(h *logfile.File) error {
 	}
 	f.h, f.pos, f.foreign, f.moved = h, info.Size, false, false
 	f.dev.Store(info.Dev)
+	if h.Regular() {
+		f.store.open.add(f)
+	}
 	return nil
 }
 
@@ -82,35 +90,57 @@ func (f *File) replace(h *logfile.File) error {
 	if err := f.adopt(h); err != nil {
 		return errors.Join(err, h.Close())
 	}
+	if old == nil {
+		return nil
+	}
 	return old.Close()
 }
 
-// prepare finds the position for the next bytes: outsiders may have cut, extended or removed the file.
-func (f *File) prepare() error {
-	if f.h == nil {
+// wake opens a file that was rested.
+func (f *File) wake() error {
+	if f.closed {
 		return fmt.Errorf("%s: closed", f.path)
 	}
 	if o := f.next.Swap(nil); o != nil {
 		f.o = *o
 	}
-	if !f.h.Regular() {
+	if f.h != nil {
 		return nil
 	}
+	h, err := logfile.Open(f.path, f.o.Perm, logfile.Create)
+	if err != nil {
+		return err
+	}
+	return f.replace(h)
+}
+
+// prepare finds the position for the next bytes: outsiders may have cut, extended or removed the file.
+func (f *File) prepare() (logfile.Info, error) {
+	if err := f.wake(); err != nil {
+		return logfile.Info{}, err
+	}
+	if !f.h.Regular() {
+		return logfile.Info{}, nil
+	}
+	f.last.Store(time.Now().UnixNano())
 	info, err := f.h.Stat()
 	if err != nil {
-		return fmt.Errorf("%s: %w", f.path, err)
+		return info, fmt.Errorf("%s: %w", f.path, err)
 	}
 	if info.Links == 0 || f.moved {
 		// When there can be no new file now, what has been opened still takes the bytes.
 		if h, err := logfile.Open(f.path, f.o.Perm, logfile.Create); err == nil {
-			return f.replace(h)
+			if err := f.replace(h); err != nil || !h.Regular() {
+				return logfile.Info{}, err
+			}
+			return f.h.Stat()
 		}
 	}
 	if info.Size > f.pos {
 		f.foreign = true
 	}
 	f.pos = info.Size
-	return nil
+	return info, nil
 }
 
 // limit is the size at which the file is to be rotated; 0 = never. Files without a position are not
@@ -129,12 +159,23 @@ func (f *File) Write(p []byte) (int, error) { return f.WriteLines(p, true) }
 
 // WriteLines is Write for a piece of a stream: unless final, the beginning of a line that would have to be
 // cut by a rotation is not written, and the error is ErrPartial.
-func (f *File) WriteLines(p []byte, final bool) (int, error) {
+func (f *File) WriteLines(p []byte, final bool) (int, error) { return f.WriteNoted(p, final, nil) }
+
+// Place is where in which file something is to be written. The zero value stands for what has no places.
+type Place struct {
+	Dev, Ino uint64
+	Pos      int64
+}
+
+// WriteNoted is WriteLines for somebody who may be killed meanwhile: before anything of p[from:from+n] is written
+// note is told where to; what was before it is in the log then. See Find.
+func (f *File) WriteNoted(p []byte, final bool, note func(at Place, from, n int)) (int, error) {
 	f.acquire()
 	defer f.release()
 	done := 0
 	for done < len(p) {
-		if err := f.prepare(); err != nil {
+		info, err := f.prepare()
+		if err != nil {
 			return done, err
 		}
 		m := len(p) - done
@@ -142,6 +183,9 @@ func (f *File) WriteLines(p []byte, final bool) (int, error) {
 			if m = cut(p[done:], limit-f.pos, final); m == 0 {
 				return done, ErrPartial
 			}
+		}
+		if note != nil {
+			note(Place{Dev: info.Dev, Ino: info.Ino, Pos: f.pos}, done, m)
 		}
 		n, err := f.h.Append(p[done : done+m])
 		done += n
@@ -153,6 +197,58 @@ func (f *File) WriteLines(p []byte, final bool) (int, error) {
 	}
 	return done, nil
 }
+
+// Find says how many of the bytes p, which somebody may have begun to write at a place before he was killed, are
+// in the log: at that place, or a little behind it when others write to the same file. 0 also when the file is
+// no more known as this log or one of its backups.
+func (f *File) Find(at Place, p []byte) int {
+	if at.Ino == 0 || len(p) == 0 {
+		return 0
+	}
+	f.acquire()
+	defer f.release()
+	d, err := logfile.OpenDir(f.path)
+	if err != nil {
+		return 0
+	}
+	defer d.Close()
+	for i := 0; i <= max(f.o.Backups, 0); i++ {
+		info, err := d.Stat(backup(d.Name(), i))
+		if errors.Is(err, fs.ErrNotExist) && i > 0 {
+			break
+		}
+		if err == nil && info.Same(logfile.Info{Dev: at.Dev, Ino: at.Ino}) {
+			return found(backup(f.path, i), at.Pos, p)
+		}
+	}
+	return 0
+}
+
+// found is Find in one file.
+func found(path string, pos int64, p []byte) int {
+	r, err := logfile.OpenReader(path)
+	if err != nil {
+		return 0
+	}
+	defer r.Close()
+	b := make([]byte, len(p)+foreignLook)
+	n, _ := r.ReadAt(b, pos)
+	b = b[:n]
+	same := 0
+	for same < min(len(p), n) && b[same] == p[same] {
+		same++
+	}
+	switch {
+	case same == len(p) || same == n: // all of it, or as far as the file goes
+		return same
+	case bytes.Contains(b, p):
+		return len(p)
+	}
+	return 0
+}
+
+// foreignLook is how many bytes of others are looked through for ours.
+const foreignLook = 256 << 10
 
 // cut is how much of p to write in one piece into a file that has room bytes left before its rotation.
 func cut(p []byte, room int64, final bool) int {
@@ -180,11 +276,14 @@ func (f *File) Splice(from, n int, newline func(limit int) (at, seen int), final
 	defer f.release()
 	done := 0
 	for done < n {
-		if err := f.prepare(); err != nil {
+		if _, err := f.prepare(); err != nil {
 			return done, err
 		}
-		if !f.h.Regular() || f.foreign {
+		if f.foreign {
 			return done, errors.ErrUnsupported
+		}
+		if !f.h.Regular() {
+			return f.pass(from, n)
 		}
 		m := n - done
 		if limit := f.limit(); limit > 0 {
@@ -202,6 +301,25 @@ func (f *File) Splice(from, n int, newline func(limit int) (at, seen int), final
 			break
 		}
 		f.rotateIfFull()
+	}
+	return done, nil
+}
+
+// pass moves bytes into something that has no positions: a FIFO, our own standard output.
+func (f *File) pass(from, n int) (int, error) {
+	done := 0
+	for done < n {
+		k, err := f.h.Splice(from, -1, n-done)
+		done += k
+		if errors.Is(err, pipe.ErrAgain) {
+			err = logfile.ErrAgain // the bytes are there, so it is their way out that is full
+		}
+		if err != nil {
+			return done, f.wrap(err)
+		}
+		if k == 0 {
+			break
+		}
 	}
 	return done, nil
 }
@@ -235,7 +353,7 @@ func (f *File) wrap(err error) error {
 func (f *File) EndsLine() bool {
 	f.acquire()
 	defer f.release()
-	if f.prepare() != nil || !f.h.Regular() || f.pos == 0 {
+	if _, err := f.prepare(); err != nil || !f.h.Regular() || f.pos == 0 {
 		return true
 	}
 	var b [1]byte
@@ -250,7 +368,7 @@ func (f *File) Reopen() error {
 		return err
 	}
 	defer f.release()
-	if f.h == nil || !f.h.Regular() {
+	if f.closed || f.h != nil && !f.h.Regular() {
 		return nil
 	}
 	h, err := logfile.Open(f.path, f.o.Perm, logfile.Create)
@@ -268,7 +386,7 @@ func (f *File) Clear() error {
 	}
 	defer f.release()
 	f.store.noteClear(f.path)
-	if f.h == nil || !f.h.Regular() {
+	if f.closed || f.h != nil && !f.h.Regular() {
 		return nil
 	}
 	h, err := logfile.Open(f.path, f.o.Perm, logfile.Create)
@@ -276,6 +394,9 @@ func (f *File) Clear() error {
 		return err
 	}
 	if !h.Regular() { // replaced by something else: stay where we are
+		if f.h == nil {
+			return h.Close()
+		}
 		return errors.Join(f.h.Truncate(), h.Close())
 	}
 	if err := f.replace(h); err != nil {
@@ -311,7 +432,11 @@ func (f *File) Close() error {
 	}
 	f.acquire()
 	defer f.release()
+	f.store.open.remove(f)
 	h := f.h
-	f.h = nil
+	f.h, f.closed = nil, true
+	if h == nil {
+		return nil
+	}
 	return h.Close()
 }

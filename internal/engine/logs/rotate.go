@@ -108,7 +108,7 @@ func backup(name string, i int) string {
 func (f *File) FreeOldest() bool {
 	f.acquire()
 	defer f.release()
-	if f.h == nil || f.limit() == 0 {
+	if f.wake() != nil || f.limit() == 0 {
 		return false
 	}
 	d, err := logfile.OpenDir(f.path)

@@ -4,7 +4,8 @@
 // One File stands for one path, however many programs write to it: their bytes share one position and
 // one rotation (F43). Outside tools may rename, delete or truncate a log at any time: writing goes on in
 // the renamed file until Reopen, in a new file at the path after a deletion, and at the new end after a
-// truncation.
+// truncation. Of many logs only those that are written to are held open: one that was quiet for a while is
+// opened again at its path for the next bytes. Source: spec/reliability R17, R27.
 package logs
 
 import (
@@ -38,10 +39,13 @@ type Store struct {
 	mu     sync.Mutex
 	files  map[string]*File
 	clears map[string]int // how often the log at a path was cleared, for those who follow it
+	open   openFiles
 }
 
 // NewStore makes an empty set.
-func NewStore() *Store { return &Store{files: make(map[string]*File), clears: make(map[string]int)} }
+func NewStore() *Store {
+	return &Store{files: make(map[string]*File), clears: make(map[string]int), open: openFiles{few: fewOpen, many: manyOpen}}
+}
 
 // Open opens a log for appending, or shares the one that is open at that path; the options given last
 // hold. Every Open needs its Close. Errors name the path and wrap the system's; a refused file is a

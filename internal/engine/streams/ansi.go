@@ -44,6 +44,41 @@ func (a *ansi) strip(dst, p []byte) []byte {
 	return dst
 }
 
+// upto is how many bytes of p it takes for the first n that remain, fewer than there are.
+func (a *ansi) upto(p []byte, n int) int {
+	for i, c := range p {
+		if n == 0 {
+			return i
+		}
+		switch *a {
+		case ansiText:
+			if c == esc {
+				*a = ansiEscape
+			} else {
+				n--
+			}
+		case ansiEscape:
+			switch {
+			case c == '[':
+				*a = ansiInside
+			case c == esc:
+				n--
+			case n == 1: // between the two
+				*a = ansiText
+				return i
+			default:
+				*a = ansiText
+				n -= 2
+			}
+		case ansiInside:
+			if ansiFinal(c) {
+				*a = ansiText
+			}
+		}
+	}
+	return len(p)
+}
+
 // end appends what is held back when nothing more comes.
 func (a *ansi) end(dst []byte) []byte {
 	if *a == ansiEscape {

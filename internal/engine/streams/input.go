@@ -102,6 +102,16 @@ func (in *Input) Close() error {
 	return nil
 }
 
+// detach lets go of the descriptor without closing it.
+func (in *Input) detach() {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if !in.closed {
+		in.closed = true
+		in.reg.Close()
+	}
+}
+
 func (in *Input) closeLocked() {
 	if in.closed {
 		return
@@ -111,5 +121,6 @@ func (in *Input) closeLocked() {
 		in.reg.Close()
 	}
 	pipe.Close(in.fd)
+	in.fd = -1
 	in.p.removeInput(in)
 }

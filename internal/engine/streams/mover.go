@@ -1,8 +1,8 @@
 package streams
 
 import (
+	"bytes"
 	"errors"
-	"fmt"
 	"syscall"
 	"time"
 
@@ -16,6 +16,10 @@ const (
 	// quantum is how much is moved for one stream before others have their turn: no more than the pipe of
 	// every busy one can hold, so that all get the same.
 	quantum = 256 << 10
+	// fastTurn is how long a worker stays with a fast program while others may be waiting, fastWait how long it
+	// waits there for more.
+	fastTurn = 4 * time.Millisecond
+	fastWait = time.Millisecond
 	// partialWait is how long a rotation waits for the rest of a line.
 	partialWait = 20 * time.Millisecond
 	// retryEvery is how often a log that cannot be written is tried again.
@@ -33,24 +37,18 @@ const (
 // worker is busy).
 type mover struct {
 	spliceable bool
-	told       bool // Closed was called
-	held       bool // the beginning of a line waits for its end before a rotation
-	ansi       ansi
-	lines      lines
-	seen       int // bytes at the head of the pipe that the consumers have been shown
+	told       bool  // Closed was called
+	held       bool  // the beginning of a line waits for its end before a rotation
+	seen       int32 // bytes at the head of the pipe that the consumers have been shown
 
-	capacity, initial int       // of the pipe
+	capacity, initial int32     // of the pipe
+	rest              int32     // in the pipe at the end of the last step
+	rate              float32   // at which bytes come, a second
 	rested            time.Time // the end of the last step
-	left              int       // in the pipe then
-	rate              float64   // at which bytes come, a second
-	hot               int       // bytes moved without a rest
+	hot               int32     // bytes moved without a rest
+	span              window    // since when the throughput is measured
 
-	queue   queue
-	stall   error // why the log cannot be written
-	since   time.Time
-	retryAt time.Time
-	toldAt  time.Time // when the last trouble was reported
-	lost    int64     // by this trouble
+	x *extra // nil for most
 }
 
 // step moves what there is.
@@ -61,54 +59,70 @@ func (s *Stream) step(urgent bool) verdict {
 		s.p.note("cannot read the output of a program: %v", err)
 		avail, end = 0, true
 	}
-	if s.stall != nil && now.Before(s.retryAt) && !urgent {
+	if s.stalled() && now.Before(s.x.retryAt) && !urgent {
 		return s.absorb(avail, end, false, now)
 	}
-	if f := s.out.File; f != nil && (avail > 0 || !s.queue.empty()) {
+	if f := s.out.file; f != nil && (avail > 0 || s.waits()) {
 		d := disk(f)
 		if !s.p.enter(d) {
 			return s.absorb(avail, end, urgent, now)
 		}
 		defer s.p.leave(d)
 	}
+	c := s.p.scratch()
+	defer s.p.recycle(c)
+	if s.x != nil && s.x.log != nil && s.x.log.adopted {
+		s.x.log.settle(s.out.file, c, s.out.strip)
+		s.showStaged(c, false)
+	}
 	final := urgent || s.held || end
 	found := avail
 	s.held = false
-	taken, err := s.moveAll(&avail, &end, final)
+	taken, err := s.moveAll(c, &avail, &end, final)
 	if err != nil && !errors.Is(err, logs.ErrPartial) {
 		s.fail(err, now)
 		v := s.absorb(avail, end, urgent, now)
 		v.taken += taken
 		return v
 	}
-	if s.stall != nil && (taken > 0 || s.queue.empty()) {
+	if s.stalled() && (taken > 0 || !s.waits()) {
 		s.recovered(now)
 	}
 	if s.held = err != nil; s.held {
 		return verdict{taken: taken, after: partialWait, force: true}
 	}
 	if end && avail == 0 {
-		return s.eof(taken, now, true)
+		return s.eof(c, taken, now, true)
 	}
-	if urgent && s.out.Line != nil && avail == 0 {
-		s.lines.flush(s.out.Line)
+	if urgent && s.out.line != nil && avail == 0 {
+		s.flushLines()
 	}
 	return verdict{taken: taken, after: s.pace(found, taken, avail, now), idle: avail == 0}
 }
 
-// moveAll writes out the queue and then moves the pipe's bytes, up to a quantum. avail and end are kept up
+// stalled: the log could not be written when it was tried last.
+func (s *Stream) stalled() bool { return s.x != nil && s.x.stall != nil }
+
+// waits: something on the stage is to be written.
+func (s *Stream) waits() bool { return s.x != nil && s.x.log != nil && !s.x.log.empty() }
+
+// moveAll writes out what waits and then moves the pipe's bytes, up to a quantum. avail and end are kept up
 // to date.
-func (s *Stream) moveAll(avail *int, end *bool, final bool) (taken int, err error) {
+func (s *Stream) moveAll(c *scratch, avail *int, end *bool, final bool) (taken int, err error) {
 	if *avail == 0 {
-		return 0, s.flush(final)
+		return 0, s.flush(c, final, false)
 	}
-	// The beginning of a line at the end of the queue is completed by what comes.
-	if err := s.flush(false); err != nil && !errors.Is(err, logs.ErrPartial) {
+	// The beginning of a line at the end of what waits is completed by what comes.
+	if err := s.flush(c, false, false); err != nil && !errors.Is(err, logs.ErrPartial) {
 		return 0, err
 	}
-	c := s.p.scratch()
-	defer s.p.recycle(c)
-	for *avail > 0 && taken < quantum {
+	if s.x != nil && s.x.fast >= 0 && s.plain() && !s.waits() {
+		taken, err = s.moveFast(c, final)
+		if *avail, *end, _ = s.available(); !errors.Is(err, errors.ErrUnsupported) {
+			return taken, err
+		}
+	}
+	for *avail > 0 && taken < quantum && !s.p.detached.Load() {
 		n, err := s.move(c, *avail, final)
 		taken += n
 		if err != nil {
@@ -126,9 +140,17 @@ func (s *Stream) moveAll(avail *int, end *bool, final bool) (taken int, err erro
 	return taken, nil
 }
 
+// plain: the bytes go to the log as they are, and nobody else needs each of them once.
+func (s *Stream) plain() bool {
+	return s.spliceable && s.out.file != nil && !s.out.strip && s.out.line == nil
+}
+
 // move moves some of the avail bytes in the pipe and returns how many it took out of it.
 func (s *Stream) move(c *scratch, avail int, final bool) (int, error) {
-	if s.spliceable && s.out.File != nil && !s.out.StripANSI && s.queue.empty() {
+	if s.out.file == nil && s.out.line == nil {
+		return s.discard(c, avail)
+	}
+	if s.plain() && !s.waits() && (s.x == nil || s.x.ahead == 0) {
 		n, err := s.splice(c, avail, final)
 		if !errors.Is(err, errors.ErrUnsupported) {
 			return n, err
@@ -137,241 +159,291 @@ func (s *Stream) move(c *scratch, avail int, final bool) (int, error) {
 			return n, nil
 		}
 	}
-	return s.copy(c, avail, final)
+	n, err := s.fill(c, avail)
+	if err != nil || n == 0 {
+		return n, err
+	}
+	return n, s.flush(c, final, false)
 }
 
-// splice moves bytes to the file inside the kernel, after showing the consumers a copy.
+// discard takes bytes that nobody keeps.
+func (s *Stream) discard(c *scratch, avail int) (int, error) {
+	n, err := pipe.Read(int(s.fd), c.buf[:min(avail, len(c.buf))])
+	if s.out.tap != nil && n > 0 {
+		s.out.tap(c.buf[:n])
+	}
+	return n, err
+}
+
+// moveFast moves bytes through the second pipe: the program's pipe is free again at once, and what is copied into
+// the log is copied while the program writes on. It goes on as long as bytes keep coming, for a while.
+func (s *Stream) moveFast(c *scratch, final bool) (taken int, err error) {
+	x := s.x
+	began := time.Now()
+	for !s.p.detached.Load() {
+		n, err := pipe.Move(int(s.fd), x.fast, pipe.MaxCapacity)
+		if n > 0 {
+			x.ahead += n
+		} else if x.ahead == 0 {
+			if err == nil || time.Since(began) > fastTurn || !pipe.WaitReadable(int(s.fd), fastWait) {
+				break
+			}
+			continue
+		}
+		m, err := s.out.file.Splice(x.fast, x.ahead, s.newline(c, x.fast), final)
+		x.ahead -= m
+		taken += m
+		if errors.Is(err, logs.ErrPartial) && n > 0 {
+			continue // the rest of the line may be there by now
+		}
+		if err != nil {
+			return taken, err
+		}
+		if x.ahead == 0 && time.Since(began) > fastTurn {
+			break
+		}
+	}
+	s.problems()
+	return taken, nil
+}
+
+// newline finds the first line end in a pipe.
+func (s *Stream) newline(c *scratch, fd int) func(limit int) (at, seen int) {
+	return func(limit int) (int, int) {
+		data, err := c.peek(fd, limit)
+		if err != nil {
+			return -1, limit // cannot look: cut
+		}
+		return bytes.IndexByte(data, '\n'), len(data)
+	}
+}
+
+// splice moves bytes to the file inside the kernel, after showing the tap a copy.
 func (s *Stream) splice(c *scratch, avail int, final bool) (int, error) {
 	n := avail
-	if s.out.Tap != nil || s.out.Line != nil {
-		data, err := c.peek(s.fd, n)
+	if s.out.tap != nil {
+		data, err := c.peek(int(s.fd), n)
 		if err != nil {
 			return 0, errors.ErrUnsupported
 		}
 		n = len(data)
-		s.show(data[min(s.seen, n):])
-		s.seen = max(s.seen, n)
-	}
-	moved, err := s.out.File.Splice(s.fd, n, func(limit int) (int, int) {
-		data, err := c.peek(s.fd, limit)
-		if err != nil {
-			return -1, limit // cannot look: cut
+		if fresh := data[min(int(s.seen), n):]; len(fresh) > 0 {
+			s.out.tap(fresh)
 		}
-		return indexLine(data), len(data)
-	}, final)
-	s.seen = max(s.seen-moved, 0)
+		s.seen = max(s.seen, int32(n))
+	}
+	moved, err := s.out.file.Splice(int(s.fd), n, s.newline(c, int(s.fd)), final)
+	s.seen = max(s.seen-int32(moved), 0)
 	return moved, err
 }
 
-// copy reads a piece and writes it, or queues what cannot be written.
-func (s *Stream) copy(c *scratch, avail int, final bool) (int, error) {
-	data, n, err := s.read(c, avail)
-	if err != nil || n == 0 {
-		return n, err
+// fill takes a piece out of the pipe onto the stage, and shows it to the consumers.
+func (s *Stream) fill(c *scratch, avail int) (int, error) {
+	b := s.backlog()
+	from := int(s.fd)
+	n := min(avail, len(c.buf))
+	if s.x.ahead > 0 {
+		from, n = s.x.fast, min(s.x.ahead, n)
 	}
-	return n, s.write(data, final)
+	n, err := b.f.Fill(from, n)
+	if s.x.ahead > 0 {
+		s.x.ahead -= n
+	}
+	if n > 0 {
+		s.showStaged(c, false)
+	}
+	b.count()
+	return n, err
 }
 
-// read takes a piece out of the pipe: n bytes, of which data remains after stripping. The consumers are
-// shown what they have not seen.
-func (s *Stream) read(c *scratch, avail int) (data []byte, n int, err error) {
-	// One byte is left free in front: a sequence that was held back makes the piece longer by that.
-	n, err = pipe.Read(s.fd, c.buf[1:min(avail+1, len(c.buf))])
-	if n == 0 || err != nil {
-		return nil, n, err
+// showStaged gives the consumers what is on the stage and new to them.
+func (s *Stream) showStaged(c *scratch, eof bool) {
+	b := s.x.log
+	for b.seen < b.f.Size() || eof && b.seenANSI == ansiEscape {
+		p := c.buf[:min(b.f.Size()-b.seen, int64(len(c.buf)))]
+		if _, err := b.f.ReadAt(p, b.seen); err != nil {
+			return
+		}
+		if s.out.line != nil { // line by line, so that few are given out again after a kill
+			if i := bytes.IndexByte(p, '\n'); i >= 0 {
+				p = p[:i+1]
+			}
+		}
+		text := p
+		if s.out.strip {
+			text = b.seenANSI.strip(c.plain[:0], p)
+			if eof && b.seen+int64(len(p)) == b.f.Size() {
+				text = b.seenANSI.end(text)
+			}
+			c.plain = text[:0]
+		}
+		shown := min(int(s.seen), len(p)) // while it was in the pipe; never when stripped
+		s.seen -= int32(shown)
+		if fresh := text[min(shown, len(text)):]; s.out.tap != nil && len(fresh) > 0 {
+			s.out.tap(fresh)
+		}
+		b.seen += int64(len(p))
+		if s.out.line != nil {
+			s.x.lines.feed(text, s.out.line)
+		}
+		s.markShown()
 	}
-	data = c.buf[1 : n+1]
-	fresh := data[min(s.seen, n):]
-	s.seen -= min(s.seen, n)
-	if s.out.StripANSI {
-		data = s.ansi.strip(c.buf[:0], data)
-		fresh = data
-	}
-	s.show(fresh)
-	return data, n, nil
 }
 
-// show gives bytes to the consumers.
-func (s *Stream) show(data []byte) {
-	if len(data) == 0 {
+// markShown records what the consumers need not be shown again.
+func (s *Stream) markShown() {
+	b := s.x.log
+	if len(s.x.lines.part) > 0 {
 		return
 	}
-	if s.out.Tap != nil {
-		s.out.Tap(data)
+	b.r.shown, b.r.shownANSI = b.seen, b.seenANSI
+	if s.out.file == nil {
+		b.r.done, b.r.doneANSI = b.r.shown, b.r.shownANSI
 	}
-	if s.out.Line != nil {
-		s.lines.feed(data, s.out.Line)
+	if s.out.line != nil || s.out.file == nil {
+		b.commit()
 	}
 }
 
-// write appends data to the log after what is queued; what cannot be written is queued and the reason
-// returned.
-func (s *Stream) write(data []byte, final bool) error {
-	f := s.out.File
-	if f == nil || len(data) == 0 {
-		return nil
+// flushLines gives out a line without an end.
+func (s *Stream) flushLines() {
+	if s.x == nil || s.x.log == nil {
+		return
 	}
-	if !s.queue.empty() {
-		s.queue.add(data, s.p.o.StreamMemory, &s.p.mem)
-		return s.flush(final)
-	}
-	n, err := f.WriteLines(data, final)
-	if errors.Is(err, logs.ErrPartial) && s.p.mem.used.Load() > s.p.mem.limit-longest {
-		var k int // no memory to hold it in
-		k, err = f.WriteLines(data[n:], true)
-		n += k
-	}
-	if err != nil {
-		s.queue.add(data[n:], s.p.o.StreamMemory, &s.p.mem)
-	}
-	return err
+	s.x.lines.flush(s.out.line)
+	s.markShown()
+	s.x.log.trim()
 }
 
 // longest is about how much the beginning of a line and a piece can be together.
 const longest = 256 << 10
 
-// flush writes out the queue. Gaps become records in the log.
-func (s *Stream) flush(final bool) error {
-	f := s.out.File
-	for !s.queue.empty() {
-		seg := &s.queue.segs[0]
-		if seg.lost > 0 {
-			record := gapRecord(seg.lost, s.stall)
-			if !f.EndsLine() {
-				record = "\n" + record
-			}
-			n, err := f.Write([]byte(record))
-			if n > 0 {
-				// What is left of the record goes out as data, whatever happens.
-				s.lost += seg.lost
-				seg.lost, seg.data = 0, []byte(record[n:])
-				s.queue.size += len(seg.data)
-				s.p.mem.used.Add(int64(len(seg.data)))
-				if len(seg.data) == 0 {
-					s.queue.pop()
-				}
-			}
-			if err != nil {
-				return err
-			}
+// flush writes what waits on the stage. Gaps become records in the log.
+func (s *Stream) flush(c *scratch, final, eof bool) error {
+	if s.x == nil || s.x.log == nil {
+		return nil
+	}
+	b := s.x.log
+	if s.out.file == nil {
+		b.trim()
+		return nil
+	}
+	for b.pending(eof) && !s.p.detached.Load() {
+		lost, err := b.write(s.out.file, c, s.out.strip, final, eof, s.x.stall)
+		s.x.lost += lost
+		if errors.Is(err, logs.ErrPartial) && b.mem.room() < longest && !final {
+			final = true // no memory to hold it in
 			continue
 		}
-		n, err := f.WriteLines(seg.data, final || len(s.queue.segs) > 1)
-		s.queue.advance(n, &s.p.mem)
 		if err != nil {
 			return err
 		}
 	}
+	b.trim()
 	return nil
-}
-
-// gapRecord is the line that stands for lost bytes. Source: spec/reliability R16, R18.
-func gapRecord(lost int64, why error) string {
-	reason := "the log could not be written"
-	var errno syscall.Errno
-	if errors.As(why, &errno) {
-		reason = errno.Error()
-	}
-	return fmt.Sprintf("[upkeep: %d bytes lost: %s]\n", lost, reason)
 }
 
 // fail notes that the log cannot be written. On a full disk the log's oldest backup goes first.
 func (s *Stream) fail(err error, now time.Time) {
+	x := s.more()
 	full := errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
-	if full && s.out.File.FreeOldest() {
-		if s.stall == nil {
-			s.stall, s.since = err, now
+	if full && s.out.file.FreeOldest() {
+		if x.stall == nil {
+			x.stall, x.since = err, now
 		}
-		s.retryAt = now
+		x.retryAt = now
 		return
 	}
-	if s.stall == nil {
-		s.since = now
+	if x.stall == nil {
+		x.since = now
 	}
-	s.stall = err
-	s.retryAt = now.Add(retryEvery)
+	x.stall = err
+	x.retryAt = now.Add(retryEvery)
 	if errors.Is(err, logfile.ErrAgain) { // somebody reads slowly: no trouble of ours
-		s.retryAt = now.Add(readerWait)
+		x.retryAt = now.Add(readerWait)
 		return
 	}
-	if s.toldAt.IsZero() || now.Sub(s.toldAt) > tellEvery {
-		s.toldAt = now
+	if x.toldAt.IsZero() || now.Sub(x.toldAt) > tellEvery {
+		x.toldAt = now
 		s.p.log(activity.Error, "cannot write %v; output waits", err)
 	}
 }
 
 // recovered notes that the log takes bytes again.
 func (s *Stream) recovered(now time.Time) {
-	if s.lost > 0 {
+	x := s.x
+	if x.lost > 0 {
 		s.p.log(activity.Warn, "%s: written again after %.1f seconds, %d bytes of output were lost: %v",
-			s.out.File.Path(), now.Sub(s.since).Seconds(), s.lost, s.stall)
+			s.out.file.Path(), now.Sub(x.since).Seconds(), x.lost, x.stall)
 	}
-	s.stall, s.lost = nil, 0
+	x.stall, x.lost = nil, 0
 }
 
-// absorb takes what the pipe has no room for into memory while the log cannot be written.
+// absorb takes what the pipe has no room for onto the stage while the log cannot be written.
 func (s *Stream) absorb(avail int, end, urgent bool, now time.Time) verdict {
 	v := verdict{}
-	fills := avail >= s.capacity/4*3
+	fills := avail >= int(s.capacity)/4*3
 	if fills && s.spliceable {
-		s.capacity = s.p.budget.Grow(s.fd, s.initial, s.capacity)
+		s.grow()
 	}
-	if avail > 0 && !s.out.Block && (urgent || end || fills) {
-		c := s.p.scratch()
-		for avail > 0 {
-			data, n, err := s.read(c, avail)
-			if err != nil || n == 0 {
-				break
+	c := s.p.scratch()
+	defer s.p.recycle(c)
+	if avail > 0 && !s.out.block && (urgent || end || fills) {
+		for avail > 0 && !s.p.detached.Load() {
+			b := s.backlog()
+			from := b.f.Size()
+			n, err := s.fill(c, avail)
+			if n > 0 {
+				b.limit(from, int64(s.p.o.StreamMemory), c)
 			}
 			v.taken += n
 			avail -= n
-			s.queue.add(data, s.p.o.StreamMemory, &s.p.mem)
+			if err != nil || n == 0 {
+				break
+			}
 		}
-		s.p.recycle(c)
 	}
 	if end && avail == 0 {
-		return s.eof(v.taken, now, false)
+		return s.eof(c, v.taken, now, false)
 	}
-	if avail == 0 && s.queue.empty() {
+	if avail == 0 && !s.waits() {
 		v.idle = true
 		return v
 	}
 	v.force, v.after = true, stallLook
-	if fills && !s.out.Block {
+	if fills && !s.out.block {
 		v.after = stallLookFast
 	}
-	if wait := s.retryAt.Sub(now); s.stall != nil {
-		v.after = min(v.after, max(wait, time.Millisecond))
+	if s.stalled() {
+		v.after = min(v.after, max(s.x.retryAt.Sub(now), time.Millisecond))
 	}
 	return v
 }
 
 // eof is the verdict when every writer is gone and the pipe is empty: what is held back goes out. When the
 // log does not take it, or is not to be tried now, the stream lives on until it does.
-func (s *Stream) eof(taken int, now time.Time, try bool) verdict {
-	if rest := s.ansi.end(nil); len(rest) > 0 {
-		s.show(rest)
-		if s.out.File != nil {
-			s.queue.add(rest, s.p.o.StreamMemory, &s.p.mem)
-		}
+func (s *Stream) eof(c *scratch, taken int, now time.Time, try bool) verdict {
+	if s.x == nil || s.x.log == nil {
+		return verdict{taken: taken, eof: true, end: true}
 	}
-	if s.out.Line != nil {
-		s.lines.flush(s.out.Line)
+	s.showStaged(c, true)
+	if s.out.line != nil {
+		s.flushLines()
 	}
 	if try {
-		if err := s.flush(true); err != nil {
+		if err := s.flush(c, true, true); err != nil {
 			s.fail(err, now)
 		}
 	}
-	if s.queue.empty() {
+	if s.out.file == nil || !s.x.log.pending(true) {
 		return verdict{taken: taken, eof: true, end: true}
 	}
-	return verdict{taken: taken, eof: true, force: true, after: max(s.retryAt.Sub(now), stallLook)}
+	return verdict{taken: taken, eof: true, force: true, after: max(s.x.retryAt.Sub(now), stallLook)}
 }
 
 // problems reports trouble with rotation.
 func (s *Stream) problems() {
-	if f := s.out.File; f != nil {
+	if f := s.out.file; f != nil {
 		if err := f.Problem(); err != nil {
 			s.p.log(activity.Error, "cannot %v; the log grows on", err)
 		}

@@ -1,15 +1,14 @@
 package streams
 
 import (
-	"bytes"
 	"time"
 
 	"github.com/upkeep-project/upkeep/internal/sys/pipe"
 )
 
 const (
-	// rest is a pause after which a program is not in the middle of an outburst any more.
-	rest = 20 * time.Millisecond
+	// pauseBetween is a pause after which a program is not in the middle of an outburst any more.
+	pauseBetween = 20 * time.Millisecond
 	// longestPause is how long output may wait for more.
 	longestPause = 5 * time.Millisecond
 	// shortestHalf is the time until a pipe is half full that leaves room for a pause: the timers are not
@@ -17,18 +16,29 @@ const (
 	shortestHalf = 2 * time.Millisecond
 	// coolAfter is when a quiet program's pipe is given its first size back.
 	coolAfter = 10 * time.Second
+
+	// A program is fast when so many bytes have come at such a rate (a second), without a rest; it is so until it
+	// falls below the lower one. Below these rates there is time enough for pauses, which are cheaper.
+	fastBytes = 16 << 20
+	fastRate  = 200e6
+	slowRate  = 120e6
 )
 
 // pace decides how long to leave the pipe alone after a step that found avail bytes and left some: long
 // enough that a program writing small pieces does not wake us for each, short enough that it does not
-// find its pipe full. A pipe that is too small for that is enlarged.
+// find its pipe full. A pipe that is too small for that is enlarged; a program that is too fast for pauses gets a
+// second pipe.
 func (s *Stream) pace(avail, taken, left int, began time.Time) time.Duration {
-	gap := began.Sub(s.rested)
-	came := avail - s.left
-	s.rested, s.left = time.Now(), left
-	crowded := avail >= s.capacity/4*3 // the program may have been waiting, however long ago we came last
-	if gap > rest && !crowded {
-		s.hot, s.rate = 0, 0
+	now := time.Now()
+	gap := pauseBetween + 1
+	if !s.rested.IsZero() {
+		gap = began.Sub(s.rested)
+	}
+	came := avail - int(s.rest)
+	s.rested, s.rest = now, int32(left)
+	crowded := avail >= int(s.capacity)/4*3 // the program may have been waiting, however long ago we came last
+	if gap > pauseBetween && !crowded {
+		s.hot, s.rate, s.span = 0, 0, window{}
 		if gap > coolAfter && s.capacity > s.initial {
 			s.cool()
 		}
@@ -36,17 +46,18 @@ func (s *Stream) pace(avail, taken, left int, began time.Time) time.Duration {
 	}
 	// The rate is what came while nobody took any, in bytes a second; it is slow to forget, because a
 	// program that has just been waiting for us begins hesitantly.
-	s.rate = max(float64(came)/max(gap, time.Microsecond).Seconds(), s.rate*3/4)
+	s.rate = max(float32(came)/float32(max(gap, time.Microsecond).Seconds()), s.rate*3/4)
 	if taken == 0 || s.rate <= 0 {
 		return 0
 	}
-	s.hot += taken
-	half := time.Duration(float64(s.capacity/2) / s.rate * float64(time.Second)) // until the pipe is half full
+	s.hot = min(s.hot+int32(taken), 1<<30)
+	s.gear(taken, began, now)
+	half := time.Duration(float64(s.capacity/2) / float64(s.rate) * float64(time.Second)) // until the pipe is half full
 	if (crowded || half < longestPause) && s.hot >= 4*s.capacity && s.spliceable && s.capacity < pipe.MaxCapacity {
 		s.hot = 0
-		s.capacity = s.p.budget.Grow(s.fd, s.initial, s.capacity)
+		s.grow()
 	}
-	if avail >= s.capacity/2 {
+	if s.x != nil && s.x.fast >= 0 || avail >= int(s.capacity)/2 {
 		return 0 // it may have been waiting for us, and nobody knows how fast it really is
 	}
 	if half < shortestHalf {
@@ -55,12 +66,43 @@ func (s *Stream) pace(avail, taken, left int, began time.Time) time.Duration {
 	return min(half/2, longestPause)
 }
 
-// cool gives a pipe its first size back, if what is in it has room there.
-func (s *Stream) cool() {
-	if n, err := pipe.SetCapacity(s.fd, s.initial); err == nil {
-		s.p.budget.Release(n, s.capacity)
-		s.capacity = n
+// window is a stretch of time for which the throughput is measured.
+type window struct {
+	began time.Time
+	bytes int64
+}
+
+// gear decides whether a program needs a second pipe.
+func (s *Stream) gear(taken int, began, now time.Time) {
+	if !s.plain() || s.out.tap != nil {
+		return
+	}
+	if s.span.began.IsZero() {
+		s.span.began = began
+	}
+	s.span.bytes += int64(taken)
+	if s.span.bytes < fastBytes {
+		return
+	}
+	rate := float64(s.span.bytes) / max(now.Sub(s.span.began), time.Microsecond).Seconds()
+	s.span = window{}
+	switch {
+	case rate >= fastRate:
+		s.haste()
+	case rate < slowRate && s.x != nil && s.x.ahead == 0:
+		s.slow()
 	}
 }
 
-func indexLine(p []byte) int { return bytes.IndexByte(p, '\n') }
+// grow enlarges the pipe.
+func (s *Stream) grow() {
+	s.capacity = int32(s.p.budget.Grow(int(s.fd), int(s.initial), int(s.capacity)))
+}
+
+// cool gives a pipe its first size back, if what is in it has room there.
+func (s *Stream) cool() {
+	if n, err := pipe.SetCapacity(int(s.fd), int(s.initial)); err == nil {
+		s.p.budget.Release(n, int(s.capacity))
+		s.capacity = int32(n)
+	}
+}

@@ -1,20 +1,26 @@
 // Package streams moves the output of programs into their logs, and data into their standard input.
 //
 // A few workers serve all streams; a stream whose program is quiet costs nothing. On Linux bytes go from
-// the pipe to the log inside the kernel, so that none is lost when this process is killed; whoever else
-// wants to see them gets a copy. Where the bytes change on the way, or the log is no regular file of ours
-// alone, they are read and written.
+// the pipe to the log inside the kernel, so that none is lost when this process is killed at any instant;
+// whoever else wants to see them gets a copy. A program that writes faster than that way takes has its
+// bytes moved through a second pipe, so that it need not wait while they are copied into the log.
+//
+// Where the bytes change on the way, or others write to the log too, or the log cannot be written now, they
+// go through a stage: memory that outlives this process, with a record of which of them are in the log (see
+// backlog). Second pipe and stage are given to a Keeper before anything is in them; whoever attaches the pipe
+// next gets them back and goes on.
 //
 // A log that cannot be written (full disk, I/O error) is the matter of its stream only: the log's oldest
 // backups are deleted, then output waits in the pipe and in bounded memory, then it is dropped and the
 // log gets a record of how much at exactly that place. It is tried again all the time, and nothing is
-// tried while no stream waits. Source: spec/reliability R16–R18.
+// tried while no stream waits. Source: spec/reliability R1, R16–R18.
 package streams
 
 import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/upkeep-project/upkeep/internal/engine/activity"
@@ -35,6 +41,17 @@ type Options struct {
 	StreamMemory int              // bytes that wait in memory for one log; default 4 MiB
 	TotalMemory  int64            // and for all; default 64 MiB
 	PipeMemory   int64            // for enlarged pipes; default half of what the system allows one user
+	Keeper       Keeper           // nil = a kill of this process may lose what is on its way through memory
+}
+
+// Keeper holds descriptors for whoever takes over when this process is gone. Its methods are called by workers and
+// must not call the pump.
+type Keeper interface {
+	// Keep gives it a duplicate of fd, which belongs to the stream with that key. When it returns without
+	// an error the duplicate is out of reach of the death of this process.
+	Keep(key string, fd int) error
+	// Drop lets it close its duplicate.
+	Drop(key string, fd int)
 }
 
 const (
@@ -63,6 +80,10 @@ type Output struct {
 	Line      func([]byte) // gets whole lines, without their ends
 	Tap       func([]byte) // gets a copy of each piece, at most 128 KiB
 	Closed    func()       // called once when every writer of the pipe is gone and all has been moved
+	Key       string       // for the Keeper
+	// Stages are the descriptors that the Keeper got from the predecessor under this key, in any order, with
+	// their numbers in this process; they belong to the stream.
+	Stages []int
 	// Block makes the program wait when the log cannot be written, instead of dropping output.
 	Block bool
 }
@@ -82,7 +103,12 @@ type Pump struct {
 	inputs  map[*Input]struct{}
 	disks   map[any]int // workers inside each
 	spare   []*scratch
+	extras  []*Stream     // those that have a stage or a second pipe, the longest ago first
 	empty   chan struct{} // closed when closed and no stream is left
+
+	fast     atomic.Int32 // second pipes
+	detached atomic.Bool
+	calm     chan struct{} // a token for each worker that has left its stream after Detach
 }
 
 // NewPump makes a pump and starts its workers.
@@ -111,24 +137,10 @@ func NewPump(o Options) (*Pump, error) {
 // Close moves what is in the pipes now, lets go of all streams and inputs and ends the workers. A worker
 // that hangs in a disk is left there after three seconds: errStuck.
 func (p *Pump) Close() error {
-	p.mu.Lock()
-	if p.closed {
-		p.mu.Unlock()
+	streams, inputs, ok := p.shut()
+	if !ok {
 		return nil
 	}
-	p.closed = true
-	streams := make([]*Stream, 0, len(p.streams))
-	for s := range p.streams {
-		streams = append(streams, s)
-	}
-	inputs := make([]*Input, 0, len(p.inputs))
-	for in := range p.inputs {
-		inputs = append(inputs, in)
-	}
-	if len(streams) == 0 {
-		close(p.empty)
-	}
-	p.mu.Unlock()
 	for _, in := range inputs {
 		in.Close()
 	}
@@ -148,6 +160,61 @@ func (p *Pump) Close() error {
 	}
 	p.spare = nil
 	p.mu.Unlock()
+	if p.own {
+		return p.r.Close()
+	}
+	return nil
+}
+
+// shut lets nobody in any more and returns who is inside; false when that was done before.
+func (p *Pump) shut() (streams []*Stream, inputs []*Input, ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return nil, nil, false
+	}
+	p.closed = true
+	for s := range p.streams {
+		streams = append(streams, s)
+	}
+	for in := range p.inputs {
+		inputs = append(inputs, in)
+	}
+	if len(streams) == 0 {
+		close(p.empty)
+	}
+	return streams, inputs, true
+}
+
+// Detach ends all moving at a clean point and leaves everything as it is, for another process to go on: the pipes
+// with what is in them, the stages, all descriptors open. No function of an Output is called any more. The
+// pump is of no use afterwards. errStuck when a worker hangs in a disk for three seconds; what it does is
+// as safe as if it were killed.
+func (p *Pump) Detach() error {
+	p.detached.Store(true)
+	streams, inputs, ok := p.shut()
+	if !ok {
+		return nil
+	}
+	for _, in := range inputs {
+		in.detach()
+	}
+	p.calm = make(chan struct{}, len(streams))
+	busy := 0
+	for _, s := range streams {
+		if s.detach() {
+			busy++
+		}
+	}
+	t := time.NewTimer(endPatience)
+	defer t.Stop()
+	for ; busy > 0; busy-- {
+		select {
+		case <-p.calm:
+		case <-t.C:
+			return errStuck
+		}
+	}
 	if p.own {
 		return p.r.Close()
 	}
@@ -199,6 +266,7 @@ func (p *Pump) removeStream(s *Stream) {
 		return
 	}
 	delete(p.streams, s)
+	p.forgetLocked(s)
 	if p.closed && len(p.streams) == 0 {
 		close(p.empty)
 	}
@@ -233,8 +301,9 @@ func disk(f *logs.File) any {
 
 // scratch is what a worker needs to look at bytes: a buffer, and a pipe for copies out of another pipe.
 type scratch struct {
-	r, w int // -1 where there are no such copies
-	buf  []byte
+	r, w  int // -1 where there are no such copies
+	buf   []byte
+	plain []byte // what remains of buf without terminal sequences; made when needed
 }
 
 func (p *Pump) scratch() *scratch {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/upkeep-project/upkeep/internal/engine/activity"
+	"github.com/upkeep-project/upkeep/internal/engine/logs"
 	"github.com/upkeep-project/upkeep/internal/sys/pipe"
 	"github.com/upkeep-project/upkeep/internal/sys/reactor"
 )
@@ -15,19 +16,37 @@ const drainPatience = 500 * time.Millisecond
 // Stream is one output of a program. Its methods are safe for concurrent use.
 type Stream struct {
 	p   *Pump
-	out Output
-	fd  int
+	out output
+	key string
+	fd  int32
 	reg *reactor.Registration
 
-	mu      sync.Mutex
-	busy    bool // a worker is moving
-	closing bool // Close was called
-	closeBy time.Time
-	ended   bool // the descriptor is closed
-	taken   int64
-	drains  []drain
+	mu     sync.Mutex
+	busy   bool // a worker is moving
+	ended  bool // the descriptor is closed
+	left   bool // the worker is to say when it has left, after Detach
+	listed bool // among those with extras; guarded by the pump's lock
+	taken  int64
+	ask    *asked // nil when nobody wants anything
 
 	mover // of the worker that is moving
+}
+
+// output is what is kept of an Output.
+type output struct {
+	file   *logs.File
+	line   func([]byte)
+	tap    func([]byte)
+	closed func()
+	strip  bool
+	block  bool
+}
+
+// asked is what others want of a stream.
+type asked struct {
+	closing bool // Close was called
+	closeBy time.Time
+	drains  []drain
 }
 
 // drain is a call of Drain that waits.
@@ -39,17 +58,28 @@ type drain struct {
 // Attach takes over the reading end of a program's output and moves what comes to where o says, until every
 // writer is gone or Close. The descriptor and the file are closed at the end. Attach never fails: when
 // the descriptor cannot be watched that is logged, and the stream ends at once.
+//
+// A pipe whose former reader was killed goes on exactly where that one was: give the same log and what the Keeper
+// held.
 func (p *Pump) Attach(fd int, o Output) *Stream {
-	s := &Stream{p: p, fd: fd, out: o}
+	s := &Stream{p: p, fd: int32(fd), key: o.Key, out: output{
+		file: o.File, line: o.Line, tap: o.Tap, closed: o.Closed, strip: o.StripANSI, block: o.Block,
+	}}
 	s.spliceable = pipe.IsPipe(fd)
+	s.initial = pipe.DefaultCapacity
+	s.capacity = s.initial
 	if n, err := pipe.Capacity(fd); err == nil {
-		s.capacity = n
-	} else {
-		s.capacity = pipe.DefaultCapacity
+		s.capacity = int32(n)
+		s.initial = min(s.initial, s.capacity)
+		p.budget.Adopt(int(s.initial), n)
 	}
-	s.initial = s.capacity
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if p.detached.Load() { // everything stays as it is
+		s.ended = true
+		return s
+	}
+	s.adopt(o.Stages)
 	if !p.addStream(s) {
 		s.finishLocked()
 		return s
@@ -61,7 +91,17 @@ func (p *Pump) Attach(fd int, o Output) *Stream {
 		return s
 	}
 	s.reg = reg
+	if s.x != nil {
+		s.reg.RunAfter(0)
+	}
 	return s
+}
+
+func (s *Stream) asked() *asked {
+	if s.ask == nil {
+		s.ask = &asked{}
+	}
+	return s.ask
 }
 
 // Drain returns when all that is in the pipe now has been moved, or has been put off because its log cannot
@@ -71,14 +111,14 @@ func (s *Stream) Drain() {
 	target := int64(-1)
 	if !s.busy {
 		n, _, err := s.available()
-		if s.ended || err != nil || n == 0 && !s.held {
+		if s.ended || s.p.detached.Load() || err != nil || n == 0 && !s.held {
 			s.mu.Unlock()
 			return
 		}
 		target = s.taken + int64(n)
 	}
 	d := drain{target: target, done: make(chan struct{})}
-	s.drains = append(s.drains, d)
+	s.asked().drains = append(s.ask.drains, d)
 	s.reg.RunAfter(0)
 	s.mu.Unlock()
 	t := time.NewTimer(drainPatience)
@@ -94,31 +134,60 @@ func (s *Stream) Drain() {
 func (s *Stream) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.ended || s.closing {
+	if s.ended || s.asked().closing {
 		return nil
 	}
-	s.closing = true
-	s.closeBy = time.Now().Add(closePatience)
+	s.ask.closing = true
+	s.ask.closeBy = time.Now().Add(closePatience)
 	s.reg.RunAfter(0)
 	return nil
 }
 
+// detach ends the moving; true when a worker is still inside and will say when it has left.
+func (s *Stream) detach() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended {
+		return false
+	}
+	s.reg.Close()
+	s.releaseDrainsLocked()
+	s.left = s.busy
+	return s.busy
+}
+
+// releaseDrainsLocked lets the callers of Drain go.
+func (s *Stream) releaseDrainsLocked() {
+	if s.ask == nil {
+		return
+	}
+	for _, d := range s.ask.drains {
+		close(d.done)
+	}
+	s.ask.drains = nil
+}
+
+// available is how many bytes are in the pipe, or have left it and are neither in the log nor on a stage.
 func (s *Stream) available() (n int, end bool, err error) {
 	if s.ended {
 		return 0, true, nil
 	}
-	return pipe.Available(s.fd)
+	n, end, err = pipe.Available(int(s.fd))
+	if s.x != nil && s.x.ahead > 0 {
+		return n + s.x.ahead, false, err
+	}
+	return n, end, err
 }
 
 // run is called by a worker: move what there is, and say when to be called again.
 func (s *Stream) run() {
 	s.mu.Lock()
-	if s.ended {
+	if s.ended || s.p.detached.Load() {
 		s.mu.Unlock()
 		return
 	}
 	s.busy = true
-	urgent := s.closing || len(s.drains) > 0
+	urgent := s.ask != nil
 	s.mu.Unlock()
 
 	v := s.step(urgent)
@@ -126,15 +195,23 @@ func (s *Stream) run() {
 	s.mu.Lock()
 	s.busy = false
 	s.taken += int64(v.taken)
+	if s.p.detached.Load() {
+		if s.left {
+			s.p.calm <- struct{}{} // has room for all
+		}
+		s.mu.Unlock()
+		return
+	}
 	left := s.settleLocked()
+	closing := s.ask != nil && s.ask.closing
 	switch {
 	case v.end:
 		s.finishLocked()
-	case s.closing && (v.idle || time.Now().After(s.closeBy)):
+	case closing && (v.idle || time.Now().After(s.ask.closeBy)):
 		s.finishLocked()
 	case v.force:
 		s.reg.RunAfter(v.after)
-	case left || s.closing:
+	case left || closing:
 		s.reg.RunAfter(0)
 	default:
 		s.reg.ArmAfter(v.after)
@@ -142,19 +219,19 @@ func (s *Stream) run() {
 	ended := v.eof && !s.told
 	s.told = s.told || v.eof
 	s.mu.Unlock()
-	if ended && s.out.Closed != nil {
-		s.out.Closed()
+	if ended && s.out.closed != nil {
+		s.out.closed()
 	}
 }
 
 // settleLocked releases the callers of Drain whose bytes have been taken; true when some still wait.
 func (s *Stream) settleLocked() bool {
-	if len(s.drains) == 0 {
+	if s.ask == nil {
 		return false
 	}
 	n, _, err := s.available()
-	keep := s.drains[:0]
-	for _, d := range s.drains {
+	keep := s.ask.drains[:0]
+	for _, d := range s.ask.drains {
 		if d.target < 0 {
 			d.target = s.taken + int64(n)
 		}
@@ -164,10 +241,10 @@ func (s *Stream) settleLocked() bool {
 			close(d.done)
 		}
 	}
-	if s.drains = keep; len(keep) == 0 {
-		s.drains = nil
+	if s.ask.drains = keep; len(keep) == 0 && !s.ask.closing {
+		s.ask = nil
 	}
-	return len(s.drains) > 0
+	return len(keep) > 0
 }
 
 // finishLocked lets go of everything.
@@ -175,18 +252,15 @@ func (s *Stream) finishLocked() {
 	if s.ended {
 		return
 	}
-	s.ended = true
 	if s.reg != nil {
 		s.reg.Close()
 	}
 	s.countLossLocked()
-	s.p.budget.Release(s.initial, s.capacity)
-	pipe.Close(s.fd)
-	for _, d := range s.drains {
-		close(d.done)
-	}
-	s.drains = nil
-	if f := s.out.File; f != nil {
+	s.ended = true
+	s.p.budget.Release(int(s.initial), int(s.capacity))
+	pipe.Close(int(s.fd))
+	s.releaseDrainsLocked()
+	if f := s.out.file; f != nil {
 		if err := f.Close(); err != nil {
 			s.p.log(activity.Error, "%s: %v", f.Path(), err)
 		}
@@ -194,20 +268,25 @@ func (s *Stream) finishLocked() {
 	s.p.removeStream(s)
 }
 
-// countLossLocked reports what a stream that is let go of has not written.
+// countLossLocked lets go of what is on the way, and reports what a stream that is let go of has not written.
 func (s *Stream) countLossLocked() {
-	lost := s.queue.clear(&s.p.mem)
-	if n, _, err := pipe.Available(s.fd); err == nil && s.stall != nil {
-		lost += int64(n)
-	}
-	if lost == 0 || s.out.File == nil {
+	if s.x == nil {
 		return
 	}
-	why := s.stall
+	why := s.x.stall
+	lost := int64(s.x.ahead)
+	if n, _, err := pipe.Available(int(s.fd)); err == nil && why != nil {
+		lost += int64(n)
+	}
+	s.slow()
+	lost += s.unstage()
+	if lost == 0 || s.out.file == nil {
+		return
+	}
 	if why == nil {
 		why = errStuck
 	}
-	s.p.log(activity.Error, "%s: %d bytes of output were lost: %v", s.out.File.Path(), lost, why)
+	s.p.log(activity.Error, "%s: %d bytes of output were lost: %v", s.out.file.Path(), lost, why)
 }
 
 // verdict is the outcome of a step.

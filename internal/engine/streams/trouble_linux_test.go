@@ -20,7 +20,7 @@ import (
 	"github.com/upkeep-project/upkeep/internal/engine/logs"
 )
 
-var gap = regexp.MustCompile(`\n?\[upkeep: (\d+) bytes lost: no space left on device\]\n`)
+var gapLine = regexp.MustCompile(`\n?\[upkeep: (\d+) bytes lost: no space left on device\]\n`)
 
 // account checks that the log is the text with pieces replaced by records of their length.
 func account(t *testing.T, log, text string) (lost, gaps int) {
@@ -28,7 +28,7 @@ func account(t *testing.T, log, text string) (lost, gaps int) {
 	at := 0 // in text
 	rest := log
 	for {
-		m := gap.FindStringSubmatchIndex(rest)
+		m := gapLine.FindStringSubmatchIndex(rest)
 		piece := rest
 		if m != nil {
 			piece = rest[:m[0]]
@@ -174,7 +174,7 @@ func TestFullDiskBlocks(t *testing.T) {
 	full := func() bool {
 		pr.s.mu.Lock()
 		defer pr.s.mu.Unlock()
-		return !pr.s.busy && pr.s.stall != nil
+		return !pr.s.busy && pr.s.stalled()
 	}
 	until(t, "a full disk", full)
 	until(t, "a full pipe", func() bool { pr.s.mu.Lock(); defer pr.s.mu.Unlock(); n, _, _ := pr.s.available(); return n >= 1<<20 })
@@ -258,7 +258,7 @@ func TestDiskShare(t *testing.T) {
 	}
 	dir := t.TempDir()
 	pr := attach(t, p, Output{File: open(t, logs.NewStore(), dir+"/log", logs.Options{})})
-	dev := disk(pr.s.out.File)
+	dev := disk(pr.s.out.file)
 	for p.enter(dev) { // as if this disk hung too
 	}
 	text := numberedText(3000)

@@ -80,6 +80,14 @@ func (b *Budget) share(another bool) int {
 	return share
 }
 
+// Adopt counts a pipe that was enlarged before, by a predecessor of this process.
+func (b *Budget) Adopt(initial, capacity int) {
+	if capacity > initial {
+		b.give(int64(initial - capacity))
+		b.hold(1)
+	}
+}
+
 // Release gives back what Grow took for a pipe that now has this capacity and began with initial.
 func (b *Budget) Release(initial, capacity int) {
 	if capacity > initial {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -47,6 +48,34 @@ func Splice(from, file int, pos int64, n int) (int, error) {
 			return max(int(m), 0), err
 		}
 	}
+}
+
+// NewBoth makes a pipe that one descriptor is both ends of: what is put in comes out again, nothing ever ends, and
+// what is in it lives as long as any duplicate of the descriptor.
+func NewBoth(capacity int) (fd int, err error) {
+	r, w, err := New(capacity)
+	if err != nil {
+		return -1, err
+	}
+	defer unix.Close(r)
+	defer unix.Close(w)
+	fd, err = unix.Open("/proc/self/fd/"+strconv.Itoa(r), unix.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, fmt.Errorf("open a pipe again: %w", err)
+	}
+	return fd, nil
+}
+
+// Move moves up to n bytes from one pipe to another without copying them: each is in one of the two at any time,
+// whoever is killed. ErrAgain when there is nothing, or no room; 0 at the end of the first.
+func Move(from, to, n int) (int, error) { return Splice(from, to, -1, n) }
+
+// WaitReadable waits until there is something to read, or the end, or the time has passed: false. The time is
+// rounded up to milliseconds.
+func WaitReadable(fd int, d time.Duration) bool {
+	p := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+	n, err := unix.Poll(p, int((d+time.Millisecond-1)/time.Millisecond))
+	return err == nil && n > 0
 }
 
 // Tee copies up to n bytes from one pipe to another without taking them. ErrAgain when there is nothing
