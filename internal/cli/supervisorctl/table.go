@@ -155,6 +155,8 @@ func commands() []command {
 			name: "help", hidden: true, local: true, complete: completeCommands, run: (*session).help,
 			help: "help\t\tPrint a list of available actions\nhelp <action>\tPrint help for <action>",
 		},
+		{name: "plan", hidden: true, noArgs: true, check: true, run: (*session).plan, help: planHelp},
+		{name: "apply", hidden: true, complete: completeGroups, check: true, run: (*session).apply, help: applyHelp},
 		{name: "EOF", hidden: true, local: true, run: (*session).exit},
 	}
 }

@@ -102,7 +102,7 @@ func TestCompletion(t *testing.T) {
 		{Group: "grp", Name: "b"},
 		{Group: "web-1", Name: "web-1"},
 	}
-	all := strings.Fields("add avail clear exit fg help maintail open pid quit reload remove reread restart shutdown signal start status stop tail update version")
+	all := strings.Fields("add apply avail clear exit fg help maintail open pid plan quit reload remove reread restart shutdown signal start status stop tail update version")
 	for _, c := range []struct {
 		line, head string
 		want       string
@@ -123,6 +123,7 @@ func TestCompletion(t *testing.T) {
 		{"tail -f ca", "tail -f ", "cat"},
 		{"signal hup ca", "signal hup ", "cat"},
 		{"update ", "update ", "cat grp web-1"},
+		{"apply g", "apply ", "grp"},
 		{"remove g", "remove ", "grp"},
 		{"add w", "add ", "web-1"},
 		{"avail ", "avail ", ""},
