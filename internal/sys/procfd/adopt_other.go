@@ -27,6 +27,9 @@ func (h *handle) SetExit(uint32) {}
 // Signal signals the process. Unsupported on this system.
 func (p Process) Signal(int) error { return errForeign }
 
+// SignalIf signals a process that is not our child. Unsupported on this system.
+func SignalIf(int, int, func() bool) error { return errForeign }
+
 // CensusOptions say where a Census looks. They are not used on this system.
 type CensusOptions struct {
 	Reapers func() []int

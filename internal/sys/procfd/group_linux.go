@@ -174,6 +174,13 @@ func (m member) signal(sig int) error {
 	})
 }
 
+// SignalIf signals a process that is not our child if right says so once its descriptor is open: then the
+// number belongs to the process that right was asked about, or the signal reaches nobody.
+// syscall.ESRCH: it is gone, or not the right one.
+func SignalIf(pid, sig int, right func() bool) error {
+	return signalIf(pid, sig, func(int) bool { return right() })
+}
+
 // signalIf signals a process if it is the right one when its descriptor is open. On kernels without
 // descriptors (before 5.3) the descriptor is -1 and the check immediately precedes the signal.
 func signalIf(pid, sig int, right func(fd int) bool) error {

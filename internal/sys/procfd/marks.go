@@ -50,12 +50,6 @@ type Marks struct {
 	Cgroup Cgroup
 }
 
-// Names of the variables that mark a program's processes. Source: spec/supervisor 2.5.
-const (
-	envGroup = "SUPERVISOR_GROUP_NAME"
-	envName  = "SUPERVISOR_PROCESS_NAME"
-)
-
 // Wanted is a program whose instance is looked for.
 type Wanted struct {
 	Group, Name string

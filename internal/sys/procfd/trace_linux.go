@@ -130,6 +130,12 @@ func pipeTarget(link string) (uint64, bool) {
 	return n, err == nil
 }
 
+// Names of the variables that mark a program's processes. Source: spec/supervisor 2.5.
+const (
+	envGroup = "SUPERVISOR_GROUP_NAME"
+	envName  = "SUPERVISOR_PROCESS_NAME"
+)
+
 // programOf reads the variables that mark a program's processes. A process that cannot be read, or that
 // has overwritten its environment, has none.
 func programOf(m member) (group, name string, ok bool) {
