@@ -29,6 +29,7 @@ type Direct struct {
 	shim    string
 	null    *os.File
 	forks   forker
+	cloner  cloner
 	unclean chan os.Signal // takes the signals that we were started with as ignored
 
 	mu     sync.RWMutex
@@ -83,9 +84,9 @@ func (d *Direct) Close() error {
 // Spawn starts a program.
 func (d *Direct) Spawn(r *Request) (*Result, error) {
 	if r.Pipes != nil {
-		defer r.Pipes.closeTheirs()
+		defer r.Pipes.CloseTheirs()
 	}
-	if err := r.check(); err != nil {
+	if err := r.Check(); err != nil {
 		return nil, err
 	}
 	d.mu.RLock()
@@ -109,6 +110,9 @@ func (d *Direct) Spawn(r *Request) (*Result, error) {
 
 // begin starts the program and has it identified.
 func (d *Direct) begin(r *Request, s *stdio) (*Result, error) {
+	if Gated() && (r.Identified != nil || r.CgroupFD > 0) {
+		return d.gated(r, s)
+	}
 	pid, pidfd, err := d.launch(r, s)
 	if err != nil {
 		return nil, err
@@ -127,6 +131,7 @@ func (d *Direct) begin(r *Request, s *stdio) (*Result, error) {
 func abandon(h procfd.Handle) {
 	defer h.Close()
 	_ = h.Signal(int(syscall.SIGKILL), model.ReachProcess)
+	awaitEnd(h.PID())
 	for {
 		_, done, err := h.Wait(false)
 		if done || err != nil {
@@ -211,11 +216,7 @@ func forkRequest(r *Request, s *stdio) *order {
 
 // launchShim starts the shim with the request on descriptor 3.
 func (d *Direct) launchShim(r *Request, s *stdio) (pid, pidfd int, err error) {
-	msg, err := encode(r)
-	if err != nil {
-		return 0, -1, err
-	}
-	f, err := requestFile(msg)
+	f, err := requestFile(encode(r))
 	if err != nil {
 		return 0, -1, &PipeError{err}
 	}

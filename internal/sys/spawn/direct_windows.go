@@ -48,9 +48,9 @@ func (d *Direct) Close() error {
 func (d *Direct) Spawn(r *Request) (*Result, error) {
 	given := r.Pipes != nil
 	if given {
-		defer r.Pipes.closeTheirs()
+		defer r.Pipes.CloseTheirs()
 	}
-	if err := r.check(); err != nil {
+	if err := r.Check(); err != nil {
 		return nil, err
 	}
 	if r.Cred != nil {
@@ -67,7 +67,7 @@ func (d *Direct) Spawn(r *Request) (*Result, error) {
 		if pipes, err = MakePipes(r); err != nil {
 			return nil, err
 		}
-		defer pipes.closeTheirs()
+		defer pipes.CloseTheirs()
 	}
 	res, err := d.start(r, pipes)
 	if err != nil && !given {

@@ -26,6 +26,7 @@ type forker struct {
 // task is an order on its way through a thread.
 type task struct {
 	*order
+	instead    func() // what is done instead of a fork
 	pid, pidfd int
 	err        error
 	done       chan struct{}
@@ -103,6 +104,11 @@ func (f *forker) thread(ready chan<- threadState) {
 				current = want
 			}
 		}
+		if t.instead != nil {
+			t.instead()
+			close(t.done)
+			continue
+		}
 		t.pidfd = -1
 		t.attr.Sys.PidFD = &t.pidfd
 		t.pid, t.err = syscall.ForkExec(t.path, t.argv, &t.attr)
@@ -118,6 +124,13 @@ func (f *forker) fork(o *order) (pid, pidfd int, err error) {
 	return t.pid, t.pidfd, t.err
 }
 
+// run does something on a thread that forks.
+func (f *forker) run(do func()) {
+	t := &task{order: &order{umask: -1}, instead: do, done: make(chan struct{})}
+	f.orders <- t
+	<-t.done
+}
+
 // canUmask reports whether a fork gives the program this umask.
 func (f *forker) canUmask(umask int) bool {
 	return umask < 0 || f.private || umask == f.umask
@@ -128,6 +141,15 @@ func (f *forker) canUmask(umask int) bool {
 func (f *forker) oddPrivileges() bool {
 	bits, err := unix.PrctlRetInt(unix.PR_GET_SECUREBITS, 0, 0, 0, 0)
 	return err != nil || bits != 0
+}
+
+// awaitEnd waits until a child, which has been killed, has ended, and leaves it to be reaped.
+func awaitEnd(pid int) {
+	for {
+		if err := unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil); !errors.Is(err, unix.EINTR) {
+			return
+		}
+	}
 }
 
 // closeOnExec marks every open descriptor above 2.

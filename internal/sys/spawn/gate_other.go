@@ -1,6 +1,17 @@
-//go:build !linux || !(amd64 || arm64)
+//go:build unix && !(linux && (amd64 || arm64))
 
 package spawn
 
 // Gated reports whether a program waits for Identified before it executes anything.
 func Gated() bool { return false }
+
+// gated is not used where there is no gate.
+func (d *Direct) gated(*Request, *stdio) (*Result, error) { return nil, ErrClosed }
+
+// cloner is nothing here.
+type cloner struct{}
+
+// Nobody asks for the limit here.
+const limitWord = ""
+
+func tellLimit() int { return 1 }

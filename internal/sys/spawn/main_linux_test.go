@@ -19,27 +19,15 @@ import (
 	"github.com/upkeep-project/upkeep/internal/sys/procfd"
 )
 
-func TestMain(m *testing.M) {
-	if ShimMain() {
-		return
-	}
-	if helperMain() {
-		return
-	}
-	os.Exit(m.Run())
-}
-
 // patience is how long a test waits for what must happen; it decides nothing else.
 const patience = 30 * time.Second
 
-// helperMain is the main of the test binary in its other roles.
-func helperMain() bool {
+// HelperMain is the main of the test binary in its other roles.
+func HelperMain() bool {
 	if len(os.Args) < 2 || !strings.HasPrefix(os.Args[1], "helper-") {
 		return false
 	}
 	switch os.Args[1] {
-	case "helper-ids":
-		helperIDs()
 	case "helper-daemon":
 		helperDaemon()
 	}

@@ -77,7 +77,7 @@ func (p *Pipes) ours(i int) *int { return []*int{&p.Stdin, &p.Stdout, &p.Stderr}
 
 // Close closes all ends that are still here. Only for pipes whose program was not started.
 func (p *Pipes) Close() {
-	p.closeTheirs()
+	p.CloseTheirs()
 	closeAll([]int{p.Stdin, p.Stdout, p.Stderr})
 	p.Stdin, p.Stdout, p.Stderr = -1, -1, -1
 }
@@ -92,7 +92,8 @@ func (p *Pipes) fits(r *Request) bool {
 	return true
 }
 
-func (p *Pipes) closeTheirs() {
+// CloseTheirs closes the program's ends. Spawn has done so when it returns.
+func (p *Pipes) CloseTheirs() {
 	closeAll(p.theirs[:])
 	p.theirs = [3]int{-1, -1, -1}
 }

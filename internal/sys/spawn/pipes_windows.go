@@ -33,7 +33,7 @@ func MakePipes(r *Request) (*Pipes, error) {
 
 // Close closes all ends that are still here. Only for pipes whose program was not started.
 func (p *Pipes) Close() {
-	p.closeTheirs()
+	p.CloseTheirs()
 	for _, h := range []*int{&p.Stdin, &p.Stdout, &p.Stderr} {
 		if *h >= 0 {
 			_ = syscall.CloseHandle(syscall.Handle(*h))
@@ -52,7 +52,8 @@ func (p *Pipes) fits(r *Request) bool {
 	return true
 }
 
-func (p *Pipes) closeTheirs() {
+// CloseTheirs closes the program's ends. Spawn has done so when it returns.
+func (p *Pipes) CloseTheirs() {
 	for i, f := range p.theirs {
 		if f != nil {
 			f.Close()

@@ -28,7 +28,13 @@ const notSpawned = 127
 // process was started as the shim it executes the program or exits, and does not return; otherwise it
 // returns false.
 func ShimMain() (handled bool) {
-	if len(os.Args) != 2 || os.Args[0] != shimName {
+	if len(os.Args) < 2 || os.Args[0] != shimName {
+		return false
+	}
+	if len(os.Args) == 3 && os.Args[1] == limitWord {
+		os.Exit(tellLimit())
+	}
+	if len(os.Args) != 2 {
 		return false
 	}
 	why := runShim()

@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/upkeep-project/upkeep/internal/sys/accounts"
 	"github.com/upkeep-project/upkeep/internal/sys/procfd"
@@ -116,6 +117,15 @@ type Spawner interface {
 // ErrClosed is returned by Spawn after Close.
 var ErrClosed = errors.New("spawner: closed")
 
+// The ways in which a Maker starts nothing, so that it can be tried again: the program was not executed and
+// no process is left.
+var (
+	// ErrNobody means that the process ended before it could be identified, or was never made.
+	ErrNobody = errors.New("spawner: no process has come to the gate")
+	// ErrGone means that the Maker is gone.
+	ErrGone = errors.New("spawner: the process that makes processes is gone")
+)
+
 // PipeError says that the descriptors for a program could not be made. Err is the system's error:
 // EMFILE and ENFILE for a shortage.
 type PipeError struct{ Err error }
@@ -145,8 +155,8 @@ func (e *ExecError) Error() string { return fmt.Sprintf("cannot execute %q: %v",
 // Unwrap is the system's error.
 func (e *ExecError) Unwrap() error { return e.Err }
 
-// check refuses what cannot be meant.
-func (r *Request) check() error {
+// Check refuses what cannot be meant.
+func (r *Request) Check() error {
 	switch {
 	case r.Path == "" || len(r.Argv) == 0:
 		return errors.New("spawner: nothing to execute")
@@ -156,6 +166,13 @@ func (r *Request) check() error {
 		return errors.New("spawner: no such kind of descriptor")
 	case r.Pipes != nil && !r.Pipes.fits(r):
 		return errors.New("spawner: these are not the pipes of the program")
+	}
+	for _, l := range [][]string{{r.Path, r.Dir}, r.Argv, r.Env} {
+		for _, s := range l {
+			if strings.IndexByte(s, 0) >= 0 {
+				return errors.New("spawner: a zero byte in a path, an argument or a variable")
+			}
+		}
 	}
 	return nil
 }

@@ -39,7 +39,7 @@ func openStdio(r *Request, null int) (*stdio, error) {
 	return s, nil
 }
 
-func (s *stdio) closeTheirs() { s.pipes.closeTheirs() }
+func (s *stdio) closeTheirs() { s.pipes.CloseTheirs() }
 
 // closeOurs is for a start that has failed.
 func (s *stdio) closeOurs() {

@@ -1,0 +1,3 @@
+package spawner
+
+func helperManager([]string) {}

@@ -1,0 +1,481 @@
+//go:build amd64 || arm64
+
+package spawn
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/upkeep-project/upkeep/internal/domain/model"
+	"github.com/upkeep-project/upkeep/internal/sys/procfd"
+)
+
+const (
+	// makerName is argument 0 of a maker, and how the list of processes shows it.
+	makerName = "upkeep-spawner"
+
+	makerSocket = 3 // where a maker has its socket
+	makerBoard  = 4 // and its board
+
+	makerVersion = 1
+	maxInline    = 32 << 10 // longer requests are sent as a file
+
+	// makerPatience is how long a maker may take to make a process. It takes some hundred microseconds.
+	makerPatience = 5 * time.Second
+	// gatePatience is how long a process may take to come to the gate; what it does until then does not
+	// wait for anything but its control group, which may be frozen.
+	gatePatience = 30 * time.Second
+
+	boardSize = 4096
+	boardUses = boardSize / 4
+)
+
+// A request to a maker is one message: the version, what comes with it, the number of a word of the board,
+// and the encoded request, unless it is in a file. Its descriptors are the gate, those of the program, and
+// those that the flags name, in the order of the flags.
+const (
+	withCgroup = 1 << iota
+	withFile
+)
+
+const makerHeader = 6
+
+// Maker is a process of ours that makes processes, with few descriptors, so that it costs the same however
+// many we have. What it makes are our children. It ends when we do. Linux only.
+//
+// It can be killed at any instant. Between it and us is a page of memory, the board, on which the kernel
+// itself writes the number of a process that it makes; and each process stands at a gate. So we always know
+// whether there is a process for a request.
+type Maker struct {
+	self   procfd.Handle
+	null   *os.File
+	socket *os.File
+	raw    syscall.RawConn
+	board  []int32
+
+	mu    sync.Mutex
+	free  []uint16 // words of the board
+	room  *sync.Cond
+	users int
+	over  bool // Wait has returned: the last user closes
+	ended chan struct{}
+}
+
+// StartMaker starts one: self, which has to call MakerMain, or this binary when empty. It inherits the umask,
+// the directory, the user and the limits of this process for its programs.
+func StartMaker(self string) (*Maker, error) {
+	if self == "" {
+		self, _ = selfPath()
+	}
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return nil, &PipeError{err}
+	}
+	m := &Maker{null: null, free: make([]uint16, boardUses), ended: make(chan struct{})}
+	m.room = sync.NewCond(&m.mu)
+	for i := range m.free {
+		m.free[i] = uint16(i)
+	}
+	if err := m.start(self); err != nil {
+		m.closeAll()
+		return nil, err
+	}
+	return m, nil
+}
+
+func (m *Maker) start(self string) error {
+	board, err := unix.MemfdCreate("board", unix.MFD_CLOEXEC)
+	if err != nil {
+		return os.NewSyscallError("memfd_create", err)
+	}
+	defer unix.Close(board)
+	if err := unix.Ftruncate(board, boardSize); err != nil {
+		return os.NewSyscallError("ftruncate", err)
+	}
+	if m.board, err = mapBoard(board); err != nil {
+		return err
+	}
+	p, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return &PipeError{err}
+	}
+	defer unix.Close(p[1])
+	if err := unix.SetNonblock(p[0], true); err != nil {
+		unix.Close(p[0])
+		return &PipeError{err}
+	}
+	m.socket = os.NewFile(uintptr(p[0]), "spawner")
+	if m.raw, err = m.socket.SyscallConn(); err != nil {
+		return err
+	}
+	pidfd := -1
+	pid, err := syscall.ForkExec(self, []string{makerName}, &syscall.ProcAttr{
+		Env:   []string{"GOMAXPROCS=2", "GOTRACEBACK=single"},
+		Files: []uintptr{m.null.Fd(), m.null.Fd(), 2, uintptr(p[1]), uintptr(board)},
+		// What a terminal sends to our group is not for it.
+		Sys: &syscall.SysProcAttr{Setpgid: true, PidFD: &pidfd},
+	})
+	if err != nil {
+		return startError(err)
+	}
+	m.self = procfd.Own(pidfd, pid)
+	return nil
+}
+
+func mapBoard(fd int) ([]int32, error) {
+	mem, err := unix.Mmap(fd, 0, boardSize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	if err != nil {
+		return nil, os.NewSyscallError("mmap", err)
+	}
+	return unsafe.Slice((*int32)(unsafe.Pointer(&mem[0])), boardUses), nil
+}
+
+// PID is the number of the maker.
+func (m *Maker) PID() int { return m.self.PID() }
+
+// Kill ends the maker.
+func (m *Maker) Kill() { _ = m.self.Signal(int(unix.SIGKILL), model.ReachProcess) }
+
+// Wait waits until the maker has ended, and reaps it. To be called once.
+func (m *Maker) Wait() model.Exit {
+	var b [1]byte
+	for {
+		// It never sends anything. Its processes do not have its socket.
+		if _, err := m.socket.Read(b[:]); err != nil {
+			break
+		}
+	}
+	m.Kill()
+	awaitEnd(m.self.PID())
+	e, _, err := m.self.Wait(false)
+	if err != nil {
+		e = model.Exit{Reason: err.Error()}
+	}
+	close(m.ended)
+	m.mu.Lock()
+	m.over = true
+	last := m.users == 0
+	m.room.Broadcast()
+	m.mu.Unlock()
+	if last {
+		m.closeAll()
+	}
+	return e
+}
+
+// Dismiss asks the maker to end when it has done what it was asked to.
+func (m *Maker) Dismiss() {
+	_ = m.raw.Control(func(fd uintptr) { _ = unix.Shutdown(int(fd), unix.SHUT_RDWR) })
+}
+
+func (m *Maker) closeAll() {
+	if m.socket != nil {
+		m.socket.Close()
+	}
+	m.null.Close()
+	if m.self != nil {
+		m.self.Close()
+	}
+	if m.board != nil {
+		_ = unix.Munmap(unsafe.Slice((*byte)(unsafe.Pointer(&m.board[0])), boardSize))
+	}
+}
+
+// take is a word of the board, for one request; -1 when the maker is over.
+func (m *Maker) take() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for len(m.free) == 0 && !m.over {
+		m.room.Wait()
+	}
+	if m.over {
+		return -1
+	}
+	m.users++
+	n := m.free[len(m.free)-1]
+	m.free = m.free[:len(m.free)-1]
+	atomic.StoreInt32(&m.board[n], 0)
+	return int(n)
+}
+
+func (m *Maker) giveBack(n int) {
+	m.mu.Lock()
+	m.users--
+	m.free = append(m.free, uint16(n))
+	m.room.Signal()
+	last := m.over && m.users == 0
+	m.mu.Unlock()
+	if last {
+		m.closeAll()
+	}
+}
+
+// Start starts a program for a request whose Pipes are made. It closes none of them. The errors are those of
+// Spawner and ErrNobody and ErrGone, after which it can be tried again, with another maker or none.
+func (m *Maker) Start(r *Request) (*Result, error) {
+	if err := r.Check(); err != nil {
+		return nil, err
+	}
+	g, err := newGate()
+	if err != nil {
+		return nil, err
+	}
+	pid, err := m.produce(r, g)
+	if err != nil {
+		g.close()
+		return nil, err
+	}
+	res, err := g.pass(r, pid)
+	if err != nil {
+		return nil, err
+	}
+	if p := r.Pipes; p != nil {
+		res.Stdin, res.Stdout, res.Stderr = p.Stdin, p.Stdout, p.Stderr
+	}
+	return res, nil
+}
+
+// produce has a process come to the gate.
+func (m *Maker) produce(r *Request, g *gate) (int, error) {
+	n := m.take()
+	if n < 0 {
+		return 0, ErrGone
+	}
+	defer m.giveBack(n)
+	err := m.send(r, g.theirs, n)
+	g.closeTheirs()
+	if err != nil {
+		return 0, err
+	}
+	word := &m.board[n]
+	pid, err := g.report(makerPatience)
+	if errors.Is(err, errLate) {
+		if atomic.LoadInt32(word) == 0 {
+			m.Kill() // it hangs
+		}
+		pid, err = g.report(gatePatience)
+	}
+	if err == nil {
+		return pid, nil
+	}
+	if late := int(atomic.LoadInt32(word)); late != 0 {
+		// There is, or was, a process. It has executed nothing, and never will.
+		abandon(procfd.Own(-1, late))
+	}
+	if errors.Is(err, errLate) {
+		return 0, &ForkError{syscall.ETIMEDOUT}
+	}
+	return 0, err
+}
+
+// send sends a request.
+func (m *Maker) send(r *Request, gate, word int) error {
+	s, err := openStdio(r, int(m.null.Fd()))
+	if err != nil {
+		return err
+	}
+	fds := []int{gate, int(s.theirs[0]), int(s.theirs[1]), int(s.theirs[2])}
+	var flags byte
+	if r.CgroupFD > 0 {
+		flags |= withCgroup
+		fds = append(fds, r.CgroupFD)
+	}
+	body := encode(r)
+	if len(body) > maxInline {
+		f, err := requestFile(body)
+		if err != nil {
+			return startError(err)
+		}
+		defer f.Close()
+		flags |= withFile
+		fds, body = append(fds, int(f.Fd())), nil
+	}
+	msg := make([]byte, makerHeader, makerHeader+len(body))
+	msg[0], msg[1] = makerVersion, flags
+	binary.LittleEndian.PutUint32(msg[2:], uint32(word))
+	msg = append(msg, body...)
+	rights := unix.UnixRights(fds...)
+	var sent error
+	err = m.raw.Write(func(fd uintptr) bool {
+		for {
+			if sent = unix.Sendmsg(int(fd), msg, rights, nil, unix.MSG_NOSIGNAL); !errors.Is(sent, unix.EINTR) {
+				return !errors.Is(sent, unix.EAGAIN)
+			}
+		}
+	})
+	if err == nil {
+		err = sent
+	}
+	switch {
+	case errors.Is(err, unix.EPIPE) || errors.Is(err, unix.ECONNRESET) || errors.Is(err, unix.ENOTCONN) || errors.Is(err, os.ErrClosed):
+		return ErrGone
+	case errors.Is(err, unix.ETOOMANYREFS):
+		return &PipeError{err}
+	case err != nil:
+		return startError(err)
+	}
+	return nil
+}
+
+// MakerMain is called first thing in main, also in the main of tests that start programs. When this process
+// was started as a maker it works until nobody wants it, and does not return; otherwise it returns false.
+func MakerMain() (handled bool) {
+	if len(os.Args) != 1 || os.Args[0] != makerName {
+		return false
+	}
+	if err := makeProcesses(); err != nil {
+		_, _ = os.Stderr.WriteString(makerName + ": " + err.Error() + "\n")
+		os.Exit(1)
+	}
+	os.Exit(0)
+	return true
+}
+
+// makers is how many requests are served at a time; none of them waits for anything.
+const makers = 2
+
+// fewFiles is what a maker needs.
+const fewFiles = 256
+
+func makeProcesses() error {
+	board, err := mapBoard(makerBoard)
+	if err != nil {
+		return err
+	}
+	unix.Close(makerBoard)
+	unix.CloseOnExec(makerSocket)
+	limit, err := originalLimit()
+	if err != nil {
+		return err
+	}
+	var programs *unix.Rlimit
+	if limit.Cur < fewFiles && limit.Max >= fewFiles {
+		programs = &limit
+		own := unix.Rlimit{Cur: fewFiles, Max: limit.Max}
+		if err := unix.Prlimit(0, unix.RLIMIT_NOFILE, &own, nil); err != nil {
+			return os.NewSyscallError("prlimit", err)
+		}
+	}
+	c, err := newCloning(true, programs)
+	if err != nil {
+		return err
+	}
+	_ = os.WriteFile("/proc/self/comm", []byte(makerName), 0) // only for people
+	done := make(chan error)
+	for range makers {
+		go func() { done <- serveRequests(c, board) }()
+	}
+	return <-done
+}
+
+func serveRequests(c *cloning, board []int32) error {
+	runtime.LockOSThread()
+	name := []byte(makerName + "\x00")
+	_ = unix.Prctl(unix.PR_SET_NAME, uintptr(unsafe.Pointer(&name[0])), 0, 0, 0)
+	msg := make([]byte, makerHeader+maxInline+1)
+	oob := make([]byte, unix.CmsgSpace(4*8))
+	for {
+		n, oobn, _, _, err := unix.Recvmsg(makerSocket, msg, oob, unix.MSG_CMSG_CLOEXEC)
+		switch {
+		case errors.Is(err, unix.EINTR):
+			continue
+		case errors.Is(err, unix.ECONNRESET):
+			return nil
+		case err != nil:
+			return os.NewSyscallError("recvmsg", err)
+		case n == 0:
+			return nil // nobody will ask any more
+		}
+		fds := descriptors(oob[:oobn])
+		if len(fds) > 0 {
+			if err := serve(c, board, msg[:n], fds); err != nil {
+				refuse(fds[0], err)
+			}
+		}
+		closeAll(fds)
+	}
+}
+
+func descriptors(oob []byte) []int {
+	msgs, err := unix.ParseSocketControlMessage(oob)
+	if err != nil {
+		return nil
+	}
+	var fds []int
+	for i := range msgs {
+		if got, err := unix.ParseUnixRights(&msgs[i]); err == nil {
+			fds = append(fds, got...)
+		}
+	}
+	return fds
+}
+
+// serve makes one process.
+func serve(c *cloning, board []int32, msg []byte, fds []int) error {
+	if len(msg) < makerHeader || msg[0] != makerVersion {
+		return unix.EPROTO
+	}
+	flags, word, body := msg[1], binary.LittleEndian.Uint32(msg[2:]), msg[makerHeader:]
+	gate, files, more := fds[0], [3]int{}, fds[min(4, len(fds)):]
+	want := 4
+	for _, f := range []byte{withCgroup, withFile} {
+		if flags&f != 0 {
+			want++
+		}
+	}
+	if len(fds) != want {
+		return unix.EMFILE // there was no room for them here
+	}
+	if word >= boardUses {
+		return unix.EPROTO
+	}
+	copy(files[:], fds[1:4])
+	cgroup := 0
+	if flags&withCgroup != 0 {
+		cgroup, more = more[0], more[1:]
+	}
+	if flags&withFile != 0 {
+		var err error
+		if body, err = readFile(more[0]); err != nil {
+			return err
+		}
+	}
+	r, err := decode(body)
+	if err != nil || len(r.Argv) == 0 {
+		return unix.EPROTO
+	}
+	r.CgroupFD = cgroup
+	_, err = c.clone(r, files, gate, &board[word])
+	return err
+}
+
+// readFile reads a request from its file, whose offset is the one the writer left.
+func readFile(fd int) ([]byte, error) {
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return nil, err
+	}
+	b := make([]byte, st.Size)
+	for n := 0; n < len(b); {
+		k, err := unix.Pread(fd, b[n:], int64(n))
+		if err != nil {
+			return nil, err
+		}
+		if k == 0 {
+			return nil, fmt.Errorf("request: %w", io.ErrUnexpectedEOF)
+		}
+		n += k
+	}
+	return b, nil
+}

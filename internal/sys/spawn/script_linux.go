@@ -1,0 +1,444 @@
+//go:build amd64 || arm64
+
+package spawn
+
+import (
+	"os"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/upkeep-project/upkeep/internal/base/units"
+)
+
+// A new process does not run Go: between its birth and the program it shares the memory of its maker, in
+// which no second copy of a Go thread may run. It carries out a script, a list of system calls prepared
+// before it was made, in a few lines of assembly that touch no stack. So its maker need not stand still
+// meanwhile, as it must after a vfork, and a process may wait at the gate, or hang in a file system, without
+// holding up anything.
+
+// step is one system call of a script. The assembly knows this layout.
+type step struct {
+	nr   uintptr
+	args [6]uintptr
+	cond uintptr // condition
+	want uintptr // for exactly
+	fail uintptr // *step to go on with when the condition does not hold
+	// patch is the *text that gets the name of the error, from names, an array of texts; 0 = none.
+	patch, names uintptr
+}
+
+// Conditions on the result of a step.
+const (
+	mustWork = iota
+	whatever
+	exactly
+	mustNotWork
+)
+
+// text is an iovec.
+type text struct{ base, len uintptr }
+
+// errorNames is how many errors have a text; the others are number 0.
+const errorNames = 256
+
+// arena is the memory of one script. It is outside of Go's heap, since a process without Go uses it.
+type arena struct {
+	mem  []byte
+	used int
+}
+
+// The first word of an arena is not zero as long as a process uses it: the kernel clears it when the process
+// executes the program, or ends.
+func (a *arena) busy() *uint32 { return (*uint32)(unsafe.Pointer(&a.mem[0])) }
+
+const arenaUnit = 1 << 16
+
+func newArena(size int) (*arena, error) {
+	size = (size + arenaUnit - 1) &^ (arenaUnit - 1)
+	mem, err := unix.Mmap(-1, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
+	if err != nil {
+		return nil, err
+	}
+	a := &arena{mem: mem}
+	a.reset()
+	return a, nil
+}
+
+func (a *arena) reset() { a.used = 16 }
+
+// take is the next n bytes, not cleared, aligned for words.
+func (a *arena) take(n int) []byte {
+	b := a.mem[a.used : a.used+n : a.used+n]
+	a.used += (n + 15) &^ 15
+	return b
+}
+
+// bytes puts s there and returns its address.
+func (a *arena) bytes(s string) uintptr {
+	if s == "" {
+		return uintptr(unsafe.Pointer(&a.mem[8])) // anything
+	}
+	b := a.take(len(s))
+	copy(b, s)
+	return uintptr(unsafe.Pointer(&b[0]))
+}
+
+func (a *arena) cstring(s string) uintptr {
+	b := a.take(len(s) + 1)
+	b[copy(b, s)] = 0
+	return uintptr(unsafe.Pointer(&b[0]))
+}
+
+// cstrings is an argument vector.
+func (a *arena) cstrings(l []string) uintptr {
+	v := unsafe.Slice((*uintptr)(unsafe.Pointer(&a.take(8 * (len(l) + 1))[0])), len(l)+1)
+	for i, s := range l {
+		v[i] = a.cstring(s)
+	}
+	v[len(l)] = 0
+	return uintptr(unsafe.Pointer(&v[0]))
+}
+
+func (a *arena) texts(n int) []text {
+	return unsafe.Slice((*text)(unsafe.Pointer(&a.take(n * int(unsafe.Sizeof(text{})))[0])), n)
+}
+
+func (a *arena) steps(n int) []step {
+	return unsafe.Slice((*step)(unsafe.Pointer(&a.take(n * int(unsafe.Sizeof(step{})))[0])), n)
+}
+
+// maxSteps bounds a script without the steps of failures.
+const maxSteps = 112
+
+// room is how much a script for r can need.
+func room(r *Request) int {
+	n := 2*maxSteps*int(unsafe.Sizeof(step{})) + 8192
+	n += 16 * (len(r.Dir) + len(r.Argv[0]) + len(r.Path))
+	if c := r.Cred; c != nil {
+		n += 4*len(c.Groups) + 16*len(c.Refused)
+	}
+	for _, l := range [][]string{r.Argv, r.Env} {
+		for _, s := range l {
+			n += len(s) + 40
+		}
+	}
+	return n
+}
+
+// common is what all scripts use and none changes.
+type common struct {
+	names, messages uintptr // arrays of errorNames texts
+	quit            uintptr // *step: end without a word
+	all, none       uintptr // signal sets
+	deflt, ignore   uintptr // signal actions
+	limit           uintptr // of descriptors, 0 = leave it
+}
+
+// newCommon makes it, for ever.
+func newCommon(limit *unix.Rlimit) (*common, error) {
+	a, err := newArena(1 << 16)
+	if err != nil {
+		return nil, err
+	}
+	c := &common{}
+	names, messages := a.texts(errorNames), a.texts(errorNames)
+	for i := range errorNames {
+		name, message := units.ErrnoName(syscall.Errno(i)), syscall.Errno(i).Error()
+		names[i] = text{a.bytes(name), uintptr(len(name))}
+		messages[i] = text{a.bytes(message), uintptr(len(message))}
+	}
+	c.names, c.messages = uintptr(unsafe.Pointer(&names[0])), uintptr(unsafe.Pointer(&messages[0]))
+	quit := a.steps(1)
+	quit[0] = step{nr: unix.SYS_EXIT_GROUP, args: [6]uintptr{gateShut}}
+	c.quit = uintptr(unsafe.Pointer(&quit[0]))
+	c.all, c.none = a.bytes("\xff\xff\xff\xff\xff\xff\xff\xff"), a.bytes("\x00\x00\x00\x00\x00\x00\x00\x00")
+	actions := unsafe.Slice((*uintptr)(unsafe.Pointer(&a.take(128)[0])), 16)
+	clear(actions)
+	actions[8] = 1 // SIG_IGN
+	c.deflt, c.ignore = uintptr(unsafe.Pointer(&actions[0])), uintptr(unsafe.Pointer(&actions[8]))
+	if limit != nil {
+		l := (*unix.Rlimit)(unsafe.Pointer(&a.take(int(unsafe.Sizeof(*limit)))[0]))
+		*l = *limit
+		c.limit = uintptr(unsafe.Pointer(l))
+	}
+	return c, nil
+}
+
+// writer writes a script.
+type writer struct {
+	*arena
+	c    *common
+	list []step
+	n    int
+}
+
+func (w *writer) put(s step) {
+	if s.fail == 0 {
+		s.fail = w.c.quit
+	}
+	w.list[w.n] = s
+	w.n++
+}
+
+// call is a step that must work or else ends the process without a word.
+func (w *writer) call(nr uintptr, args ...uintptr) {
+	s := step{nr: nr}
+	copy(s.args[:], args)
+	w.put(s)
+}
+
+// try is a step that may fail.
+func (w *writer) try(nr uintptr, args ...uintptr) {
+	s := step{nr: nr, cond: whatever}
+	copy(s.args[:], args)
+	w.put(s)
+}
+
+// tail ends what a program that was not executed says. Source: spec/supervisor 2.5.
+const tail = "\nsupervisor: child process was not spawned\n"
+
+// orSay is a step that must work; when it does not, the process says so like the original and exits with 127.
+// names is one of the arrays of common, whose text of the error follows; 0 = none.
+func (w *writer) orSay(s step, what string, names uintptr) {
+	iov := w.texts(3)
+	what = "supervisor: " + what
+	iov[0] = text{w.bytes(what), uintptr(len(what))}
+	iov[1] = text{w.bytes(""), 0}
+	iov[2] = text{w.bytes(tail), uintptr(len(tail))}
+	if names != 0 {
+		s.patch, s.names = uintptr(unsafe.Pointer(&iov[1])), names
+	}
+	end := w.steps(2)
+	end[0] = step{nr: unix.SYS_WRITEV, cond: whatever, args: [6]uintptr{2, uintptr(unsafe.Pointer(&iov[0])), 3}}
+	end[1] = step{nr: unix.SYS_EXIT_GROUP, args: [6]uintptr{notSpawned}}
+	s.fail = uintptr(unsafe.Pointer(&end[0]))
+	w.put(s)
+}
+
+// cloning makes processes that wait at a gate and then execute a program.
+type cloning struct {
+	siblings bool // children of our parent instead of ours
+	c        *common
+
+	mu    sync.Mutex
+	used  []*arena // a process may use them
+	spare []*arena
+}
+
+// newCloning: limit is the limit of descriptors that programs get; nil = the one of this process.
+func newCloning(siblings bool, limit *unix.Rlimit) (*cloning, error) {
+	c, err := newCommon(limit)
+	if err != nil {
+		return nil, os.NewSyscallError("mmap", err)
+	}
+	return &cloning{siblings: siblings, c: c}, nil
+}
+
+// arena is memory for a script. What is in use when the cloning is forgotten is never given back.
+func (c *cloning) arena(size int) (*arena, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	kept := c.used[:0]
+	for _, a := range c.used {
+		switch {
+		case atomic.LoadUint32(a.busy()) != 0:
+			kept = append(kept, a)
+		case len(a.mem) == arenaUnit && len(c.spare) < 8:
+			c.spare = append(c.spare, a)
+		default:
+			_ = unix.Munmap(a.mem) // fails on bad arguments only
+		}
+	}
+	clear(c.used[len(kept):])
+	c.used = kept
+	if n := len(c.spare); n > 0 && size <= arenaUnit {
+		a := c.spare[n-1]
+		c.spare = c.spare[:n-1]
+		a.reset()
+		return a, nil
+	}
+	return newArena(size)
+}
+
+// keep remembers an arena until no process uses it any more.
+func (c *cloning) keep(a *arena) {
+	c.mu.Lock()
+	c.used = append(c.used, a)
+	c.mu.Unlock()
+}
+
+// clone makes a process for a request, with files as its descriptors 0, 1 and 2, which waits at gate, the
+// program's end of a gate. The caller closes all of them afterwards. When pid is not nil the number is
+// there before the process does anything. The error is a syscall.Errno.
+func (c *cloning) clone(r *Request, files [3]int, gate int, pid *int32) (int, error) {
+	a, err := c.arena(room(r))
+	if err != nil {
+		return 0, err
+	}
+	defer c.keep(a)
+	var raised []int
+	defer func() { closeAll(raised) }()
+	for i, fd := range files {
+		if fd >= 3 {
+			continue
+		}
+		if files[i], err = unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 3); err != nil {
+			return 0, err
+		}
+		raised = append(raised, files[i])
+	}
+	if r.CgroupFD > 0 {
+		n, err := c.run(a, r, files, gate, pid, -1)
+		if err == nil || err == syscall.EAGAIN || err == syscall.ENOMEM {
+			return n, err
+		}
+		// Some sandboxes do not know clone3, and the process has to move there itself.
+		procs, err := unix.Openat(r.CgroupFD, "cgroup.procs", unix.O_WRONLY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return 0, err
+		}
+		raised = append(raised, procs)
+		a.reset()
+		return c.run(a, r, files, gate, pid, procs)
+	}
+	return c.run(a, r, files, gate, pid, -1)
+}
+
+// run writes the script and makes the process; procs is the file with which it joins its control group, -1 =
+// it is born there.
+func (c *cloning) run(a *arena, r *Request, files [3]int, gate int, pid *int32, procs int) (int, error) {
+	first := c.write(a, r, files, gate, procs)
+	atomic.StoreUint32(a.busy(), 1)
+	flags := uintptr(unix.CLONE_VM | unix.CLONE_CHILD_CLEARTID)
+	exit := uintptr(unix.SIGCHLD)
+	if c.siblings {
+		flags |= unix.CLONE_PARENT
+		exit = 0 // that of this process
+	}
+	if pid != nil {
+		flags |= unix.CLONE_PARENT_SETTID
+	}
+	var old uint64
+	cleared := unsafe.Pointer(a.busy())
+	var got uintptr
+	if r.CgroupFD > 0 && procs < 0 {
+		args := &cloneArgs{
+			flags: uint64(flags) | unix.CLONE_INTO_CGROUP, childTID: uint64(uintptr(cleared)),
+			parentTID: uint64(uintptr(unsafe.Pointer(pid))), exitSignal: uint64(exit), cgroup: uint64(r.CgroupFD),
+		}
+		got = cloneScript(unix.SYS_CLONE3, uintptr(unsafe.Pointer(args)), unsafe.Sizeof(*args), 0, 0, 0,
+			unsafe.Pointer(&everySignal{^uint64(0)}), unsafe.Pointer(&old), first)
+	} else {
+		got = cloneScript(unix.SYS_CLONE, flags|exit, 0, uintptr(unsafe.Pointer(pid)),
+			cloneArg3(cleared), cloneArg4(cleared),
+			unsafe.Pointer(&everySignal{^uint64(0)}), unsafe.Pointer(&old), first)
+	}
+	if errno := syscall.Errno(-got); got > ^uintptr(4095) {
+		atomic.StoreUint32(a.busy(), 0)
+		return 0, errno
+	}
+	return int(got), nil
+}
+
+// everySignal is a set of signals.
+type everySignal struct{ bits uint64 }
+
+// cloneArgs is the kernel's structure of this name.
+type cloneArgs struct {
+	flags, pidfd, childTID, parentTID, exitSignal, stack, stackSize, tls, setTID, setTIDSize, cgroup uint64
+}
+
+// cloneScript makes a process that carries out the script that begins at first. all and old are a full set
+// of signals and room for the thread's own. The result is the pid or a negative error.
+//
+//go:noescape
+func cloneScript(nr, a0, a1, a2, a3, a4 uintptr, all, old, first unsafe.Pointer) (result uintptr)
+
+// write writes what the process does. Source: spec/supervisor 2.5 (child side).
+func (c *cloning) write(a *arena, r *Request, files [3]int, gate, procs int) unsafe.Pointer {
+	w := &writer{arena: a, c: c.c, list: a.steps(maxSteps)}
+	w.call(unix.SYS_SETPGID, 0, 0)
+	if procs >= 0 {
+		w.call(unix.SYS_WRITE, uintptr(procs), w.bytes("0"), 1)
+	}
+	for i, fd := range files {
+		w.call(unix.SYS_DUP3, uintptr(fd), uintptr(i), 0)
+	}
+	if gate != gateFD {
+		w.call(unix.SYS_DUP3, uintptr(gate), gateFD, unix.O_CLOEXEC)
+	}
+	// Other processes that are being made here have their gates and pipes open: we must not hold them.
+	w.try(unix.SYS_CLOSE_RANGE, gateFD+1, 1<<32-1, 0)
+	w.put(step{nr: unix.SYS_SENDTO, cond: exactly, want: 1, args: [6]uintptr{
+		gateFD, w.bytes(reportByte), 1, unix.MSG_NOSIGNAL,
+	}})
+	w.put(step{nr: unix.SYS_READ, cond: exactly, want: 1, args: [6]uintptr{gateFD, w.bytes(" "), 1}})
+	w.signals(r)
+	if c.c.limit != 0 {
+		w.try(unix.SYS_PRLIMIT64, 0, unix.RLIMIT_NOFILE, c.c.limit, 0)
+	}
+	w.become(r.Cred)
+	if r.Dir != "" {
+		w.orSay(step{nr: unix.SYS_CHDIR, args: [6]uintptr{w.cstring(r.Dir)}}, "couldn't chdir to "+r.Dir+": ", w.c.names)
+	}
+	if r.Umask >= 0 {
+		w.try(unix.SYS_UMASK, uintptr(r.Umask))
+	}
+	w.orSay(step{nr: unix.SYS_EXECVE, args: [6]uintptr{
+		w.cstring(r.Path), w.cstrings(r.Argv), w.cstrings(r.Env),
+	}}, "couldn't exec "+r.Argv[0]+": ", w.c.names)
+	return unsafe.Pointer(&w.list[0])
+}
+
+// signals gives every signal its default, whatever this process does with it, and then lets them in: no
+// handler of ours can run any more.
+func (w *writer) signals(r *Request) {
+	const setSize = 8
+	for sig := syscall.Signal(1); sig <= 64; sig++ {
+		action := w.c.deflt
+		switch {
+		case sig == syscall.SIGKILL || sig == syscall.SIGSTOP:
+			continue
+		case r.IgnoreSIGPIPE && (sig == syscall.SIGPIPE || sig == syscall.SIGXFSZ):
+			action = w.c.ignore
+		}
+		w.try(unix.SYS_RT_SIGACTION, uintptr(sig), action, 0, setSize)
+	}
+	w.call(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, w.c.none, 0, setSize)
+}
+
+// become are the steps to another user, in order, and the proof that there is no way back. The texts are the
+// original's. Source: spec/supervisor 2.5, spec/reliability S12.
+func (w *writer) become(cred *Cred) {
+	if cred == nil {
+		return
+	}
+	what, never := becomeText(cred)
+	if never != "" {
+		w.orSay(step{nr: unix.SYS_GETPID, cond: exactly}, what+never, 0)
+		return
+	}
+	if cred.UID == os.Getuid() {
+		return
+	}
+	groups := unsafe.Slice((*uint32)(unsafe.Pointer(&w.take(4 * (len(cred.Groups) + 1))[0])), len(cred.Groups)+1)
+	for i, g := range cred.Groups {
+		groups[i] = uint32(g)
+	}
+	w.orSay(step{nr: unix.SYS_SETGROUPS, args: [6]uintptr{uintptr(len(cred.Groups)), uintptr(unsafe.Pointer(&groups[0]))}},
+		what+"Could not set groups of effective user", 0)
+	w.orSay(step{nr: unix.SYS_SETGID, args: [6]uintptr{uintptr(cred.GID)}},
+		what+"Could not set group id of effective user", 0)
+	w.orSay(step{nr: unix.SYS_SETUID, args: [6]uintptr{uintptr(cred.UID)}},
+		what+"Could not set user id of effective user: ", w.c.messages)
+	for _, nr := range []uintptr{unix.SYS_GETUID, unix.SYS_GETEUID} {
+		w.orSay(step{nr: nr, cond: exactly, want: uintptr(cred.UID)}, what+"the process did not become the user it should run as", 0)
+	}
+	if cred.UID != 0 {
+		w.orSay(step{nr: unix.SYS_SETUID, cond: mustNotWork}, what+"the process could become root again", 0)
+	}
+}
