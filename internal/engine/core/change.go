@@ -41,7 +41,7 @@ type changing struct {
 	// next waits until the process of the definition in force is gone; nil for nothing.
 	next    atomic.Pointer[definition]
 	leaving bool // it is forgotten as soon as nothing of it lives
-	begin   bool // it is to be started when there is room
+	begin   bool // it is to be started when there is room, or after the stop for the exchange
 	retune  bool // the definition was exchanged while the process was being made
 }
 
@@ -201,6 +201,7 @@ func (c *Core) disband(g *group) (leave []*Slot) {
 	spec.Programs = nil
 	for _, s := range g.entry.ByPriority() {
 		if !s.leaving {
+			s.goes()
 			leave = append(leave, s)
 		}
 	}
@@ -259,6 +260,7 @@ func (c *Core) reshape(a *Application, g *group, n NewGroup) (leave, replace []*
 	for _, s := range g.entry.ByPriority() {
 		if old[s.spec.ID] != nil {
 			if !s.leaving {
+				s.goes()
 				leave = append(leave, s)
 			}
 			entry.Slots = append(entry.Slots, s)
@@ -283,6 +285,7 @@ func (c *Core) redefine(a *Application, s *Slot, d *definition, forAll []model.F
 		a.note(s, kind)
 		c.logf(s, activity.Info, "changed: '%s' (%s)", s.spec.ID.Name, keys(fields))
 	}
+	s.begin = kind == plan.Replace
 	if model.EffectOf(fields) == model.EffectRestart && s.inhabited() {
 		s.next.Store(d)
 		c.touch(s)
@@ -340,12 +343,13 @@ func (c *Core) replace(o *order, s *Slot) {
 	c.step(s, lifecycle.Event{Kind: lifecycle.Stop})
 	c.cancelDelayed(s)
 	c.startOne(o, s, Each, true)
+	s.begin = false
+	c.touch(s)
 }
 
 // leave stops a program that is to be forgotten.
 func (c *Core) leave(o *order, s *Slot) {
 	o.pending++
-	s.goes()
 	c.touch(s)
 	switch {
 	case s.m.State == model.Unknown && s.m.Live:
@@ -443,7 +447,7 @@ type exchangeRecord struct {
 	// leaves is not in the group's record, and Old is all that is known of it.
 	Old     *definition `json:",omitempty"`
 	Leaving bool        `json:",omitempty"`
-	Begin   bool        `json:",omitempty"` // it is to be started when there is room
+	Begin   bool        `json:",omitempty"`
 }
 
 func (s *Slot) exchangeRecord() exchangeRecord {
@@ -493,15 +497,19 @@ func (c *Core) restoreLeaving(g *group, ids []model.ID, sv *Saved) {
 	}
 }
 
-// resumeExchange goes on with what was ordered for a program.
-func (c *Core) resumeExchange(s *Slot) {
-	switch {
-	case s.leaving && s.m.State.Up():
-		c.step(s, lifecycle.Event{Kind: lifecycle.Stop})
-	case s.leaving:
-		c.retire(s)
-	case s.begin:
-		s.begin = false
-		c.step(s, lifecycle.Event{Kind: lifecycle.Start})
+// resumeChanges goes on with what was ordered.
+func (c *Core) resumeChanges() {
+	a := c.application()
+	for _, s := range c.slots() {
+		switch {
+		case s.leaving:
+			c.leave(a.gone, s)
+		case s.begin && s.next.Load() != nil:
+			c.replace(a.up, s)
+		case s.begin:
+			a.fresh = append(a.fresh, s)
+		}
 	}
+	a.gone.sealed = true
+	a.gone.check()
 }

@@ -55,9 +55,9 @@ const (
 type order struct {
 	out     []Outcome
 	pending int
-	sealed  bool  // every program has been looked at
-	wished  bool  // it changed what is to run, which is to be durable
-	fail    error // why none of it counts as done
+	sealed  bool   // every program has been looked at
+	wished  bool   // it changed what is to run, which is to be durable
+	fail    error  // why none of it counts as done
 	then    func() // instead of answering, in a turn of its own
 	done    chan struct{}
 	core    *Core

@@ -76,6 +76,28 @@ func (sv *Saved) Groups() []*model.Group {
 	return out
 }
 
+// Has reports whether a group is among them.
+func (sv *Saved) Has(name string) bool {
+	return slices.ContainsFunc(sv.groups, func(g groupRecord) bool { return g.Spec.Name == name })
+}
+
+// Retain keeps, for a start after all processes of the daemon were gone, the groups of which something lives,
+// as they were, and those that next defines in the same way; others begin anew by the configuration. An
+// ordered end that was under way is over.
+func (sv *Saved) Retain(living map[model.ID]bool, next *model.Config) {
+	ended := sv.ending != model.DaemonRunning
+	sv.ending = model.DaemonRunning
+	sv.groups = slices.DeleteFunc(sv.groups, func(g groupRecord) bool {
+		for _, p := range g.Spec.Programs {
+			if living[p.ID] {
+				return false
+			}
+		}
+		n := next.Group(g.Spec.Name)
+		return ended || n == nil || model.Differs(model.DiffGroup(g.Spec, n))
+	})
+}
+
 // Lines are the lines of the activity log that may have been lost, in the order of their time.
 func (sv *Saved) Lines() []string {
 	var out []string
@@ -119,7 +141,9 @@ func (c *Core) Restore(sv *Saved) {
 	c.publishTable()
 	for _, s := range c.slots() {
 		c.resume(s, sv.slots)
-		c.resumeExchange(s)
+	}
+	if sv.ending == model.DaemonRunning {
+		c.resumeChanges()
 	}
 	c.commit()
 	if sv.ending != model.DaemonRunning {

@@ -41,8 +41,8 @@ type Slot struct {
 	dirty   bool    // the journal does not know the latest
 	gone    bool    // no longer in the table
 	changing
-	saying  []string
-	said    []said // lines that may not be in the activity log yet
+	saying []string
+	said   []said // lines that may not be in the activity log yet
 }
 
 // LogPaths are the files of a program's channels in force; empty = none.
@@ -83,7 +83,9 @@ func (s *Slot) publish() {
 func (c *Core) step(s *Slot, ev lifecycle.Event) {
 	var room [8]lifecycle.Action
 	s.auto = ev.Kind == lifecycle.Ended || ev.Kind == lifecycle.Timer
-	for _, a := range s.m.Step(&s.policy, c.host.Now(), ev, room[:0]) {
+	actions := s.m.Step(&s.policy, c.host.Now(), ev, room[:0])
+	c.touch(s) // before the actions: those that others can see commit first
+	for _, a := range actions {
 		c.do(s, a)
 	}
 	s.publish()
