@@ -7,6 +7,11 @@ DESTDIR  ?=
 LINKS    ?= 0
 UNITS    ?= 0
 FUZZTIME ?= 5s
+# make chaos: faults per role, which roles, how many programs, another system to show beside it.
+N        ?= 12
+ROLE     ?= manager,keeper,spawner,all,upgrade
+PROGRAMS ?= 40
+PEER     ?=
 BIN      := bin
 TOOLS    := $(CURDIR)/$(BIN)/tools
 
@@ -30,7 +35,7 @@ STEPS := test-deps fmt vet lint cross unit fuzz readme webstack conformance fres
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 .PHONY: help run test check build go-version test-deps tools fmt vet lint cross unit test-short fuzz readme webstack \
-	fresh-root conformance bench install uninstall clean
+	fresh-root conformance bench chaos install uninstall clean
 .DEFAULT_GOAL := help
 
 help: ## list the tasks
@@ -119,6 +124,12 @@ bench: build ## measure against the installed original, some ten minutes (ARGS="
 	@mkdir -p $(BIN)
 	$(BUILD) -o $(BIN)/bench ./bench
 	@scripts/bench.sh $(BIN)/bench $(ARGS)
+
+chaos: build ## kill the daemon's processes under load, judge by ledgers (N=12 ROLE=manager,… PROGRAMS=40 PEER=1 ARGS=)
+	$(BUILD) -o $(BIN)/chaos ./chaos
+	$(BUILD) -ldflags "-s -w -X github.com/upkeep-project/upkeep/internal/cli.Version=0.0.0-other" -o $(BIN)/upkeep-other ./cmd/upkeep
+	$(BIN)/chaos -daemon $(SUPERVISORD) -other $(BIN)/upkeep-other -role $(ROLE) -n $(N) -programs $(PROGRAMS) \
+		$(if $(PEER),-peer $(REF_D)) $(ARGS)
 
 install: build ## install; DESTDIR, PREFIX, LINKS=1 supervisord names, UNITS=1 service files
 	install -D -m 0755 $(BIN)/upkeep $(DESTDIR)$(PREFIX)/bin/upkeep

@@ -5,6 +5,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 	"time"
 
@@ -74,6 +75,8 @@ func newCensus(mark string, inner bool, r *reaper, report func(violation)) (*cen
 // run looks until close.
 func (c *census) run() {
 	defer close(c.done)
+	runtime.LockOSThread() // ends with this goroutine, and the precedence with it
+	prefer()
 	tick := time.NewTicker(censusStep)
 	defer tick.Stop()
 	last := time.Now()

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -28,6 +29,7 @@ type daemon struct {
 	command string // what is run
 	user    bool   // as nobody
 	pid1    bool   // in fresh namespaces
+	env     []string
 	census  *census
 	reaper  *reaper
 	started int // our child: the daemon, or the command that made its namespaces
@@ -58,7 +60,7 @@ func (d *daemon) start() error {
 		attr.Credential = &syscall.Credential{Uid: nobody, Gid: nobody, Groups: []uint32{}}
 	}
 	p, err := os.StartProcess(argv[0], argv, &os.ProcAttr{
-		Dir: d.l.dir, Env: append(os.Environ(), "HOME="+d.l.dir), Files: []*os.File{null, console, console}, Sys: attr,
+		Dir: d.l.dir, Env: slices.Concat(os.Environ(), []string{"HOME=" + d.l.dir}, d.env), Files: []*os.File{null, console, console}, Sys: attr,
 	})
 	if err != nil {
 		return err

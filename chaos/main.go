@@ -31,6 +31,7 @@ type options struct {
 	load     string
 	span     time.Duration
 	limit    time.Duration
+	outage   time.Duration
 	seed     uint64
 	user     bool
 	pid1     bool
@@ -38,6 +39,7 @@ type options struct {
 	verbose  bool
 	work     string
 	evidence string
+	env      []string // of the daemon, beside our own
 }
 
 func roleNames() []string {
@@ -78,9 +80,14 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	fs.StringVar(&o.load, "load", "mixed", "mixed, or bytes: one talker through rotation and one at full speed")
 	secs := fs.Float64("secs", 10, "length of a run without faults, in seconds")
 	fs.DurationVar(&o.limit, "limit", time.Minute, "longest wait for any single thing")
+	fs.DurationVar(&o.outage, "outage", 2*time.Second, "longest time until the daemon is started again (roles all and daemon)")
 	fs.Uint64Var(&o.seed, "seed", 0, "seed of everything random (default: the time)")
 	fs.BoolVar(&o.user, "user", false, "run the daemon as an ordinary user (needs root)")
 	fs.BoolVar(&o.pid1, "pid1", false, "run the daemon as PID 1 of fresh namespaces (needs root)")
+	fs.Func("env", "NAME=VALUE for the daemon's environment; repeat", func(s string) error {
+		o.env = append(o.env, s)
+		return nil
+	})
 	fs.BoolVar(&o.keep, "keep", false, "keep the scratch directories")
 	fs.BoolVar(&o.verbose, "v", false, "print every violation as it is found")
 	fs.StringVar(&o.work, "work", "", "scratch directory (default: in /dev/shm, else the temporary directory)")

@@ -5,6 +5,7 @@ package main
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"os"
 	"strconv"
 	"strings"
@@ -165,6 +166,24 @@ func (r *reaper) reap() {
 		}
 	}
 }
+
+// exitInfo reports whether the kernel tells the exit status of processes that are not one's own children
+// (Linux 6.15).
+func exitInfo() bool {
+	var u unix.Utsname
+	if err := unix.Uname(&u); err != nil {
+		return false
+	}
+	major, minor := 0, 0
+	if _, err := fmt.Sscanf(unix.ByteSliceToString(u.Release[:]), "%d.%d", &major, &minor); err != nil {
+		return false
+	}
+	return major > 6 || major == 6 && minor >= 15
+}
+
+// prefer gives the calling thread precedence, where that is allowed: a harness that is late sees less. The
+// caller has locked its thread.
+func prefer() { _ = unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), -10) }
 
 // until polls cond until it holds; false when the limit came first.
 func until(limit, step time.Duration, cond func() bool) bool {

@@ -36,7 +36,9 @@ func table(w io.Writer, results []*result) error {
 	row("instances checked", func(r *result) string { return strconv.Itoa(r.instances) })
 	row("log bytes checked, MB", func(r *result) string { return fmt.Sprintf("%.1f", float64(r.bytes)/1e6) })
 	row("rotations", func(r *result) string { return strconv.Itoa(r.rotations) })
-	row("exits checked (unknown)", func(r *result) string { return fmt.Sprintf("%d (%d)", r.exits.checked, r.exits.unknown) })
+	row("exits checked (unknown, stopped before the first word)", func(r *result) string {
+		return fmt.Sprintf("%d (%d, %d)", r.exits.checked, r.exits.unknown, r.exits.unseen)
+	})
 	row("commands acknowledged and checked", func(r *result) string { return fmt.Sprintf("%d of %d calls", r.commands, r.calls) })
 	row("looks at the process table (longest pause)", func(r *result) string {
 		return fmt.Sprintf("%d (%v)", r.looks, r.longest.Round(time.Millisecond))

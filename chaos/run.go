@@ -53,6 +53,7 @@ type run struct {
 	census   *census
 	reaper   *reaper
 	ships    *shipper
+	newer    fileID // the last image of the other build that was put in place
 	out      io.Writer
 
 	mu  sync.Mutex
@@ -102,7 +103,7 @@ func newRun(o *options, name, role, command string, count int, seed uint64, out 
 		r.remove()
 		return nil, err
 	}
-	r.d = &daemon{l: r.l, command: command, user: o.user, pid1: o.pid1, census: r.census, reaper: r.reaper}
+	r.d = &daemon{l: r.l, command: command, user: o.user, pid1: o.pid1, env: o.env, census: r.census, reaper: r.reaper}
 	if o.other != "" {
 		r.d.command = r.l.daemon()
 	}
@@ -176,7 +177,7 @@ func (r *run) remove() {
 // do is the whole run.
 func (r *run) do(ctx context.Context) *result {
 	begin := time.Now()
-	go r.census.run()
+	go r.census.run() // ended by r.census.close
 	r.ships.start(r.allow)
 	err := r.load(ctx)
 	if err != nil {
@@ -335,7 +336,7 @@ func (r *run) killAll(ctx context.Context, found []process) (time.Time, error) {
 		return since, errors.New("a killed process is still there")
 	}
 	if r.role == "daemon" || r.role == "all" {
-		wait(ctx, time.Duration(r.rng.IntN(2000))*time.Millisecond)
+		wait(ctx, time.Duration(r.rng.Int64N(int64(r.o.outage)+1)))
 		since = time.Now()
 		return since, r.d.start()
 	}
@@ -367,7 +368,7 @@ func (r *run) judge(phases map[string][]phase, begin, end int64) error {
 	if err != nil {
 		return err
 	}
-	dim := r.role == "all" || r.role == "daemon"
+	dim := r.role == "all" || r.role == "daemon" || r.role == "keeper" && !exitInfo()
 	known := map[string]bool{}
 	for _, p := range r.programs {
 		known[p.name] = true

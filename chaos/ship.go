@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"sync"
 	"syscall"
 	"time"
@@ -173,6 +174,8 @@ func newShipper(list []*shipment) *shipper {
 // start begins to follow; progress is called after each round of reading.
 func (s *shipper) start(progress func()) {
 	s.wg.Go(func() {
+		runtime.LockOSThread() // ends with this goroutine, and the precedence with it
+		prefer()
 		last := time.Now()
 		s.loop(shipStep, func() {
 			for i, sh := range s.list {

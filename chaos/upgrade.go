@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"syscall"
 	"time"
 
@@ -37,8 +38,9 @@ func (r *run) upgrade(ctx context.Context, i int) error {
 	if i%10 == 9 {
 		return r.brokenUpgrade(ctx, i, found[0], top)
 	}
+	before := imageOf(found[0].pid)
 	image, what := r.o.other, "upgrades"
-	if r.res.kinds["upgrades"] > r.res.kinds["downgrades"] {
+	if before == r.newer {
 		image, what = r.o.daemon, "downgrades"
 	}
 	want, err := r.replace(image)
@@ -50,16 +52,19 @@ func (r *run) upgrade(ctx context.Context, i int) error {
 		return fmt.Errorf("USR1: %w", err)
 	}
 	r.did(what)
+	fine := []fileID{want}
 	if i%5 == 2 {
 		wait(ctx, time.Duration(r.rng.IntN(60))*time.Millisecond)
 		if m, ok := r.d.find("manager"); ok {
 			_ = strike(m[0], unix.SIGKILL) // gone is as good
 			r.did("kills in an upgrade")
+			// An image that does not live until it is ready is not the daemon's to trust.
+			fine = append(fine, before)
 		}
 	}
 	ok = until(r.o.limit, 3*time.Millisecond, func() bool {
 		m, ok := r.d.find("manager")
-		return ok && m[0].pid != found[0].pid && imageOf(m[0].pid) == want
+		return ok && m[0].pid != found[0].pid && slices.Contains(fine, imageOf(m[0].pid))
 	})
 	if !ok {
 		r.report(violation{vUpgrade, 1, fmt.Sprintf("fault %d: the manager does not run the new image after %v; %s", i, r.o.limit, r.d.console())})
@@ -111,7 +116,11 @@ func (r *run) replace(image string) (fileID, error) {
 	if err := unix.Stat(next, &st); err != nil {
 		return fileID{}, err
 	}
-	return fileID{uint64(st.Dev), st.Ino}, os.Rename(next, r.l.daemon())
+	id := fileID{uint64(st.Dev), st.Ino}
+	if image == r.o.other {
+		r.newer = id
+	}
+	return id, os.Rename(next, r.l.daemon())
 }
 
 // imageOf is the identity of the file that a process runs.

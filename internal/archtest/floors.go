@@ -51,7 +51,7 @@ func Bans() []Ban {
 // Outside are programs and test suites beside the product. They import what they like; the product never
 // imports them.
 func Outside() []string {
-	return []string{"bench", "conformance", "internal/archtest", "examples", "scripts", "test"}
+	return []string{"bench", "chaos", "conformance", "internal/archtest", "examples", "scripts", "test"}
 }
 
 // FloorOf finds the floor of a package path inside the module ("internal/conf/ini"): its number from 0,
