@@ -33,9 +33,11 @@ const defaultAge = 100 * time.Millisecond
 type Census struct {
 	o CensusOptions
 
-	mu    sync.Mutex
-	next  *scan     // the one that has not begun
-	began time.Time // the last one
+	mu      sync.Mutex
+	next    *scan               // the one that has not begun
+	began   time.Time           // the last one
+	leaders map[int]*trace      // of the handles that are tracked and open
+	pipes   map[uint64][]*trace // likewise
 }
 
 // scan is one look at all processes, shared by those who asked before it began.
@@ -62,7 +64,7 @@ func NewCensus(o CensusOptions) *Census {
 	if o.After == nil {
 		o.After = time.After
 	}
-	return &Census{o: o}
+	return &Census{o: o, leaders: map[int]*trace{}, pipes: map[uint64][]*trace{}}
 }
 
 // Track tells what an instance hands down to its descendants. From then on ReachTree of the handle uses
@@ -75,7 +77,54 @@ func (c *Census) Track(h Handle, m Marks) {
 	m.Pipes = slices.Clone(m.Pipes)
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	c.forget(p.trace)
 	p.census, p.trace = c, &trace{p.identityLocked(), m}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.leaders[p.pid] = p.trace
+	for _, ino := range m.Pipes {
+		c.pipes[ino] = append(c.pipes[ino], p.trace)
+	}
+}
+
+// forget ends the tracking: the handle was closed.
+func (c *Census) forget(t *trace) {
+	if t == nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.leaders[t.leader.PID] == t {
+		delete(c.leaders, t.leader.PID)
+	}
+	for _, ino := range t.marks.Pipes {
+		left := slices.DeleteFunc(c.pipes[ino], func(o *trace) bool { return o == t })
+		if c.pipes[ino] = left; len(left) == 0 {
+			delete(c.pipes, ino)
+		}
+	}
+}
+
+// ofAnother reports whether a family that bears no mark of one instance bears one of another.
+func (c *Census) ofAnother(f family, t *trace) bool {
+	is := func(o *trace) bool { return o != nil && o != t && f[0].StartTicks >= o.leader.StartTicks }
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, m := range f {
+		if is(c.leaders[m.PGRP]) || is(c.leaders[m.Session]) {
+			return true
+		}
+		found := false
+		eachDescriptor(m.PID, func(_ int, target string) bool {
+			ino, ok := pipeTarget(target)
+			found = ok && slices.ContainsFunc(c.pipes[ino], is)
+			return !found
+		})
+		if found {
+			return true
+		}
+	}
+	return false
 }
 
 // Survivors lists the descendants of an instance that are alive, without the instance itself. With a
@@ -185,7 +234,7 @@ func (c *Census) survivors(s *scan, t *trace) []Process {
 			out = append(out, m.named(mark))
 		}
 	}
-	var sure, rest []family
+	var sure, foreign, rest []family
 	if m, ok := s.procs[t.leader.PID]; ok && t.leads(m) {
 		f := c.gather(s, below, m)[1:]
 		take(f, MarkParent)
@@ -202,6 +251,8 @@ func (c *Census) survivors(s *scan, t *trace) []Process {
 			case ours:
 				take(f, mark)
 				sure = append(sure, f)
+			case notOurs:
+				foreign = append(foreign, f)
 			case undecided:
 				rest = append(rest, f)
 			}
@@ -212,6 +263,16 @@ func (c *Census) survivors(s *scan, t *trace) []Process {
 		for _, f := range sure {
 			take(f, MarkSession)
 		}
+	}
+	rest = slices.DeleteFunc(rest, func(f family) bool {
+		if c.ofAnother(f, t) {
+			foreign = append(foreign, f)
+			return true
+		}
+		return false
+	})
+	for len(foreign) > 0 {
+		foreign, rest = related(foreign, rest)
 	}
 	for _, f := range rest {
 		take(f, MarkOrphan)

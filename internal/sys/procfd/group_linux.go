@@ -30,7 +30,7 @@ func (h *handle) signalGroup(sig int) error {
 }
 
 func (h *handle) sendGroupLocked(sig int) error {
-	if h.fd >= 0 && h.flags == 0 {
+	if h.fd >= 0 && !h.oldKernel {
 		err := unix.PidfdSendSignal(h.fd, syscall.Signal(sig), nil, signalProcessGroup)
 		switch {
 		case errors.Is(err, unix.EINVAL), errors.Is(err, unix.ENOSYS), errors.Is(err, unix.EPERM):

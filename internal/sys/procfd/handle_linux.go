@@ -60,7 +60,8 @@ type handle struct {
 	census  *Census // set by Census.Track:
 	trace   *trace
 	session int // of the process, once it was looked at
-	flags   int // test hook: 1 = the kernel knows no signals to groups by descriptor
+	// oldKernel keeps from asking the kernel for a signal to a group by descriptor.
+	oldKernel bool
 }
 
 func (h *handle) PID() int { return h.pid }
@@ -214,6 +215,9 @@ func (h *handle) Close() error {
 	}
 	h.closed = true
 	h.recheck = nil
+	if h.census != nil {
+		h.census.forget(h.trace)
+	}
 	if h.unwatch != nil {
 		h.unwatch()
 		h.unwatch = nil

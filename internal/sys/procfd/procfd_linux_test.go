@@ -31,6 +31,18 @@ func TestMain(m *testing.M) {
 		case "helper-forker":
 			helperForker()
 			return
+		case "helper-parent":
+			helperParent()
+			return
+		case "helper-leader-leaves":
+			helperLeaderLeaves()
+			return
+		case "helper-title":
+			helperTitle()
+			return
+		case "helper-recycler":
+			helperRecycler()
+			return
 		}
 	}
 	os.Exit(m.Run())

@@ -1,0 +1,577 @@
+package procfd
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
+
+	"github.com/upkeep-project/upkeep/internal/domain/model"
+	"github.com/upkeep-project/upkeep/internal/sys/procstat"
+)
+
+// parent is a process of its own whose child we are to adopt. It reaps the child when told.
+type parent struct {
+	t     testing.TB
+	pid   int // of the child
+	in    io.Writer
+	out   *bufio.Reader
+	close func()
+}
+
+func foreign(t testing.TB, argv ...string) *parent {
+	t.Helper()
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	inR, inW, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	outR, outW, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := os.StartProcess(exe, append([]string{exe, "helper-parent"}, argv...), &os.ProcAttr{
+		Files: []*os.File{inR, outW, os.Stderr}, Env: os.Environ(),
+	})
+	inR.Close()
+	outW.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &parent{t: t, in: inW, out: bufio.NewReader(outR)}
+	t.Cleanup(func() {
+		inW.Close()
+		_, _ = p.Wait()
+		outR.Close()
+	})
+	f.pid, err = strconv.Atoi(f.line())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+func sh(script string) []string { return []string{"/bin/sh", "-c", script} }
+
+func (f *parent) line() string {
+	f.t.Helper()
+	s, err := f.out.ReadString('\n')
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return strings.TrimSpace(s)
+}
+
+// reap has the child reaped and returns its raw status as the parent saw it.
+func (f *parent) reap() uint32 {
+	f.t.Helper()
+	if _, err := io.WriteString(f.in, "reap\n"); err != nil {
+		f.t.Fatal(err)
+	}
+	raw, err := strconv.ParseUint(f.line(), 10, 32)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return uint32(raw)
+}
+
+// zombie waits for the child to end.
+func (f *parent) zombie() {
+	f.t.Helper()
+	eventually(f.t, func() bool { s, err := procstat.Read(f.pid); return err == nil && s.Dead() && tasks(f.pid) <= 1 })
+}
+
+func tasks(pid int) int {
+	e, _ := os.ReadDir("/proc/" + strconv.Itoa(pid) + "/task")
+	return len(e)
+}
+
+// helperParent starts a child and reaps it on request. At the end of its input it kills the child.
+func helperParent() {
+	pid, err := syscall.ForkExec(os.Args[2], os.Args[2:], &syscall.ProcAttr{
+		Env: os.Environ(), Files: []uintptr{2, 2, 2}, Sys: &syscall.SysProcAttr{Setpgid: true},
+	})
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	fmt.Println(pid)
+	in := bufio.NewScanner(os.Stdin)
+	var ws unix.WaitStatus
+	for in.Scan() {
+		if _, err := unix.Wait4(pid, &ws, 0, nil); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		fmt.Println(uint32(ws))
+		pid = 0
+	}
+	if pid != 0 {
+		_ = unix.Kill(-pid, unix.SIGKILL)
+		_ = unix.Kill(pid, unix.SIGKILL)
+		_, _ = unix.Wait4(pid, &ws, 0, nil)
+	}
+}
+
+// helperLeaderLeaves ends its first thread before it exits with 5.
+func helperLeaderLeaves() {
+	runtime.LockOSThread()
+	if unix.Gettid() != os.Getpid() { // not on the first thread: have another go
+		fmt.Fprintln(os.Stderr, syscall.Exec("/proc/self/exe", os.Args, os.Environ()))
+		os.Exit(6)
+	}
+	go func() {
+		for {
+			s, err := procstat.Read(os.Getpid())
+			if err != nil || s.Dead() {
+				break
+			}
+			runtime.Gosched()
+		}
+		os.Exit(5)
+	}()
+	_, _, _ = syscall.RawSyscall(syscall.SYS_EXIT, 0, 0, 0)
+}
+
+func adopt(t testing.TB, pid int) *handle {
+	t.Helper()
+	id, err := Identify(pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := Adopt(id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { h.Close() })
+	return h.(*handle)
+}
+
+// exits are ends and how a parent sees them.
+func exits(t testing.TB) map[string][]string {
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return map[string][]string{
+		"0": sh("exit 0"), "1": sh("exit 1"), "255": sh("exit 255"),
+		"KILL": sh("kill -KILL $$"), "TERM": sh("kill -TERM $$"), "SEGV": sh("ulimit -c 0; kill -SEGV $$"),
+		"first thread left before": {exe, "helper-leader-leaves"},
+	}
+}
+
+// gated is a command that waits for the returned function before it does what argv says.
+func gated(t testing.TB, argv []string) ([]string, func()) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "gate")
+	if err := unix.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	return append([]string{"/bin/sh", "-c", `read x <"$0"; exec "$@"`, path}, argv...), func() {
+		if _, err := f.WriteString("\n"); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestAdoptedExit: the status of a process that is not our child is the one its parent sees, whenever
+// it ended, was taken, and was reaped.
+func TestAdoptedExit(t *testing.T) {
+	w := newWatcher(t)
+	for name, argv := range exits(t) {
+		for _, tc := range []struct {
+			when                            string
+			endFirst, reapFirst, kept, wait bool
+		}{
+			{when: "alive"},
+			{when: "zombie", endFirst: true},
+			{when: "kept", kept: true},
+			{when: "kept, zombie", kept: true, endFirst: true},
+			{when: "kept, reaped", kept: true, endFirst: true, reapFirst: true},
+		} {
+			t.Run(name+", "+tc.when, func(t *testing.T) {
+				line, open := gated(t, argv)
+				f := foreign(t, line...)
+				kept, err := unix.PidfdOpen(f.pid, 0)
+				if err != nil {
+					t.Fatal(err)
+				}
+				end := func() { open(); f.zombie() }
+				if tc.endFirst {
+					end()
+				}
+				var raw uint32
+				if tc.reapFirst {
+					raw = f.reap()
+				}
+				var h *handle
+				if tc.kept {
+					got, err := FromPidfd(kept, f.pid)
+					if err != nil {
+						t.Fatal(err)
+					}
+					defer got.Close()
+					h = got.(*handle)
+				} else {
+					unix.Close(kept)
+					h = adopt(t, f.pid)
+				}
+				if !tc.endFirst {
+					if e, done, err := h.Wait(false); done || err != nil {
+						t.Fatalf("running: %+v, %v, %v", e, done, err)
+					}
+				}
+				seen := make(chan model.Exit, 1)
+				if err := w.Watch(h, func() {
+					e, _, _ := h.Wait(true)
+					seen <- e
+				}); err != nil {
+					t.Fatal(err)
+				}
+				if !tc.endFirst {
+					end()
+				}
+				if !tc.reapFirst {
+					early, done, err := h.Wait(true)
+					if err != nil || done && !tc.kept && !early.Known {
+						t.Fatalf("zombie: %+v, %v, %v", early, done, err)
+					}
+					raw = f.reap()
+					if done && early != exitOf(raw) {
+						t.Errorf("the zombie's status %+v, want %+v", early, exitOf(raw))
+					}
+				}
+				want := exitOf(raw)
+				for range 2 {
+					got, done, err := h.Wait(false)
+					if diff := cmp.Diff(want, got); diff != "" || !done || err != nil {
+						t.Errorf("%v, %v: %s", done, err, diff)
+					}
+				}
+				if diff := cmp.Diff(want, <-seen); diff != "" {
+					t.Error("watcher:", diff)
+				}
+				for _, reach := range []model.Reach{model.ReachProcess, model.ReachGroup, model.ReachTree} {
+					if err := h.Signal(int(unix.SIGKILL), reach); !errors.Is(err, syscall.ESRCH) {
+						t.Errorf("after the end, reach %d: %v", reach, err)
+					}
+				}
+			})
+		}
+	}
+}
+
+// TestTold: the keeper says how a process ended that it does not let go of.
+func TestTold(t *testing.T) {
+	w := newWatcher(t)
+	for _, bare := range []bool{false, true} {
+		for _, early := range []bool{false, true} {
+			f := foreign(t, sh("exit 3")...)
+			f.zombie()
+			fd, err := unix.PidfdOpen(f.pid, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := FromPidfd(fd, f.pid)
+			if err != nil {
+				t.Fatal(err)
+			}
+			h := got.(*handle)
+			h.patience = time.Hour // nothing but being told helps
+			if bare {
+				unix.Close(fd)
+				h.fd = -1
+			}
+			if _, done, err := h.Wait(true); done || err != nil {
+				t.Fatalf("nobody has told: %v, %v", done, err)
+			}
+			if early {
+				h.SetExit(3 << 8)
+			}
+			seen := make(chan model.Exit, 2)
+			if err := w.Watch(h, func() {
+				e, done, err := h.Wait(false)
+				if !done || err != nil {
+					t.Errorf("%v, %v", done, err)
+				}
+				seen <- e
+			}); err != nil {
+				t.Fatal(err)
+			}
+			if !early {
+				h.SetExit(3 << 8)
+			}
+			if e := <-seen; e != exitOf(3<<8) {
+				t.Errorf("%+v", e)
+			}
+			h.SetExit(0) // too late
+			w.settle(t)
+			if e, done, err := h.Wait(true); e != exitOf(3<<8) || !done || err != nil || len(seen) != 0 {
+				t.Errorf("%+v, %v, %v, %d more calls", e, done, err, len(seen))
+			}
+			h.Close()
+			h.SetExit(1)
+		}
+	}
+}
+
+// TestNeverCollected: a parent that does not reap and a status that cannot be read. The end is reported
+// as unknown after a bounded time; before, nothing hangs.
+func TestNeverCollected(t *testing.T) {
+	f := foreign(t, sh("exit 3")...)
+	f.zombie()
+	h := adopt(t, f.pid)
+	h.glimpsed = true // as if /proc told nothing
+	clock := time.Now()
+	h.now = func() time.Time { return clock }
+	for range 2 {
+		if e, done, err := h.Wait(true); done || err != nil {
+			t.Fatalf("too early: %+v, %v, %v", e, done, err)
+		}
+		clock = clock.Add(statusPatience / 2)
+	}
+	e, done, err := h.Wait(true)
+	if e.Known || e.Reason == "" || !done || err != nil {
+		t.Errorf("%+v, %v, %v", e, done, err)
+	}
+	h.SetExit(3 << 8)
+	if e, _, _ := h.Wait(true); e != exitOf(3<<8) {
+		t.Errorf("told after all: %+v", e)
+	}
+
+	// With the real clock and a watcher.
+	h = adopt(t, f.pid)
+	h.glimpsed = true
+	h.patience = 50 * time.Millisecond
+	w := newWatcher(t)
+	seen := make(chan model.Exit, 1)
+	if err := w.Watch(h, func() { e, _, _ := h.Wait(true); seen <- e }); err != nil {
+		t.Fatal(err)
+	}
+	if e := <-seen; e.Known {
+		t.Errorf("%+v", e)
+	}
+	f.reap()
+}
+
+// TestUnreadable: an ordinary user may not see how a process of somebody else ended, and is shown a zero.
+func TestUnreadable(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("not root")
+	}
+	f := foreign(t, sh("exit 0")...)
+	f.zombie()
+	h := adopt(t, f.pid)
+	got := make(chan *uint32)
+	go func() {
+		runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
+		_, _, e := syscall.RawSyscall(syscall.SYS_SETRESUID, 65534, 65534, 65534)
+		if e != 0 {
+			t.Error(e)
+		}
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		got <- h.glimpseLocked()
+	}()
+	if raw := <-got; raw != nil {
+		t.Errorf("a status was read without the right to: %d", *raw)
+	}
+	h.mu.Lock()
+	raw := h.glimpseLocked()
+	h.mu.Unlock()
+	if raw == nil || *raw != 0 {
+		t.Error("root cannot read it either")
+	}
+}
+
+func TestRefused(t *testing.T) {
+	f := foreign(t, "/bin/sleep", "1000")
+	id, err := Identify(f.pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	self, err := Identify(os.Getpid())
+	if err != nil || self.PID != os.Getpid() || self == id {
+		t.Fatalf("%+v, %v", self, err)
+	}
+	dead := child(t, false, "exit 0")
+	ended(t, dead)
+	deadID, err := Identify(dead.PID())
+	if err != nil || deadID != dead.Identity() {
+		t.Errorf("a zombie: %+v, want %+v, %v", deadID, dead.Identity(), err)
+	}
+	_, _, _ = dead.Wait(false)
+	if _, err := Identify(dead.PID()); !errors.Is(err, ErrGone) {
+		t.Errorf("Identify of nobody: %v", err)
+	}
+	with := func(change func(*Identity)) Identity { c := id; change(&c); return c }
+	for _, tc := range []struct {
+		name string
+		id   Identity
+		want error
+	}{
+		{"itself", id, nil},
+		{"no inode", with(func(i *Identity) { i.Inode = 0 }), nil},
+		{"no boot id", with(func(i *Identity) { i.BootID = "" }), nil},
+		{"other start", with(func(i *Identity) { i.StartTicks++ }), ErrStranger},
+		{"other inode", with(func(i *Identity) { i.Inode ^= 1 }), ErrStranger},
+		{"other inode, same start", Identity{BootID: id.BootID, PID: id.PID, StartTicks: id.StartTicks, Inode: self.Inode}, ErrStranger},
+		{"other boot", with(func(i *Identity) { i.BootID = "x" }), ErrGone},
+		{"only the pid", Identity{PID: id.PID}, ErrStranger},
+		{"nothing", Identity{}, ErrStranger},
+		{"pid -1", with(func(i *Identity) { i.PID = -1 }), ErrStranger},
+		{"reaped", deadID, ErrGone},
+		{"no such pid", with(func(i *Identity) { i.PID = 1 << 30 }), ErrGone},
+		{"a thread", with(func(i *Identity) { i.PID = otherThread(t) }), ErrGone},
+		{"our parent", with(func(i *Identity) { i.PID = os.Getppid() }), ErrStranger},
+	} {
+		if tc.name == "other inode" && id.Inode == 0 || tc.name == "other inode, same start" && id.Inode == 0 {
+			continue
+		}
+		h, err := Adopt(tc.id)
+		if !errors.Is(err, tc.want) || (err == nil) != (tc.want == nil) {
+			t.Errorf("%s: %v, want %v", tc.name, err, tc.want)
+		}
+		if err == nil {
+			h.Close()
+		}
+	}
+	fd, err := unix.PidfdOpen(f.pid, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	for name, try := range map[string][2]int{"another pid": {fd, os.Getpid()}, "no descriptor": {-1, f.pid}, "another kind": {1, f.pid}} {
+		if _, err := FromPidfd(try[0], try[1]); !errors.Is(err, ErrStranger) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// otherThread is the number of a thread of ours that is not the first.
+func otherThread(t testing.TB) int {
+	t.Helper()
+	e, err := os.ReadDir("/proc/self/task")
+	if err != nil || len(e) < 2 {
+		t.Fatal(err)
+	}
+	tid, err := strconv.Atoi(e[len(e)-1].Name())
+	if err != nil || tid == os.Getpid() {
+		t.Fatal(tid, err)
+	}
+	return tid
+}
+
+// TestAdoptedGroup: the ways to signal a group whose leader is not our child, while the leader lives,
+// is a zombie, and is gone.
+func TestAdoptedGroup(t *testing.T) {
+	for _, way := range []string{"descriptor", "members"} {
+		for _, state := range []string{"alive", "zombie", "reaped"} {
+			t.Run(way+", leader "+state, func(t *testing.T) {
+				dir := t.TempDir()
+				in, out := filepath.Join(dir, "in"), filepath.Join(dir, "out")
+				f := foreign(t, sh(fmt.Sprintf(`
+sleep 1000 & echo $! >%s
+setsid sh -c 'echo $$ >%s; exec sleep 1000' &
+kill -STOP $$; exit 0`, in, out))...)
+				inside, outside := pidFrom(t, in), pidFrom(t, out)
+				defer func() { _ = unix.Kill(outside, unix.SIGKILL) }()
+				bystander := command(t, false, "/bin/sleep", "1000")
+				eventually(t, func() bool { s, err := procstat.Read(f.pid); return err == nil && s.State == 'T' })
+				h := adopt(t, f.pid)
+				if way == "members" {
+					h.oldKernel = true
+				}
+				if state != "alive" {
+					if err := h.Signal(int(unix.SIGCONT), model.ReachProcess); err != nil {
+						t.Fatal(err)
+					}
+					f.zombie()
+				}
+				if state == "reaped" {
+					f.reap()
+				}
+				if err := h.Signal(int(unix.SIGTERM), model.ReachGroup); err != nil {
+					t.Fatal(err)
+				}
+				eventually(t, func() bool { return !alive(inside) })
+				if state == "alive" {
+					_ = h.Signal(int(unix.SIGCONT), model.ReachProcess)
+					f.zombie()
+					if raw := f.reap(); raw != uint32(unix.SIGTERM) {
+						t.Errorf("the leader ended with %#x", raw)
+					}
+				}
+				if !alive(outside) {
+					t.Error("a process outside of the group was signalled")
+				}
+				if _, done, _ := bystander.Wait(true); done {
+					t.Error("a bystander was signalled")
+				}
+				eventually(t, func() bool { // nobody is left
+					err := h.Signal(int(unix.SIGTERM), model.ReachGroup)
+					return errors.Is(err, syscall.ESRCH) || err == nil && state == "zombie"
+				})
+			})
+		}
+	}
+}
+
+// TestKeptNumber: with an older kernel, the group of a child of ours or of the keeper is signalled by number.
+func TestKeptNumber(t *testing.T) {
+	member := filepath.Join(t.TempDir(), "member")
+	c := child(t, false, fmt.Sprintf("sleep 1000 & echo $! >%s; wait", member))
+	pid := pidFrom(t, member)
+	fd, err := unix.PidfdOpen(c.PID(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := FromPidfd(fd, c.PID())
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := got.(*handle)
+	defer h.Close()
+	h.oldKernel = true
+	h.mu.Lock()
+	if !h.numberKeptLocked() {
+		t.Error("the child's number is not kept")
+	}
+	h.mu.Unlock()
+	o := adopt(t, c.PID())
+	o.mu.Lock()
+	if o.numberKeptLocked() {
+		t.Error("a number is believed to be kept by a process that only was adopted")
+	}
+	o.mu.Unlock()
+	if err := h.Signal(int(unix.SIGTERM), model.ReachGroup); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, func() bool { return !alive(pid) })
+	ended(t, c)
+	_, _, _ = c.Wait(false)
+	h.mu.Lock()
+	if h.numberKeptLocked() {
+		t.Error("the number of a reaped process is not kept")
+	}
+	h.mu.Unlock()
+}

@@ -1,0 +1,4 @@
+package procfd
+
+func helperTitle()    {}
+func helperRecycler() {}
