@@ -5,13 +5,11 @@ package main
 import (
 	"os"
 
+	"github.com/upkeep-project/upkeep/internal/app"
 	"github.com/upkeep-project/upkeep/internal/cli"
-	"github.com/upkeep-project/upkeep/internal/sys/spawn"
 )
 
 func main() {
-	if spawn.ShimMain() {
-		return
-	}
+	app.Role()
 	os.Exit(cli.Main(os.Args))
 }

@@ -22,6 +22,7 @@ import (
 	"github.com/upkeep-project/upkeep/internal/engine/events"
 	"github.com/upkeep-project/upkeep/internal/engine/launch"
 	"github.com/upkeep-project/upkeep/internal/engine/logs"
+	"github.com/upkeep-project/upkeep/internal/engine/spawner"
 	"github.com/upkeep-project/upkeep/internal/engine/streams"
 	"github.com/upkeep-project/upkeep/internal/face/rpc2"
 	"github.com/upkeep-project/upkeep/internal/service/manager"
@@ -52,7 +53,23 @@ type Options struct {
 	// Signals are what the daemon obeys. They outlive it, so that one that comes during an ordered restart
 	// is obeyed after it.
 	Signals <-chan signals.Signal
+	// State is what the instance keeps on disk; nil = nothing.
+	State *State
+	// Keeper is the link to the keeper, nil = there is none.
+	Keeper *Keeper
+	// Continue: an earlier process of this daemon was killed or has left, and its configuration is in force.
+	Continue bool
 }
+
+// Outcome is why a daemon has come to its end.
+type Outcome uint8
+
+// The outcomes.
+const (
+	Ended     Outcome = iota // everything has stopped, in order
+	Restarted                // everything has stopped and is to begin again
+	Left                     // programs run on; another process takes over
+)
 
 // Note is a line for the activity log.
 type Note struct {
@@ -79,6 +96,8 @@ type App struct {
 	syslog    *syslog.Sender
 	pidfile   string
 	first     []core.NewGroup // what the first configuration runs
+	saved     *core.Saved     // what an earlier process has left; nil = nothing
+	left      bool            // programs run on without this process
 	said      said
 }
 
@@ -86,7 +105,7 @@ type App struct {
 // but not started. After an error nothing is left behind. The error's text is for the launching terminal.
 func Build(o Options) (*App, error) {
 	a := &App{o: o, notes: o.Notes}
-	for _, step := range []func() error{a.listen, a.openLog, a.cleanLogs, a.makeEngine, a.makeServers, a.makeLogs} {
+	for _, step := range []func() error{a.recover, a.listen, a.openLog, a.cleanLogs, a.makeEngine, a.makeServers, a.makeLogs} {
 		if err := step(); err != nil {
 			a.Close()
 			return nil, err
@@ -123,6 +142,9 @@ func (a *App) openLog() error {
 	}
 	a.log = log
 	a.tell(a.o.Config)
+	if a.saved != nil {
+		log.Restore(a.saved.Lines())
+	}
 	for _, n := range a.notes {
 		log.Logf(n.Level, "%s", n.Text)
 	}
@@ -131,7 +153,7 @@ func (a *App) openLog() error {
 
 // cleanLogs deletes the automatic logs that an earlier run left behind. Source: spec/supervisor 3.4.
 func (a *App) cleanLogs() error {
-	if a.set().NoCleanup {
+	if a.set().NoCleanup || a.saved != nil { // some of them are in use
 		return nil
 	}
 	dir := a.set().ChildLogDir
@@ -151,33 +173,61 @@ func (a *App) makeEngine() (err error) {
 	if a.watcher, err = procfd.NewWatcher(); err != nil {
 		return err
 	}
-	if a.pump, err = streams.NewPump(streams.Options{Log: a.log}); err != nil {
+	if a.pump, err = streams.NewPump(a.pumpOptions()); err != nil {
 		return err
 	}
 	if a.syslog == nil {
 		a.syslog = syslog.New(a.o.Program)
 	}
 	a.ring = events.New(recentEvents)
-	a.host = launch.New(launch.Options{
+	opts := launch.Options{
 		Watcher: a.watcher, Pump: a.pump, Files: a.files, Log: a.log, Syslog: a.syslog.Send,
 		Environ: a.environ(), ServerURL: a.o.Config.ServerURL(), UID: privilege.UID(), StripANSI: s.StripANSI,
 		AutoDir: s.ChildLogDir, Identifier: s.Identifier,
-	})
-	a.core = core.New(core.Options{Host: a.host, Log: a.log, Ring: a.ring})
+	}
+	parts := core.Options{Log: a.log, Ring: a.ring, Lines: a.log}
+	if a.o.State != nil {
+		opts.Journal, parts.Journal, parts.Wishes = a.o.State.journal, a.o.State.journal, a.o.State.wishes
+		a.o.State.keepConfig(a.o.Config)
+	}
+	if a.o.Keeper != nil {
+		opts.Store = a.o.Keeper.store()
+	}
+	a.host = launch.New(opts)
+	parts.Host = a.host
+	a.core = core.New(parts)
 	a.manager = manager.New(manager.Options{
 		Core: a.core, Programs: a.host, Log: a.log, Ring: a.ring, Files: a.files, MainLog: a.mainLog(),
-		PID: os.Getpid(), Identifier: s.Identifier, Load: a.load,
+		PID: a.pid(), Identifier: s.Identifier, Load: a.load,
 	})
 	return nil
+}
+
+// pumpOptions are those of the pump.
+func (a *App) pumpOptions() streams.Options {
+	o := streams.Options{Log: a.log}
+	if a.o.Keeper != nil {
+		o.Keeper = launch.Stages(a.o.Keeper.store())
+	}
+	return o
 }
 
 // makeLogs makes the automatic logs of the programs while the launching terminal can still be told that it
 // is impossible.
 func (a *App) makeLogs() (err error) {
-	if a.first, err = a.manager.Prepare(runnable(a.o.Config)); err != nil {
+	c := runnable(a.o.Config)
+	if a.first, err = a.manager.Prepare(c, a.restored); err != nil {
 		return fmt.Errorf("cannot make the log file of a program: %w", err)
 	}
 	return nil
+}
+
+// pid is the process that people know as the daemon.
+func (a *App) pid() int {
+	if a.o.Keeper != nil {
+		return a.o.Keeper.PID()
+	}
+	return os.Getpid()
 }
 
 // environ is what programs inherit of the daemon's environment.
@@ -198,44 +248,86 @@ func (a *App) mainLog() string {
 	return a.set().LogFile
 }
 
-// Run starts the programs and works until an ordered end is complete. It reports whether the daemon is
-// to begin again.
-func (a *App) Run() (restart bool, err error) {
+// Run starts the programs and works until an ordered end is complete or another process takes over.
+func (a *App) Run() (Outcome, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	if err := a.background(); err != nil {
-		return false, err
+		return Ended, err
 	}
 	// The spawner keeps the directory and the umask that it finds, so it is made after the way into the
 	// background.
-	if a.spawner, err = spawn.NewDirect(spawn.Options{}); err != nil {
-		return false, err
+	var err error
+	if a.spawner, err = a.makeSpawner(); err != nil {
+		return Ended, err
 	}
 	a.host.Serve(a.core, a.spawner)
+	a.resume()
+	leave := make(chan struct{}, 1)
+	if a.o.Keeper != nil {
+		a.o.Keeper.serve(a, leave)
+	}
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
 		a.core.Run(ctx)
 	}()
 	if err := a.manager.Activate(ctx, a.first); err != nil {
-		return false, err
+		return Ended, err
 	}
 	a.serve() // whoever connected before now waits for an answer that knows the programs
 	a.ring.Append(model.Event{Time: time.Now(), Type: model.EventDaemonRunning})
+	if a.o.Keeper != nil {
+		if err := a.o.Keeper.ready(); err != nil {
+			a.log.Logf(activity.Error, "keeper: %v", err)
+		}
+	}
 	for {
 		select {
 		case s := <-a.o.Signals:
-			a.signal(ctx, s)
+			if a.signal(ctx, s) {
+				leave <- struct{}{}
+			}
+		case <-leave:
+			cancel()
+			<-ended
+			a.left = true
+			return Left, nil
 		case <-ended:
-			return a.core.State() == model.DaemonRestarting, nil
+			return a.ended(), nil
 		}
 	}
+}
+
+// ended completes an ordered end.
+func (a *App) ended() Outcome {
+	restart := a.core.State() == model.DaemonRestarting
+	if !restart && a.o.Keeper != nil {
+		if err := a.o.Keeper.link.End(0); err != nil {
+			a.log.Logf(activity.Error, "keeper: %v", err)
+		}
+	}
+	if a.o.State != nil {
+		a.o.State.clear()
+	}
+	if restart {
+		return Restarted
+	}
+	return Ended
+}
+
+// makeSpawner makes what forks: with a keeper a small process of its own, else this one.
+func (a *App) makeSpawner() (spawn.Spawner, error) {
+	if a.o.Keeper == nil {
+		return spawn.NewDirect(spawn.Options{})
+	}
+	return spawner.New(spawner.Options{Log: func(line string) { a.log.Logf(activity.Warn, "%s", line) }})
 }
 
 // background finishes the way into the background and writes the pidfile.
 func (a *App) background() error {
 	s := a.set()
-	if a.o.Background != nil {
+	if a.o.Background != nil || a.o.Keeper.background(s) {
 		a.log.Logf(activity.Info, "daemonizing the supervisord process")
 		if s.Directory != "" {
 			if err := os.Chdir(s.Directory); err != nil {
@@ -245,12 +337,16 @@ func (a *App) background() error {
 			}
 		}
 		daemon.Umask(s.Umask)
-		if err := a.o.Background.Ready(); err != nil {
+		if a.o.Background == nil {
+			if err := daemon.Silence(); err != nil {
+				return err
+			}
+		} else if err := a.o.Background.Ready(); err != nil {
 			return err
 		}
 		a.o.Background = nil
 	}
-	switch err := writePidfile(s.PIDFile, os.Getpid()); {
+	switch err := writePidfile(s.PIDFile, a.pid()); {
 	case errors.Is(err, errDevice):
 	case err != nil:
 		a.log.Logf(activity.Critical, "could not write pidfile %s", s.PIDFile)
@@ -258,24 +354,29 @@ func (a *App) background() error {
 	default:
 		a.pidfile = s.PIDFile
 	}
-	a.log.Logf(activity.Info, "supervisord started with pid %d", os.Getpid())
+	if !a.o.Continue {
+		a.log.Logf(activity.Info, "supervisord started with pid %d", a.pid())
+	}
 	return nil
 }
 
-// signal obeys one signal. Source: spec/supervisor 2.8.
-func (a *App) signal(ctx context.Context, s signals.Signal) {
+// signal obeys one signal, and reports whether this process is to leave. Source: spec/supervisor 2.8.
+func (a *App) signal(ctx context.Context, s signals.Signal) (leave bool) {
 	switch s.Kind {
+	case signals.Upgrade:
+		a.log.Logf(activity.Warn, "received %s indicating upgrade request", s.Name)
+		return a.upgrade()
 	case signals.End:
 		a.log.Logf(activity.Warn, "received %s indicating exit request", s.Name)
 		a.core.BeginEnd(model.DaemonShutdown)
 	case signals.Restart:
 		if a.core.State() == model.DaemonShutdown {
 			a.log.Logf(activity.Warn, "ignored %s indicating restart request (shutdown in progress)", s.Name)
-			return
+			return false
 		}
 		a.log.Logf(activity.Warn, "received %s indicating restart request", s.Name)
 		if a.core.State() == model.DaemonRestarting {
-			return // that is under way
+			return false // that is under way
 		}
 		if err := a.manager.Restart(ctx); err != nil {
 			a.log.Logf(activity.Error, "not restarted, everything runs on: %v", err)
@@ -292,6 +393,7 @@ func (a *App) signal(ctx context.Context, s signals.Signal) {
 			a.host.ReapOrphans()
 		}
 	}
+	return false
 }
 
 // Close takes the daemon apart; it may be built in part. Programs that live are left alone.
@@ -303,13 +405,15 @@ func (a *App) Close() {
 	if a.watcher != nil {
 		a.watcher.Close()
 	}
-	if a.pump != nil {
+	if a.pump != nil && a.left {
+		a.pump.Detach()
+	} else if a.pump != nil {
 		a.pump.Close()
 	}
 	if a.spawner != nil {
 		a.spawner.Close()
 	}
-	if a.pidfile != "" {
+	if a.pidfile != "" && !a.left {
 		os.Remove(a.pidfile)
 	}
 	if a.log != nil {

@@ -1,11 +1,8 @@
 package app
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 
 	"github.com/upkeep-project/upkeep/internal/conf/supervisord"
@@ -21,6 +18,8 @@ import (
 // its user.
 type Process struct {
 	lock *lock.Lock
+	// Place is where the instance keeps its state; nil = there is no such place.
+	Place *Place
 	// Notes tell the activity log about it.
 	Notes []Note
 }
@@ -38,6 +37,14 @@ func Prepare(c *supervisord.Config) (*Process, error) {
 	return p, nil
 }
 
+// Lock is the descriptor that holds the instance's lock; -1 = there is none.
+func (p *Process) Lock() int {
+	if p.lock == nil {
+		return -1
+	}
+	return p.lock.Descriptor()
+}
+
 // Release gives up the lock.
 func (p *Process) Release() {
 	if p.lock != nil {
@@ -51,8 +58,10 @@ func (p *Process) note(l activity.Level, format string, args ...any) {
 
 // single makes sure that no other daemon runs this configuration.
 func (p *Process) single(c *supervisord.Config) error {
-	path, err := lockPath(c.Settings.ConfigFile)
+	place, err := PlaceOf(c.Settings.ConfigFile, c.Settings.UID, c.Settings.GID)
+	path := filepath.Join(place.State, "lock")
 	if err == nil {
+		p.Place = &place
 		p.lock, err = lock.Acquire(path)
 	}
 	var held *lock.HeldError
@@ -68,28 +77,6 @@ func (p *Process) single(c *supervisord.Config) error {
 	}
 	p.note(activity.Info, "no lock against a second daemon with this configuration: %v", err)
 	return nil
-}
-
-// lockPath is the lock of the instance that runs a configuration, in the state directory of the user.
-// Source: architecture 1, one-model C12.
-func lockPath(config string) (string, error) {
-	state := "/var/lib"
-	if privilege.UID() != 0 {
-		home, err := os.UserHomeDir()
-		if err != nil {
-			return "", err
-		}
-		state = filepath.Join(home, ".local", "state")
-		if xdg := os.Getenv("XDG_STATE_HOME"); filepath.IsAbs(xdg) {
-			state = xdg
-		}
-	}
-	sum := sha256.Sum256([]byte(config))
-	dir := filepath.Join(state, "upkeep", "supervisord", hex.EncodeToString(sum[:12]))
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return "", err
-	}
-	return filepath.Join(dir, "lock"), nil
 }
 
 // become makes the process run as the configured user.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/upkeep-project/upkeep/internal/conf/supervisord"
 	"github.com/upkeep-project/upkeep/internal/engine/activity"
+	"github.com/upkeep-project/upkeep/internal/engine/keeper"
 	"github.com/upkeep-project/upkeep/internal/face/listen"
 	"github.com/upkeep-project/upkeep/internal/face/rpc2"
 )
@@ -23,12 +24,22 @@ type endpoint struct {
 	listener *listen.Listener
 }
 
+// key is that of the socket at the keeper.
+func (e *endpoint) key() string { return "l/" + e.section.Section + "/" + e.section.URL() }
+
 // listen binds the sockets of all servers. A server that would let strangers in is left out: the
 // programs run all the same (S1).
 func (a *App) listen() error {
 	for i := range a.o.Config.Servers {
 		s := &a.o.Config.Servers[i]
-		l, err := a.bind(s)
+		e := endpoint{section: s}
+		l, err := a.inherited(&e)
+		if l == nil {
+			if err != nil {
+				a.note(activity.Error, err.Error())
+			}
+			l, err = a.bind(s)
+		}
 		var exposed *listen.OpenError
 		switch {
 		case errors.As(err, &exposed):
@@ -36,7 +47,9 @@ func (a *App) listen() error {
 		case err != nil:
 			return err
 		default:
-			a.endpoints = append(a.endpoints, endpoint{s, l})
+			e.listener = l
+			a.endpoints = append(a.endpoints, e)
+			a.keepSocket(&e)
 		}
 	}
 	return nil
@@ -97,10 +110,30 @@ func (a *App) serve() {
 	}
 }
 
+// keepSocket has the keeper hold a listening socket, so that clients of a killed daemon wait for the next one.
+func (a *App) keepSocket(e *endpoint) {
+	if a.o.Keeper == nil {
+		return
+	}
+	f, err := e.listener.File()
+	if err != nil {
+		return // then it is bound anew
+	}
+	defer f.Close()
+	_ = a.o.Keeper.link.Hold(keeper.Item{Key: e.key(), Roles: "l", FDs: []int{int(f.Fd())}})
+}
+
 // closeServers lets requests under way finish for a moment and closes the sockets.
 func (a *App) closeServers() {
 	ctx, cancel := context.WithTimeout(context.Background(), goodbye)
 	defer cancel()
+	for _, e := range a.endpoints {
+		if a.left {
+			e.listener.Keep()
+		} else if a.o.Keeper != nil {
+			_ = a.o.Keeper.link.Drop(e.key())
+		}
+	}
 	for _, s := range a.servers {
 		if err := s.Shutdown(ctx); err != nil {
 			a.log.Logf(activity.Debug, "HTTP server: %v", err)

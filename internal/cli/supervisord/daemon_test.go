@@ -20,14 +20,12 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/upkeep-project/upkeep/client/supervisor"
-	"github.com/upkeep-project/upkeep/internal/sys/spawn"
+	"github.com/upkeep-project/upkeep/internal/app"
 )
 
 // The test binary is the daemon when it is called by that name.
 func TestMain(m *testing.M) {
-	if spawn.ShimMain() {
-		return
-	}
+	app.Role()
 	if filepath.Base(os.Args[0]) == "supervisord" {
 		os.Exit(Main(os.Args[0], os.Args[1:]))
 	}

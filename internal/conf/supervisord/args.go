@@ -19,6 +19,7 @@ type Args struct {
 
 	Configuration   *string // nil = search
 	NoDaemon        bool
+	NoKeeper        bool // ours: the daemon is one process
 	Silent          bool
 	NoCleanup       bool
 	StripANSI       bool
@@ -130,6 +131,7 @@ func argTable() []option {
 	return []option{
 		word('c', "configuration", func(a *Args) **string { return &a.Configuration }),
 		flag('n', "nodaemon", func(a *Args) *bool { return &a.NoDaemon }),
+		flag(0, "no-keeper", func(a *Args) *bool { return &a.NoKeeper }),
 		flag('s', "silent", func(a *Args) *bool { return &a.Silent }),
 		flag('h', "help", func(a *Args) *bool { return &a.Help }),
 		flag('?', "", func(a *Args) *bool { return &a.Help }),

@@ -140,6 +140,9 @@ func (c *Core) Turn() (next time.Duration, ok bool) {
 	}
 }
 
+// Ping calls reply when the core has come round: it neither hangs nor is it overwhelmed.
+func (c *Core) Ping(reply func()) { c.post(reply) }
+
 // post hands work to the core's goroutine. The number of waiting posts is bounded by the number of
 // programs (each has at most one launch and one end under way) and of clients (each waits for its reply).
 func (c *Core) post(f func()) { c.inbox.put(f) }

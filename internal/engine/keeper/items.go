@@ -91,22 +91,26 @@ func (k *keeper) bind(m wire.Message, fds []int) {
 		return
 	}
 	if h.PID != 0 {
-		// Another process, or the same again: what is known of the old one is worth nothing any more.
-		k.unwatch(h)
-		k.reap(h)
-		if k.items.byPID[h.PID] == h {
-			delete(k.items.byPID, h.PID)
-		}
-		h.Ended, h.Raw, h.foreign = false, 0, false
-		if i := strings.LastIndexByte(h.Roles, RolePidfd); i >= 0 {
-			fdpass.CloseAll(h.FDs[i : i+1])
-			h.Roles, h.FDs = h.Roles[:i]+h.Roles[i+1:], slices.Delete(h.FDs, i, i+1)
-		}
+		k.release(h) // another process, or the same again: what is known of the old one is worth nothing any more
 	}
 	h.PID = m.PID
 	k.items.byPID[h.PID] = h
 	if len(fds) == 1 {
 		h.Roles, h.FDs = h.Roles+string(RolePidfd), append(h.FDs, fds[0])
+	}
+}
+
+// release lets go of an item's process.
+func (k *keeper) release(h *held) {
+	k.unwatch(h)
+	k.reap(h)
+	if k.items.byPID[h.PID] == h {
+		delete(k.items.byPID, h.PID)
+	}
+	h.PID, h.Ended, h.Raw, h.foreign = 0, false, 0, false
+	if i := strings.LastIndexByte(h.Roles, RolePidfd); i >= 0 {
+		fdpass.CloseAll(h.FDs[i : i+1])
+		h.Roles, h.FDs = h.Roles[:i]+h.Roles[i+1:], slices.Delete(h.FDs, i, i+1)
 	}
 }
 

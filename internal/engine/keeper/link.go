@@ -234,6 +234,11 @@ func (l *Link) Drop(key string) error {
 	return l.send(&wire.Message{Type: wire.Drop, Key: key}, nil, false)
 }
 
+// Release lets the item's process go, as Drop does, and keeps the other descriptors.
+func (l *Link) Release(key string) error {
+	return l.send(&wire.Message{Type: wire.Release, Key: key}, nil, false)
+}
+
 // Ready says that this image works. The link must serve by then. It waits until the keeper will learn it.
 func (l *Link) Ready() error { return l.send(&wire.Message{Type: wire.Ready}, nil, true) }
 

@@ -185,6 +185,7 @@ func (k *keeper) step(ready []fdpass.Ready) {
 	k.receive(batch)
 	k.reapChildren()
 	k.timers(time.Now())
+	k.tellSignals()
 	k.send()
 	if k.replace && k.calm() {
 		k.replaceSelf()
@@ -233,19 +234,21 @@ func (k *keeper) timers(now time.Time) {
 	}
 }
 
-// takeSignals queues the signals that have come; they go to a manager that is READY, in order. The same
-// signal twice in a row is one.
+// takeSignals keeps the signals that have come.
 func (k *keeper) takeSignals() {
 	for {
 		select {
 		case s := <-k.woken:
 			k.signalled(s)
-			continue
 		default:
+			return
 		}
-		break
 	}
-	if !k.child.ready || k.conn == nil {
+}
+
+// tellSignals gives a manager that is READY and stays the signals that wait, in order.
+func (k *keeper) tellSignals() {
+	if !k.child.ready || k.child.leaving || k.conn == nil {
 		return
 	}
 	for _, n := range k.pending {
@@ -311,6 +314,10 @@ func (k *keeper) obey(m wire.Message, fds []int) {
 	case wire.Drop:
 		if h := k.items.byKey[m.Key]; h != nil {
 			k.drop(h)
+		}
+	case wire.Release:
+		if h := k.items.byKey[m.Key]; h != nil {
+			k.release(h)
 		}
 	case wire.Ready:
 		k.managerReady()

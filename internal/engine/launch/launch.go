@@ -17,6 +17,7 @@ import (
 	"github.com/upkeep-project/upkeep/internal/engine/core"
 	"github.com/upkeep-project/upkeep/internal/engine/logs"
 	"github.com/upkeep-project/upkeep/internal/engine/streams"
+	"github.com/upkeep-project/upkeep/internal/sys/clock"
 	"github.com/upkeep-project/upkeep/internal/sys/procfd"
 	"github.com/upkeep-project/upkeep/internal/sys/spawn"
 )
@@ -46,6 +47,10 @@ type Options struct {
 	StripANSI  bool
 	AutoDir    string // directory of automatic logs
 	Identifier string
+
+	// What makes instances survive this process; nil = they do not.
+	Store   Store
+	Journal core.Journal
 }
 
 // launchers is how many programs are started at a time: two make full use of the spawner, more gain nothing.
@@ -59,7 +64,6 @@ const orderPatience = 50 * time.Millisecond
 type Host struct {
 	o       Options
 	env     environment
-	began   time.Time
 	to      Reports
 	spawner spawn.Spawner
 	order   time.Duration // orderPatience
@@ -75,12 +79,15 @@ type Host struct {
 	// strangers never takes a child of ours for one of them.
 	births sync.RWMutex
 	pids   sync.Map // pid → *instance: every one not yet released
+	keys   sync.Map // key → *instance: every one of which something is left
+
+	estate estate
 }
 
 // New makes a host. It launches when Serve is called.
 func New(o Options) *Host {
 	h := &Host{
-		o: o, env: newEnvironment(o.Environ, o.ServerURL), began: time.Now(), order: orderPatience, last: make(chan struct{}),
+		o: o, env: newEnvironment(o.Environ, o.ServerURL), order: orderPatience, last: make(chan struct{}),
 	}
 	close(h.last)
 	h.more = sync.NewCond(&h.mu)
@@ -113,8 +120,8 @@ func (h *Host) Close() {
 // clockOrigin keeps the clock away from zero, which the core's records use for "never".
 const clockOrigin = time.Hour
 
-// Now is the monotonic clock.
-func (h *Host) Now() time.Duration { return clockOrigin + time.Since(h.began) }
+// Now is the monotonic clock, which goes on for a successor of this process.
+func (h *Host) Now() time.Duration { return clockOrigin + clock.Monotonic() }
 
 // Wall is the time of day.
 func (h *Host) Wall() time.Time { return time.Now() }
@@ -206,16 +213,25 @@ func (h *Host) start(i core.Instance, p *model.Program) (*instance, error) {
 	if err != nil {
 		return nil, &streamsError{err}
 	}
+	key, err := h.bear(i, req)
+	if err != nil {
+		out.close()
+		return nil, err
+	}
 	h.births.RLock()
 	defer h.births.RUnlock()
 	res, err := h.spawner.Spawn(req)
 	if err != nil {
 		out.close()
+		if req.Pipes != nil {
+			req.Pipes.Close()
+		}
+		h.unbear(key)
 		return nil, err
 	}
-	inst := &instance{host: h, handle: res.Handle}
-	h.pids.Store(res.PID, inst)
-	inst.connect(res, out)
+	inst := &instance{host: h, handle: res.Handle, key: key}
+	h.know(inst)
+	inst.connect([3]int{res.Stdin, res.Stdout, res.Stderr}, out)
 	return inst, nil
 }
 
@@ -274,18 +290,76 @@ func (h *Host) ReapOrphans() {
 type instance struct {
 	host   *Host
 	handle procfd.Handle
+	key    string // in the store and the journal; empty = in none
 	in     *streams.Input
 	out    []*streams.Stream
+	roles  []rune // of out
+
+	mu       sync.Mutex
+	open     int  // outputs that have not come to their end
+	released bool // the process
 }
 
-func (n *instance) connect(res *spawn.Result, out *outputs) {
-	if res.Stdin >= 0 {
-		n.in = n.host.o.Pump.AttachInput(res.Stdin, stdinLimit)
+// know makes an instance one of ours.
+func (h *Host) know(n *instance) {
+	h.pids.Store(n.handle.PID(), n)
+	if n.key != "" {
+		h.keys.Store(n.key, n)
 	}
-	for k, fd := range []int{res.Stdout, res.Stderr} {
+}
+
+// streamKey is the key of the k-th output.
+func (n *instance) streamKey(k int) string { return n.key + "/" + string(n.roles[k]) }
+
+// connect attaches our ends of the pipes (stdin, stdout, stderr; -1 = none).
+func (n *instance) connect(fds [3]int, out *outputs) {
+	if fds[0] >= 0 {
+		n.in = n.host.o.Pump.AttachInput(fds[0], stdinLimit)
+	}
+	for _, fd := range fds[1:] {
 		if fd >= 0 {
-			n.out = append(n.out, n.host.o.Pump.Attach(fd, out.of[k]))
+			n.open++
 		}
+	}
+	for k, fd := range fds[1:] {
+		if fd < 0 {
+			if out.of[k].File != nil {
+				out.of[k].File.Close()
+			}
+			continue
+		}
+		out.of[k].Closed = n.closed
+		n.roles = append(n.roles, [2]rune{roleStdout, roleStderr}[k])
+		if n.key != "" {
+			out.of[k].Key = n.streamKey(len(n.roles) - 1)
+			out.of[k].Stages = n.host.estate.stages[out.of[k].Key]
+			delete(n.host.estate.stages, out.of[k].Key)
+		}
+		n.out = append(n.out, n.host.o.Pump.Attach(fd, out.of[k]))
+	}
+	n.settle()
+}
+
+// closed notes that one output has come to its end.
+func (n *instance) closed() {
+	n.mu.Lock()
+	n.open--
+	n.mu.Unlock()
+	n.settle()
+}
+
+// settle gives up what the store and the journal have of an instance of which nothing is left.
+func (n *instance) settle() {
+	n.mu.Lock()
+	over := n.released && n.open == 0 && n.key != ""
+	key := n.key
+	if over {
+		n.key = ""
+	}
+	n.mu.Unlock()
+	if over {
+		n.host.keys.CompareAndDelete(key, n)
+		n.host.unbear(key)
 	}
 }
 
@@ -315,6 +389,13 @@ func (n *instance) Release() {
 	}
 	n.host.pids.CompareAndDelete(pid, n) // the number may belong to a new instance already
 	n.handle.Close()
+	if n.key != "" && n.host.o.Store != nil {
+		_ = n.host.o.Store.Release(n.key) // who reports a lost keeper is its link
+	}
+	n.mu.Lock()
+	n.released = true
+	n.mu.Unlock()
+	n.settle()
 }
 
 // streamsError is a failure to open logs.

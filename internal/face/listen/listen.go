@@ -138,6 +138,9 @@ func (l *Listener) Close() error {
 	return l.Listener.Close()
 }
 
+// Keep makes Close leave the file alone: the socket lives on in another process.
+func (l *Listener) Keep() { l.once.Do(func() {}) }
+
 // Local reports whether the socket is a unix socket.
 func (l *Listener) Local() bool { return l.path != "" }
 

@@ -200,7 +200,7 @@ func TestLogsThatCannotBeMade(t *testing.T) {
 	if left := s.autoLogs(); len(left) > 0 || s.core.Table().Group("g") != nil {
 		t.Errorf("left behind: %v", left)
 	}
-	if _, err := s.Prepare(&model.Config{Groups: []*model.Group{auto(group("h", 1, "stay")), g}}); err == nil {
+	if _, err := s.Prepare(&model.Config{Groups: []*model.Group{auto(group("h", 1, "stay")), g}}, func(string) bool { return false }); err == nil {
 		t.Error("prepared")
 	}
 	if left := s.autoLogs(); len(left) > 0 {

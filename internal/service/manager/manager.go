@@ -60,10 +60,14 @@ var _ service.Service = (*Manager)(nil)
 // New makes a manager without programs. Activate brings in the first configuration.
 func New(o Options) *Manager { return &Manager{o: o, latest: &model.Config{}} }
 
-// Prepare makes the logs of the first configuration's programs, for Activate. After an error there are none.
-func (m *Manager) Prepare(c *model.Config) ([]core.NewGroup, error) {
+// Prepare makes the logs of the first configuration's programs, for Activate, without those of groups that
+// are active already. After an error there are none.
+func (m *Manager) Prepare(c *model.Config, active func(group string) bool) ([]core.NewGroup, error) {
 	var add []core.NewGroup
 	for _, g := range c.Groups {
+		if active(g.Name) {
+			continue
+		}
 		n, err := m.prepare(g)
 		if err != nil {
 			for _, n := range add {

@@ -78,7 +78,7 @@ func newStage(t *testing.T, groups ...*model.Group) *stage {
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	s.wait.Go(func() { s.core.Run(ctx) })
-	first, err := s.Prepare(s.config)
+	first, err := s.Prepare(s.config, func(string) bool { return false })
 	if err == nil {
 		err = s.Activate(ctx, first)
 	}

@@ -82,7 +82,7 @@ func Take() *Background {
 // Ready cuts the last ties to the launching command and lets it end: standard input, output and error
 // become the null device.
 func (b *Background) Ready() error {
-	if err := silence(); err != nil {
+	if err := Silence(); err != nil {
 		return err
 	}
 	_, err := b.ready.WriteString(readyWord)

@@ -13,8 +13,8 @@ func detached() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setsid: true}
 
 func keepPrivate(fd int) { syscall.CloseOnExec(fd) }
 
-// silence connects the standard descriptors with the null device.
-func silence() error {
+// Silence connects the standard descriptors with the null device.
+func Silence() error {
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
 		return err

@@ -13,8 +13,8 @@ func detached() *syscall.SysProcAttr {
 
 func keepPrivate(int) {}
 
-// silence connects the standard files with the null device.
-func silence() error {
+// Silence connects the standard files with the null device.
+func Silence() error {
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
 		return err

@@ -33,6 +33,9 @@ const attempts = 16
 // errBusy is the system's answer that somebody else has the lock.
 var errBusy = errors.New("locked")
 
+// Descriptor is what holds the lock, and stays the lock's: a duplicate of it holds the lock too.
+func (l *Lock) Descriptor() int { return int(l.f.Fd()) }
+
 // Acquire takes the lock without waiting and writes our pid into the file, creating it when there is
 // none. *HeldError: somebody else holds it. The file is readable by its owner alone, because whoever can
 // open it can lock it. A symbolic link is not followed.

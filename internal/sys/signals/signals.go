@@ -16,6 +16,7 @@ const (
 	Restart             // ordered restart of everything
 	Reopen              // reopen the logs
 	Child               // a child has ended
+	Upgrade             // another image of the daemon takes over, programs run on
 	Failed              // a write has failed: its error says so, and the daemon is not to die of it
 )
 
@@ -68,6 +69,14 @@ func (r *Receiver) translate() {
 		case <-r.done:
 			return
 		}
+	}
+}
+
+// Deliver takes a signal that another process has received for this one.
+func (r *Receiver) Deliver(s os.Signal) {
+	select {
+	case r.raw <- s:
+	case <-r.done:
 	}
 }
 

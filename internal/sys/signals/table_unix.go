@@ -12,6 +12,7 @@ var table = map[os.Signal]Signal{
 	syscall.SIGINT:  {End, "SIGINT"},
 	syscall.SIGQUIT: {End, "SIGQUIT"},
 	syscall.SIGHUP:  {Restart, "SIGHUP"},
+	syscall.SIGUSR1: {Upgrade, "SIGUSR1"},
 	syscall.SIGUSR2: {Reopen, "SIGUSR2"},
 	syscall.SIGCHLD: {Child, "SIGCHLD"},
 	syscall.SIGPIPE: {Failed, "SIGPIPE"},

@@ -41,6 +41,7 @@ const (
 	Claim   Type = 9 // to the socket of the keeper: hand everything over
 	Taken   Type = 10 // everything has arrived at the claimer
 	Obeyed  Type = 11 // a Signal has been told: Number
+	Release Type = 12 // let go of the process of Key, keep the rest
 )
 
 // The messages of the keeper. Hello and Ping go both ways.

@@ -1,0 +1,99 @@
+package app
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/upkeep-project/upkeep/internal/conf/supervisord"
+	"github.com/upkeep-project/upkeep/internal/engine/activity"
+	"github.com/upkeep-project/upkeep/internal/engine/journal"
+	"github.com/upkeep-project/upkeep/internal/sys/procstat"
+)
+
+// configKey is where the journal has the configuration in force.
+const configKey = "config"
+
+// syncPatience is how long an end waits for the disk of the wishes.
+const syncPatience = 2 * time.Second
+
+// State is what an instance keeps on disk: the journal of this boot, and the wishes.
+type State struct {
+	journal, wishes *journal.Store
+	// Notes tell the activity log what was found.
+	Notes []Note
+}
+
+// OpenState opens the state of an instance. It never fails: what cannot be read is set aside, what cannot
+// be written is kept in memory, and the notes say so.
+func OpenState(p Place) (*State, error) {
+	s := &State{}
+	boot, err := procstat.BootID()
+	if err != nil {
+		boot = "unknown" // one era for ever: identities are checked one by one
+	}
+	// What is said later than at the beginning has no other way out than the notes of the next start; the
+	// stores report trouble once, when it begins.
+	note := func(format string, args ...any) {
+		s.Notes = append(s.Notes, Note{activity.Warn, fmt.Sprintf(format, args...)})
+	}
+	if s.journal, err = journal.Open(journal.Options{Dir: p.Runtime, Name: "journal", Stamp: boot, Runtime: true, Log: note}); err != nil {
+		return nil, err
+	}
+	if s.wishes, err = journal.Open(journal.Options{Dir: p.State, Name: "wishes", Log: note}); err != nil {
+		s.journal.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// entries is the journal's content, as far as it is of this boot.
+func (s *State) entries() map[string][]byte {
+	if r := s.journal.Recovered(); !r.Same {
+		return nil
+	}
+	return s.journal.Snapshot()
+}
+
+// Config is the configuration that was in force when the last process of this boot was killed; nil when there
+// is none.
+func (s *State) Config() *supervisord.Config {
+	value, ok := s.entries()[configKey]
+	if !ok {
+		return nil
+	}
+	c := &supervisord.Config{}
+	if err := json.Unmarshal(value, c); err != nil || c.Model == nil {
+		return nil
+	}
+	return c
+}
+
+// keepConfig records the configuration in force.
+func (s *State) keepConfig(c *supervisord.Config) {
+	if value, err := json.Marshal(c); err == nil {
+		s.journal.Put(configKey, value)
+	}
+}
+
+// clear forgets the journal: after an ordered end there is nothing to go on with.
+func (s *State) clear() {
+	for key := range s.journal.Snapshot() {
+		s.journal.Put(key, nil)
+	}
+	_ = s.journal.Flush()
+	done := make(chan error, 1)
+	s.wishes.Sync(func(err error) { done <- err })
+	t := time.NewTimer(syncPatience)
+	defer t.Stop()
+	select {
+	case <-done:
+	case <-t.C:
+	}
+}
+
+// Close closes the files.
+func (s *State) Close() {
+	s.journal.Close()
+	s.wishes.Close()
+}

@@ -1,0 +1,183 @@
+package launch
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/upkeep-project/upkeep/internal/domain/model"
+	"github.com/upkeep-project/upkeep/internal/engine/core"
+	"github.com/upkeep-project/upkeep/internal/engine/streams"
+	"github.com/upkeep-project/upkeep/internal/sys/procfd"
+	"github.com/upkeep-project/upkeep/internal/sys/spawn"
+)
+
+// Store keeps descriptors for a successor of this process, under keys. The calls return at once and take
+// effect in their order, also when this process is killed right after.
+type Store interface {
+	// Hold keeps duplicates of descriptors; roles has one letter for each.
+	Hold(key, roles string, fds []int) error
+	// Bind says which process the key stands for; its pidfd is kept too.
+	Bind(key string, pid, pidfd int) error
+	// Release gives up the process: it is reaped by whoever is its parent.
+	Release(key string) error
+	// Drop gives up the rest.
+	Drop(key string) error
+}
+
+// The letters of the descriptors of an instance.
+const (
+	roleStdin  = 'i'
+	roleStdout = 'o'
+	roleStderr = 'e'
+	rolePidfd  = 'p'
+	roleStage  = 'x'
+)
+
+// The streams of an instance: their keys are its own with the role of the pipe.
+const stagePrefix = "s/"
+
+// Holds reports whether a key of the store is one of ours.
+func Holds(key string) bool {
+	return strings.HasPrefix(key, keyPrefix) || strings.HasPrefix(key, stagePrefix)
+}
+
+// stages is the store as the pump needs it: the descriptors through which output passes on its way.
+type stages struct{ store Store }
+
+// Stages is the store for a pump whose streams are those of instances.
+func Stages(s Store) streams.Keeper { return stages{s} }
+
+func stageKey(stream string, fd int) string { return stagePrefix + stream + "/" + strconv.Itoa(fd) }
+
+func (s stages) Keep(stream string, fd int) error {
+	return s.store.Hold(stageKey(stream, fd), string(roleStage), []int{fd})
+}
+
+func (s stages) Drop(stream string, fd int) { _ = s.store.Drop(stageKey(stream, fd)) }
+
+// Held is what a predecessor has left under a key. The descriptors belong to who gets it.
+type Held struct {
+	Key, Roles string
+	FDs        []int
+	PID        int // 0 = no process, or a released one
+	Ended      bool
+	Raw        uint32 // the wait status, when Ended
+}
+
+// fd is the descriptor of a role, -1 = none. It is taken out.
+func (h *Held) fd(role rune) int {
+	if i := strings.IndexRune(h.Roles, role); i >= 0 && i < len(h.FDs) {
+		fd := h.FDs[i]
+		h.FDs[i] = -1
+		return fd
+	}
+	return -1
+}
+
+const keyPrefix = "p/"
+
+// keyOf is the key of an instance in the store and, behind birthPrefix, in the journal.
+func keyOf(i core.Instance) string {
+	return keyPrefix + i.Slot.Program().ID.Namespec() + "/" + strconv.FormatUint(i.Gen, 10)
+}
+
+// parseKey is the reverse of keyOf.
+func parseKey(key string) (id model.ID, gen uint64, ok bool) {
+	rest, ok := strings.CutPrefix(key, keyPrefix)
+	at := strings.LastIndexByte(rest, '/')
+	if !ok || at < 0 {
+		return id, 0, false
+	}
+	gen, err := strconv.ParseUint(rest[at+1:], 10, 64)
+	id.Group, id.Name, ok = strings.Cut(rest[:at], ":")
+	return id, gen, ok && err == nil
+}
+
+// birthPrefix begins the journal's keys of births.
+const birthPrefix = "birth/"
+
+// birth is what the journal knows of an instance before its first instruction.
+type birth struct {
+	Process procfd.Identity
+	Pipes   [3]uint64 // inodes of its stdin, stdout and stderr; 0 = no pipe
+}
+
+// bear has an instance known to the journal and to the store before it executes anything: whatever is killed
+// then, there is never an instance that nobody knows of.
+func (h *Host) bear(i core.Instance, req *spawn.Request) (key string, err error) {
+	if h.o.Store == nil && h.o.Journal == nil {
+		return "", nil
+	}
+	key = keyOf(i)
+	if req.Pipes, err = spawn.MakePipes(req); err != nil {
+		return "", err
+	}
+	fds := [3]int{req.Pipes.Stdin, req.Pipes.Stdout, req.Pipes.Stderr}
+	if h.o.Store != nil {
+		var roles strings.Builder
+		var held []int
+		for k, role := range []rune{roleStdin, roleStdout, roleStderr} {
+			if fds[k] >= 0 {
+				roles.WriteRune(role)
+				held = append(held, fds[k])
+			}
+		}
+		if err := h.o.Store.Hold(key, roles.String(), held); err != nil {
+			req.Pipes.Close()
+			return "", fmt.Errorf("the keeper cannot hold it: %w", err)
+		}
+	}
+	req.Identified = func(pid, pidfd int) error {
+		id, err := procfd.Identify(pid)
+		if err != nil {
+			return err
+		}
+		if h.o.Journal != nil {
+			b := birth{Process: id}
+			for k, fd := range fds {
+				if fd >= 0 {
+					if b.Pipes[k], err = procfd.PipeInode(fd); err != nil {
+						return err
+					}
+				}
+			}
+			value, err := json.Marshal(b)
+			if err != nil {
+				return err
+			}
+			h.o.Journal.Put(birthPrefix+key, value)
+			if err := h.o.Journal.Flush(); err != nil && h.o.Store == nil {
+				return errors.Join(errUnknown, err)
+			}
+		}
+		if h.o.Store != nil {
+			return h.o.Store.Bind(key, pid, pidfd)
+		}
+		return nil
+	}
+	return key, nil
+}
+
+// errUnknown: nobody would know of the instance after the death of this process.
+var errUnknown = errors.New("the start could not be recorded")
+
+// unbear takes back what bear has done for an instance that did not come to be.
+func (h *Host) unbear(key string) {
+	if key == "" {
+		return
+	}
+	if h.o.Store != nil {
+		_ = h.o.Store.Drop(key)
+	}
+	h.forget(key)
+}
+
+// forget deletes a birth from the journal, with its next flush: a record too many does no harm.
+func (h *Host) forget(key string) {
+	if h.o.Journal != nil {
+		h.o.Journal.Put(birthPrefix+key, nil)
+	}
+}
