@@ -3,6 +3,7 @@
 package spawn
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -15,7 +16,8 @@ import (
 
 // cloner is the part of Direct that makes processes which wait at a gate.
 type cloner struct {
-	made *cloning
+	made   *cloning
+	cannot bool // and never will be able to
 
 	// One at a time makes its gate and its process: a process of an old kernel, which cannot close what
 	// it inherits, then holds older gates only, and no two hold each other's.
@@ -40,14 +42,23 @@ func (d *Direct) cloneGated(r *Request, s *stdio) (g *gate, err error) {
 	files := [3]int{int(s.theirs[0]), int(s.theirs[1]), int(s.theirs[2])}
 	d.cloner.mu.Lock()
 	defer d.cloner.mu.Unlock()
+	if d.cloner.cannot {
+		return nil, errNoGate
+	}
 	if d.cloner.made == nil {
 		limit, err := askLimit(d.shim)
 		if err != nil {
 			return nil, err
 		}
-		if d.cloner.made, err = newCloning(false, limit); err != nil {
-			return nil, &ForkError{err}
+		made, err := newCloning(false, limit)
+		if errors.Is(err, errors.ErrUnsupported) {
+			d.cloner.cannot = true
+			return nil, errNoGate
 		}
+		if err != nil {
+			return nil, startError(err)
+		}
+		d.cloner.made = made
 	}
 	if g, err = newGate(); err != nil {
 		return nil, err

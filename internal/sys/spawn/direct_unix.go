@@ -108,10 +108,15 @@ func (d *Direct) Spawn(r *Request) (*Result, error) {
 	return res, nil
 }
 
+// errNoGate means that no program can be made to wait here.
+var errNoGate = errors.New("spawner: no gate")
+
 // begin starts the program and has it identified.
 func (d *Direct) begin(r *Request, s *stdio) (*Result, error) {
-	if Gated() && (r.Identified != nil || r.CgroupFD > 0) {
-		return d.gated(r, s)
+	if r.Identified != nil {
+		if res, err := d.gated(r, s); !errors.Is(err, errNoGate) {
+			return res, err
+		}
 	}
 	pid, pidfd, err := d.launch(r, s)
 	if err != nil {
@@ -211,6 +216,7 @@ func forkRequest(r *Request, s *stdio) *order {
 		}
 		o.attr.Sys.Credential = &syscall.Credential{Uid: uint32(c.UID), Gid: uint32(c.GID), Groups: groups}
 	}
+	o.join(r.CgroupFD)
 	return o
 }
 
@@ -221,7 +227,7 @@ func (d *Direct) launchShim(r *Request, s *stdio) (pid, pidfd int, err error) {
 		return 0, -1, &PipeError{err}
 	}
 	defer f.Close()
-	return d.forks.fork(&order{
+	o := &order{
 		path: d.shim, argv: []string{shimName, r.Argv[0]}, umask: -1,
 		attr: syscall.ProcAttr{
 			// Not the program's environment: nothing in it may steer the shim.
@@ -229,5 +235,7 @@ func (d *Direct) launchShim(r *Request, s *stdio) (pid, pidfd int, err error) {
 			Files: []uintptr{s.theirs[0], s.theirs[1], s.theirs[2], f.Fd()},
 			Sys:   &syscall.SysProcAttr{Setpgid: true},
 		},
-	})
+	}
+	o.join(r.CgroupFD)
+	return d.forks.fork(o)
 }

@@ -124,6 +124,13 @@ func (f *forker) fork(o *order) (pid, pidfd int, err error) {
 	return t.pid, t.pidfd, t.err
 }
 
+// join has the process born in a control group.
+func (o *order) join(group int) {
+	if group > 0 {
+		o.attr.Sys.UseCgroupFD, o.attr.Sys.CgroupFD = true, group
+	}
+}
+
 // run does something on a thread that forks.
 func (f *forker) run(do func()) {
 	t := &task{order: &order{umask: -1}, instead: do, done: make(chan struct{})}

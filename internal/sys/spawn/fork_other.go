@@ -20,6 +20,8 @@ func (f *forker) fork(o *order) (pid, pidfd int, err error) {
 	return pid, -1, err
 }
 
+func (o *order) join(int) {} // there are no control groups
+
 func (f *forker) canUmask(umask int) bool { return umask < 0 }
 
 func (f *forker) oddPrivileges() bool { return false }

@@ -5,8 +5,8 @@ package spawn
 // Gated reports whether a program waits for Identified before it executes anything.
 func Gated() bool { return false }
 
-// gated is not used where there is no gate.
-func (d *Direct) gated(*Request, *stdio) (*Result, error) { return nil, ErrClosed }
+// gated fails: there is no gate.
+func (d *Direct) gated(*Request, *stdio) (*Result, error) { return nil, errNoGate }
 
 // cloner is nothing here.
 type cloner struct{}

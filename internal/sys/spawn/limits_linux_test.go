@@ -240,9 +240,7 @@ func BenchmarkSpawn(b *testing.B) {
 }
 
 // benchThousand starts 1,000 sleeping programs, which is what is measured, and ends them.
-func benchThousand(b *testing.B, d Spawner) { benchThousandX(b, d, nil) }
-
-func benchThousandX(b *testing.B, d Spawner, id func(int, int) error) {
+func benchThousand(b *testing.B, d Spawner) {
 	const n, callers = 1000, 4
 	results := make([]*Result, n)
 	var wg sync.WaitGroup
@@ -250,7 +248,6 @@ func benchThousandX(b *testing.B, d Spawner, id func(int, int) error) {
 		wg.Go(func() {
 			for i := c; i < n; i += callers {
 				r := request("/bin/sleep", "1000")
-				r.Identified = id
 				r.Stderr = StdioMerge
 				res, err := d.Spawn(r)
 				if err != nil {

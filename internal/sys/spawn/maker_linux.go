@@ -33,8 +33,8 @@ const (
 
 	// makerPatience is how long a maker may take to make a process. It takes some hundred microseconds.
 	makerPatience = 5 * time.Second
-	// gatePatience is how long a process may take to come to the gate; what it does until then does not
-	// wait for anything but its control group, which may be frozen.
+	// gatePatience is how long a process may then take to come to the gate. Until then it waits for nothing
+	// but its control group, which may be frozen.
 	gatePatience = 30 * time.Second
 
 	boardSize = 4096
@@ -64,12 +64,13 @@ type Maker struct {
 	raw    syscall.RawConn
 	board  []int32
 
+	patience, gatePatience time.Duration
+
 	mu    sync.Mutex
 	free  []uint16 // words of the board
 	room  *sync.Cond
 	users int
 	over  bool // Wait has returned: the last user closes
-	ended chan struct{}
 }
 
 // StartMaker starts one: self, which has to call MakerMain, or this binary when empty. It inherits the umask,
@@ -82,7 +83,7 @@ func StartMaker(self string) (*Maker, error) {
 	if err != nil {
 		return nil, &PipeError{err}
 	}
-	m := &Maker{null: null, free: make([]uint16, boardUses), ended: make(chan struct{})}
+	m := &Maker{null: null, free: make([]uint16, boardUses), patience: makerPatience, gatePatience: gatePatience}
 	m.room = sync.NewCond(&m.mu)
 	for i := range m.free {
 		m.free[i] = uint16(i)
@@ -162,7 +163,6 @@ func (m *Maker) Wait() model.Exit {
 	if err != nil {
 		e = model.Exit{Reason: err.Error()}
 	}
-	close(m.ended)
 	m.mu.Lock()
 	m.over = true
 	last := m.users == 0
@@ -259,12 +259,12 @@ func (m *Maker) produce(r *Request, g *gate) (int, error) {
 		return 0, err
 	}
 	word := &m.board[n]
-	pid, err := g.report(makerPatience)
+	pid, err := g.report(m.patience)
 	if errors.Is(err, errLate) {
 		if atomic.LoadInt32(word) == 0 {
 			m.Kill() // it hangs
 		}
-		pid, err = g.report(gatePatience)
+		pid, err = g.report(m.gatePatience)
 	}
 	if err == nil {
 		return pid, nil

@@ -3,6 +3,8 @@
 package spawn
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -131,7 +133,7 @@ func room(r *Request) int {
 
 // common is what all scripts use and none changes.
 type common struct {
-	names, messages uintptr // arrays of errorNames texts
+	names, messages []text  // by the number of the error
 	quit            uintptr // *step: end without a word
 	all, none       uintptr // signal sets
 	deflt, ignore   uintptr // signal actions
@@ -151,7 +153,7 @@ func newCommon(limit *unix.Rlimit) (*common, error) {
 		names[i] = text{a.bytes(name), uintptr(len(name))}
 		messages[i] = text{a.bytes(message), uintptr(len(message))}
 	}
-	c.names, c.messages = uintptr(unsafe.Pointer(&names[0])), uintptr(unsafe.Pointer(&messages[0]))
+	c.names, c.messages = names, messages
 	quit := a.steps(1)
 	quit[0] = step{nr: unix.SYS_EXIT_GROUP, args: [6]uintptr{gateShut}}
 	c.quit = uintptr(unsafe.Pointer(&quit[0]))
@@ -202,15 +204,15 @@ func (w *writer) try(nr uintptr, args ...uintptr) {
 const tail = "\nsupervisor: child process was not spawned\n"
 
 // orSay is a step that must work; when it does not, the process says so like the original and exits with 127.
-// names is one of the arrays of common, whose text of the error follows; 0 = none.
-func (w *writer) orSay(s step, what string, names uintptr) {
+// names is one of the arrays of common, whose text of the error follows; nil = none.
+func (w *writer) orSay(s step, what string, names []text) {
 	iov := w.texts(3)
 	what = "supervisor: " + what
 	iov[0] = text{w.bytes(what), uintptr(len(what))}
 	iov[1] = text{w.bytes(""), 0}
 	iov[2] = text{w.bytes(tail), uintptr(len(tail))}
-	if names != 0 {
-		s.patch, s.names = uintptr(unsafe.Pointer(&iov[1])), names
+	if names != nil {
+		s.patch, s.names = uintptr(unsafe.Pointer(&iov[1])), uintptr(unsafe.Pointer(&names[0]))
 	}
 	end := w.steps(2)
 	end[0] = step{nr: unix.SYS_WRITEV, cond: whatever, args: [6]uintptr{2, uintptr(unsafe.Pointer(&iov[0])), 3}}
@@ -223,6 +225,7 @@ func (w *writer) orSay(s step, what string, names uintptr) {
 type cloning struct {
 	siblings bool // children of our parent instead of ours
 	c        *common
+	moving   atomic.Bool // there is no clone3: processes move to their control groups themselves
 
 	mu    sync.Mutex
 	used  []*arena // a process may use them
@@ -235,7 +238,49 @@ func newCloning(siblings bool, limit *unix.Rlimit) (*cloning, error) {
 	if err != nil {
 		return nil, os.NewSyscallError("mmap", err)
 	}
-	return &cloning{siblings: siblings, c: c}, nil
+	k := &cloning{siblings: siblings, c: c}
+	return k, k.trial()
+}
+
+// trial makes a process that does a little of everything and ends, since not every kernel in the world of
+// sandboxes and emulators makes such processes.
+func (k *cloning) trial() error {
+	const status = 7
+	a, err := newArena(arenaUnit)
+	if err != nil {
+		return os.NewSyscallError("mmap", err)
+	}
+	defer k.keep(a)
+	w := &writer{arena: a, c: k.c, list: a.steps(8)}
+	name := w.texts(1)
+	end := w.steps(1)
+	end[0] = step{nr: unix.SYS_EXIT_GROUP, args: [6]uintptr{status}}
+	w.call(unix.SYS_SETPGID, 0, 0)
+	w.try(unix.SYS_CLOSE, ^uintptr(0))
+	w.put(step{nr: unix.SYS_GETPPID, cond: exactly, want: uintptr(os.Getpid())})
+	w.put(step{nr: unix.SYS_CLOSE, cond: mustNotWork, args: [6]uintptr{^uintptr(0)}})
+	w.put(step{
+		nr: unix.SYS_CLOSE, args: [6]uintptr{^uintptr(0)}, // what does not work
+		fail: uintptr(unsafe.Pointer(&end[0])), patch: uintptr(unsafe.Pointer(&name[0])), names: uintptr(unsafe.Pointer(&k.c.names[0])),
+	})
+	w.call(unix.SYS_EXIT_GROUP, status+1)
+	pid, err := k.make(a, &w.list[0], uintptr(unix.SIGCHLD), nil, 0)
+	switch {
+	case errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.ENOMEM):
+		return err
+	case err != nil:
+		return fmt.Errorf("%w (%w)", errors.ErrUnsupported, err)
+	}
+	var ws unix.WaitStatus
+	for {
+		if _, err = unix.Wait4(pid, &ws, 0, nil); !errors.Is(err, unix.EINTR) {
+			break
+		}
+	}
+	if err != nil || !ws.Exited() || ws.ExitStatus() != status || name[0] != k.c.names[unix.EBADF] || atomic.LoadUint32(a.busy()) != 0 {
+		return fmt.Errorf("a trial process did not do as it should (status %#x, %v): %w", int(ws), err, errors.ErrUnsupported)
+	}
+	return nil
 }
 
 // arena is memory for a script. What is in use when the cloning is forgotten is never given back.
@@ -291,51 +336,65 @@ func (c *cloning) clone(r *Request, files [3]int, gate int, pid *int32) (int, er
 		}
 		raised = append(raised, files[i])
 	}
-	if r.CgroupFD > 0 {
+	if r.CgroupFD <= 0 {
+		return c.run(a, r, files, gate, pid, -1)
+	}
+	if !c.moving.Load() {
 		n, err := c.run(a, r, files, gate, pid, -1)
-		if err == nil || err == syscall.EAGAIN || err == syscall.ENOMEM {
+		if !errors.Is(err, syscall.ENOSYS) && !errors.Is(err, syscall.EPERM) {
 			return n, err
 		}
-		// Some sandboxes do not know clone3, and the process has to move there itself.
-		procs, err := unix.Openat(r.CgroupFD, "cgroup.procs", unix.O_WRONLY|unix.O_CLOEXEC, 0)
-		if err != nil {
-			return 0, err
-		}
-		raised = append(raised, procs)
+		// Some sandboxes know no clone3.
+		c.moving.Store(true)
 		a.reset()
-		return c.run(a, r, files, gate, pid, procs)
 	}
-	return c.run(a, r, files, gate, pid, -1)
+	procs, err := unix.Openat(r.CgroupFD, "cgroup.procs", unix.O_WRONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return 0, err
+	}
+	raised = append(raised, procs)
+	return c.run(a, r, files, gate, pid, procs)
 }
 
 // run writes the script and makes the process; procs is the file with which it joins its control group, -1 =
 // it is born there.
 func (c *cloning) run(a *arena, r *Request, files [3]int, gate int, pid *int32, procs int) (int, error) {
 	first := c.write(a, r, files, gate, procs)
-	atomic.StoreUint32(a.busy(), 1)
-	flags := uintptr(unix.CLONE_VM | unix.CLONE_CHILD_CLEARTID)
-	exit := uintptr(unix.SIGCHLD)
+	flags := uintptr(unix.SIGCHLD)
 	if c.siblings {
-		flags |= unix.CLONE_PARENT
-		exit = 0 // that of this process
+		flags = unix.CLONE_PARENT // with the signal that this process has
 	}
+	group := r.CgroupFD
+	if procs >= 0 {
+		group = 0
+	}
+	return c.make(a, first, flags, pid, group)
+}
+
+// make makes a process that carries out a script; flags are those of clone, with the signal of its end.
+func (c *cloning) make(a *arena, first *step, flags uintptr, pid *int32, group int) (int, error) {
+	atomic.StoreUint32(a.busy(), 1)
+	flags |= unix.CLONE_VM | unix.CLONE_CHILD_CLEARTID
 	if pid != nil {
 		flags |= unix.CLONE_PARENT_SETTID
 	}
-	var old uint64
-	cleared := unsafe.Pointer(a.busy())
-	var got uintptr
-	if r.CgroupFD > 0 && procs < 0 {
+	var (
+		every   = ^uint64(0)
+		old     uint64
+		got     uintptr
+		cleared = unsafe.Pointer(a.busy())
+	)
+	if group > 0 {
+		const signal = 0xff
 		args := &cloneArgs{
-			flags: uint64(flags) | unix.CLONE_INTO_CGROUP, childTID: uint64(uintptr(cleared)),
-			parentTID: uint64(uintptr(unsafe.Pointer(pid))), exitSignal: uint64(exit), cgroup: uint64(r.CgroupFD),
+			flags: uint64(flags&^signal) | unix.CLONE_INTO_CGROUP, exitSignal: uint64(flags & signal),
+			childTID: uint64(uintptr(cleared)), parentTID: uint64(uintptr(unsafe.Pointer(pid))), cgroup: uint64(group),
 		}
 		got = cloneScript(unix.SYS_CLONE3, uintptr(unsafe.Pointer(args)), unsafe.Sizeof(*args), 0, 0, 0,
-			unsafe.Pointer(&everySignal{^uint64(0)}), unsafe.Pointer(&old), first)
+			unsafe.Pointer(&every), unsafe.Pointer(&old), unsafe.Pointer(first))
 	} else {
-		got = cloneScript(unix.SYS_CLONE, flags|exit, 0, uintptr(unsafe.Pointer(pid)),
-			cloneArg3(cleared), cloneArg4(cleared),
-			unsafe.Pointer(&everySignal{^uint64(0)}), unsafe.Pointer(&old), first)
+		got = cloneScript(unix.SYS_CLONE, flags, 0, uintptr(unsafe.Pointer(pid)), cloneArg3(cleared), cloneArg4(cleared),
+			unsafe.Pointer(&every), unsafe.Pointer(&old), unsafe.Pointer(first))
 	}
 	if errno := syscall.Errno(-got); got > ^uintptr(4095) {
 		atomic.StoreUint32(a.busy(), 0)
@@ -343,9 +402,6 @@ func (c *cloning) run(a *arena, r *Request, files [3]int, gate int, pid *int32, 
 	}
 	return int(got), nil
 }
-
-// everySignal is a set of signals.
-type everySignal struct{ bits uint64 }
 
 // cloneArgs is the kernel's structure of this name.
 type cloneArgs struct {
@@ -359,7 +415,7 @@ type cloneArgs struct {
 func cloneScript(nr, a0, a1, a2, a3, a4 uintptr, all, old, first unsafe.Pointer) (result uintptr)
 
 // write writes what the process does. Source: spec/supervisor 2.5 (child side).
-func (c *cloning) write(a *arena, r *Request, files [3]int, gate, procs int) unsafe.Pointer {
+func (c *cloning) write(a *arena, r *Request, files [3]int, gate, procs int) *step {
 	w := &writer{arena: a, c: c.c, list: a.steps(maxSteps)}
 	w.call(unix.SYS_SETPGID, 0, 0)
 	if procs >= 0 {
@@ -391,7 +447,7 @@ func (c *cloning) write(a *arena, r *Request, files [3]int, gate, procs int) uns
 	w.orSay(step{nr: unix.SYS_EXECVE, args: [6]uintptr{
 		w.cstring(r.Path), w.cstrings(r.Argv), w.cstrings(r.Env),
 	}}, "couldn't exec "+r.Argv[0]+": ", w.c.names)
-	return unsafe.Pointer(&w.list[0])
+	return &w.list[0]
 }
 
 // signals gives every signal its default, whatever this process does with it, and then lets them in: no
@@ -419,7 +475,7 @@ func (w *writer) become(cred *Cred) {
 	}
 	what, never := becomeText(cred)
 	if never != "" {
-		w.orSay(step{nr: unix.SYS_GETPID, cond: exactly}, what+never, 0)
+		w.orSay(step{nr: unix.SYS_GETPID, cond: exactly}, what+never, nil)
 		return
 	}
 	if cred.UID == os.Getuid() {
@@ -430,15 +486,15 @@ func (w *writer) become(cred *Cred) {
 		groups[i] = uint32(g)
 	}
 	w.orSay(step{nr: unix.SYS_SETGROUPS, args: [6]uintptr{uintptr(len(cred.Groups)), uintptr(unsafe.Pointer(&groups[0]))}},
-		what+"Could not set groups of effective user", 0)
+		what+"Could not set groups of effective user", nil)
 	w.orSay(step{nr: unix.SYS_SETGID, args: [6]uintptr{uintptr(cred.GID)}},
-		what+"Could not set group id of effective user", 0)
+		what+"Could not set group id of effective user", nil)
 	w.orSay(step{nr: unix.SYS_SETUID, args: [6]uintptr{uintptr(cred.UID)}},
 		what+"Could not set user id of effective user: ", w.c.messages)
 	for _, nr := range []uintptr{unix.SYS_GETUID, unix.SYS_GETEUID} {
-		w.orSay(step{nr: nr, cond: exactly, want: uintptr(cred.UID)}, what+"the process did not become the user it should run as", 0)
+		w.orSay(step{nr: nr, cond: exactly, want: uintptr(cred.UID)}, what+"the process did not become the user it should run as", nil)
 	}
 	if cred.UID != 0 {
-		w.orSay(step{nr: unix.SYS_SETUID, cond: mustNotWork}, what+"the process could become root again", 0)
+		w.orSay(step{nr: unix.SYS_SETUID, cond: mustNotWork}, what+"the process could become root again", nil)
 	}
 }
