@@ -17,7 +17,7 @@ import (
 //   - before they were shown to the consumers: they are shown by the successor. A line that was just being given out
 //     is given out again.
 //   - while they are written: the record says where; the successor looks how many of them are there. Where the log
-//     has no places (a terminal; stripped output to a FIFO), those of one write can be there twice.
+//     has no places (a terminal; a FIFO whose reader is slow), up to 4 KiB can be there twice.
 //   - while they are dropped: they are counted in the gap, or still there.
 //   - while the empty stage is cut: the size says so.
 type backlog struct {
@@ -36,6 +36,8 @@ type backlog struct {
 const (
 	// resetAt is the size from which on an empty stage is cut.
 	resetAt = 32 << 10
+	// wholePiece is how many bytes a FIFO takes whole or not at all.
+	wholePiece = 4096
 	// freeAt is how much is left behind in a stage before its memory is given back.
 	freeAt = 1 << 20
 )
@@ -103,7 +105,7 @@ func (b *backlog) trim() {
 
 // limit applies the bounds to what was added behind a position: what goes beyond is dropped and counted. A gap
 // begins and ends at line ends where that is possible.
-func (b *backlog) limit(from int64, most int64, c *scratch) {
+func (b *backlog) limit(from int64, most int64, c *scratch, why error) {
 	size := b.f.Size()
 	before := from - b.r.done
 	b.count()
@@ -117,12 +119,12 @@ func (b *backlog) limit(from int64, most int64, c *scratch) {
 	}
 	if b.r.dropping {
 		if before > most/2 || len(b.r.gaps) == maxGaps { // not before there is room for a good while
-			b.drop(from)
+			b.drop(from, why)
 			return
 		}
 		i := bytes.IndexByte(p, '\n')
 		if i < 0 && len(p) < maxLine {
-			b.drop(from)
+			b.drop(from, why)
 			return
 		}
 		g := &b.r.gaps[len(b.r.gaps)-1]
@@ -134,12 +136,12 @@ func (b *backlog) limit(from int64, most int64, c *scratch) {
 	}
 	if int64(len(p)) > room {
 		keep := bytes.LastIndexByte(p[:max(room, 0)], '\n') + 1
-		b.drop(from + int64(keep))
+		b.drop(from+int64(keep), why)
 	}
 }
 
 // drop counts what is behind a position and gives up its memory.
-func (b *backlog) drop(from int64) {
+func (b *backlog) drop(from int64, why error) {
 	n := b.f.Size() - from
 	k := len(b.r.gaps)
 	if k > 0 && b.r.gaps[k-1].at+b.r.gaps[k-1].skip == from && b.r.gaps[k-1].sent == 0 {
@@ -147,7 +149,7 @@ func (b *backlog) drop(from int64) {
 		b.r.gaps[k-1].lost += n
 		from = b.r.gaps[k-1].at
 	} else {
-		b.r.gaps = append(b.r.gaps, gap{at: from, skip: n, lost: n})
+		b.r.gaps = append(b.r.gaps, gap{at: from, skip: n, lost: n, errno: errnoOf(why)})
 	}
 	b.r.dropping = true
 	b.commit()
@@ -157,6 +159,14 @@ func (b *backlog) drop(from int64) {
 		b.commit()
 	}
 	b.count()
+}
+
+func errnoOf(err error) uint32 {
+	var errno syscall.Errno
+	if errors.As(err, &errno) {
+		return uint32(errno)
+	}
+	return 0
 }
 
 // text is the record of a gap in the log. Source: spec/reliability R16, R18.
@@ -234,19 +244,18 @@ func (b *backlog) write(to *logs.File, c *scratch, strip, final, eof bool, why e
 		return 0, err
 	}
 	from, a := b.r.done, b.r.doneANSI
-	n, err := to.WriteNoted(p.text, final || len(b.r.gaps) > 0, func(at logs.Place, k, m int) {
+	note := func(at logs.Place, k, m int) {
 		b.reach(from, a, &p, k, strip)
 		b.r.intent = intent{at, uint32(m)}
 		b.commit()
-	})
+	}
+	text := p.text
+	if to.Device() == 0 && len(text) > wholePiece { // it has no places: little can be there twice
+		text = text[:wholePiece]
+	}
+	n, err := to.WriteNoted(text, final || len(b.r.gaps) > 0, note)
 	if errors.Is(err, logs.ErrPartial) && n == 0 && p.more { // a line without an end
-		var k int
-		k, err = to.WriteNoted(p.text, true, func(at logs.Place, k, m int) {
-			b.reach(from, a, &p, k, strip)
-			b.r.intent = intent{at, uint32(m)}
-			b.commit()
-		})
-		n += k
+		n, err = to.WriteNoted(text, true, note)
 	}
 	if errors.Is(err, logs.ErrPartial) && p.more {
 		err = nil // its rest is there
@@ -260,9 +269,8 @@ func (b *backlog) write(to *logs.File, c *scratch, strip, final, eof bool, why e
 func (b *backlog) writeGap(to *logs.File, why error) (lost int64, err error) {
 	g := &b.r.gaps[0]
 	if g.sent == 0 {
-		var errno syscall.Errno
-		if g.errno = 0; errors.As(why, &errno) {
-			g.errno = uint32(errno)
+		if e := errnoOf(why); e != 0 {
+			g.errno = e
 		}
 		g.newline = !to.EndsLine()
 	}

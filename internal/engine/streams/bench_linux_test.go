@@ -14,7 +14,7 @@ import (
 )
 
 // childEnv makes the test binary a program that writes: "PIECE TOTAL", bytes a write and in all;
-// or, as "pump PATH", one that moves descriptor 3 into a log.
+// or, as "pump MODE PATH STAGES", one that moves descriptor 3 into a log.
 const childEnv = "STREAMS_TEST_WRITER"
 
 func TestMain(m *testing.M) {
@@ -27,8 +27,8 @@ func TestMain(m *testing.M) {
 
 // writer writes numbered lines of the given size, or blocks of such lines.
 func writer(spec string) {
-	if path, ok := strings.CutPrefix(spec, "pump "); ok {
-		pumpMain(path)
+	if args, ok := strings.CutPrefix(spec, "pump "); ok {
+		pumpMain(args)
 		return
 	}
 	var piece, total int

@@ -394,7 +394,7 @@ func (s *Stream) absorb(avail int, end, urgent bool, now time.Time) verdict {
 			from := b.f.Size()
 			n, err := s.fill(c, avail)
 			if n > 0 {
-				b.limit(from, int64(s.p.o.StreamMemory), c)
+				b.limit(from, int64(s.p.o.StreamMemory), c, s.x.stall)
 			}
 			v.taken += n
 			avail -= n

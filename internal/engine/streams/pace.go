@@ -18,10 +18,10 @@ const (
 	coolAfter = 10 * time.Second
 
 	// A program is fast when so many bytes have come at such a rate (a second), without a rest; it is so until it
-	// falls below the lower one. Below these rates there is time enough for pauses, which are cheaper.
+	// falls below a share of that rate. Below there is time enough for pauses, which are cheaper.
 	fastBytes = 16 << 20
 	fastRate  = 200e6
-	slowRate  = 120e6
+	slowShare = 0.6
 )
 
 // pace decides how long to leave the pipe alone after a step that found avail bytes and left some: long
@@ -81,15 +81,15 @@ func (s *Stream) gear(taken int, began, now time.Time) {
 		s.span.began = began
 	}
 	s.span.bytes += int64(taken)
-	if s.span.bytes < fastBytes {
+	if s.span.bytes < s.p.fastBytes {
 		return
 	}
 	rate := float64(s.span.bytes) / max(now.Sub(s.span.began), time.Microsecond).Seconds()
 	s.span = window{}
 	switch {
-	case rate >= fastRate:
+	case rate >= s.p.fastRate:
 		s.haste()
-	case rate < slowRate && s.x != nil && s.x.ahead == 0:
+	case rate < s.p.fastRate*slowShare && s.x != nil && s.x.ahead == 0:
 		s.slow()
 	}
 }

@@ -106,7 +106,10 @@ type Pump struct {
 	extras  []*Stream     // those that have a stage or a second pipe, the longest ago first
 	empty   chan struct{} // closed when closed and no stream is left
 
-	fast     atomic.Int32 // second pipes
+	fast      atomic.Int32 // second pipes
+	fastBytes int64
+	fastRate  float64
+
 	detached atomic.Bool
 	calm     chan struct{} // a token for each worker that has left its stream after Detach
 }
@@ -123,6 +126,7 @@ func NewPump(o Options) (*Pump, error) {
 		o: o, r: o.Reactor, budget: pipe.NewBudget(o.PipeMemory), mem: memory{limit: o.TotalMemory},
 		streams: make(map[*Stream]struct{}), inputs: make(map[*Input]struct{}),
 		disks: make(map[any]int), empty: make(chan struct{}),
+		fastBytes: fastBytes, fastRate: fastRate,
 	}
 	if p.r == nil {
 		r, err := reactor.New(reactor.Options{})

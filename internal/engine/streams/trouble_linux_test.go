@@ -6,12 +6,10 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -277,87 +275,6 @@ func TestDiskShare(t *testing.T) {
 	if !p.enter(dev) {
 		t.Error("workers were not counted out")
 	}
-}
-
-// The process that moves the bytes is killed again and again while a program writes at full speed: what was
-// not in the log yet is still in the pipe, and the next one goes on. Rotations are under way all the time.
-func TestKillsLoseNothing(t *testing.T) {
-	dir := t.TempDir()
-	path := dir + "/log"
-	var fds [2]int
-	check(t, unix.Pipe2(fds[:], unix.O_CLOEXEC))
-	r := os.NewFile(uintptr(fds[0]), "r") // kept open here, as by the process on top
-	defer r.Close()
-	w := os.NewFile(uintptr(fds[1]), "w")
-	const total = 24 << 20
-	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), childEnv+"="+fmt.Sprint(100, " ", total))
-	cmd.Stdout = w
-	check(t, cmd.Start())
-	w.Close()
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
-	kills := 0
-	for done := false; !done; kills++ {
-		mover := exec.Command(os.Args[0])
-		mover.Env = append(os.Environ(), childEnv+"=pump "+path)
-		mover.ExtraFiles = []*os.File{r}
-		mover.Stderr = os.Stderr
-		check(t, mover.Start())
-		moved := make(chan error, 1)
-		go func() { moved <- mover.Wait() }()
-		select {
-		case err := <-moved: // by itself: the end of the pipe
-			check(t, err)
-			done = true
-		case <-killTime(path, kills):
-			check(t, mover.Process.Signal(syscall.SIGKILL))
-			<-moved
-		}
-	}
-	check(t, <-ended)
-	t.Logf("%d kills", kills-1)
-	wantLines(t, [][]byte{bytes.Join(rotated(t, path), nil)}, (total+99)/100)
-	if kills < 3 {
-		t.Errorf("only %d kills: the test has shown nothing", kills-1)
-	}
-}
-
-// killTime comes some milliseconds after the mover has begun to move: when the log, or what is left of it
-// after a rotation, is another one. After enough kills it does not come any more.
-func killTime(path string, kills int) <-chan time.Time {
-	if kills >= 60 {
-		return nil
-	}
-	at := make(chan time.Time, 1)
-	before, _ := os.Stat(path)
-	go func() {
-		for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
-			now, err := os.Stat(path)
-			if err == nil && (before == nil || !os.SameFile(before, now) || before.Size() != now.Size()) {
-				break
-			}
-		}
-		time.Sleep(time.Duration(kills*7%20) * time.Millisecond)
-		at <- time.Now()
-	}()
-	return at
-}
-
-// pumpMain is the child of TestKillsLoseNothing: it moves descriptor 3 into a rotating log.
-func pumpMain(path string) {
-	p, err := NewPump(Options{})
-	if err != nil {
-		os.Exit(5)
-	}
-	f, err := logs.NewStore().Open(path, logs.Options{MaxBytes: 64 << 10, Backups: 5000})
-	if err != nil {
-		os.Exit(6)
-	}
-	ended := make(chan struct{})
-	p.Attach(3, Output{File: f, Closed: func() { close(ended) }})
-	<-ended
-	p.Close()
 }
 
 func TestInput(t *testing.T) {
