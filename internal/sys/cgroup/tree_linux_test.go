@@ -23,9 +23,15 @@ import (
 const patience = 30 * time.Second
 
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == "helper-detect" {
-		helperDetect()
-		return
+	if len(os.Args) > 1 {
+		switch os.Args[1] {
+		case "helper-detect":
+			helperDetect()
+			return
+		case "helper-title":
+			helperTitle()
+			return
+		}
 	}
 	os.Exit(m.Run())
 }

@@ -23,11 +23,10 @@ import (
 
 // parent is a process of its own whose child we are to adopt. It reaps the child when told.
 type parent struct {
-	t     testing.TB
-	pid   int // of the child
-	in    io.Writer
-	out   *bufio.Reader
-	close func()
+	t   testing.TB
+	pid int // of the child
+	in  io.Writer
+	out *bufio.Reader
 }
 
 func foreign(t testing.TB, argv ...string) *parent {

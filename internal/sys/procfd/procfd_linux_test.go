@@ -37,9 +37,6 @@ func TestMain(m *testing.M) {
 		case "helper-leader-leaves":
 			helperLeaderLeaves()
 			return
-		case "helper-title":
-			helperTitle()
-			return
 		case "helper-recycler":
 			helperRecycler()
 			return

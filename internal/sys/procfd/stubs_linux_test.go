@@ -1,4 +1,0 @@
-package procfd
-
-func helperTitle()    {}
-func helperRecycler() {}
