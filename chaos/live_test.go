@@ -417,3 +417,30 @@ func TestParse(t *testing.T) {
 		}
 	}
 }
+
+// TestInOutage: only what ended by its own plan while nothing of the daemon lived is excused.
+func TestInOutage(t *testing.T) {
+	r := &run{outages: []span64{{from: 10 * second, to: 12 * second}}}
+	own := uint32(planExit | 5)
+	for _, c := range []struct {
+		name              string
+		plan              uint32
+		pid               int
+		first, last, died int64
+		want              bool
+	}{
+		{"inside", own, 7, 9, 11, 11, true},
+		{"before", own, 7, 8, 9, 9, false},
+		{"after", own, 7, 9, 13, 13, false},
+		{"lives", own, 7, 9, 20, 0, false},
+		{"another process", own, 8, 9, 11, 11, false},
+		{"an earlier one of this number", own, 7, 1, 2, 3, false},
+		{"output lost", planExit | endAfterLoss, 7, 9, 11, 11, false},
+		{"no plan", planNone, 7, 9, 11, 11, false},
+	} {
+		seen := []sight{{inner: c.pid, first: c.first * second, last: c.last * second, died: c.died * second}}
+		if got := r.inOutage(instance{pid: 7, plan: c.plan, began: 8 * second}, seen); got != c.want {
+			t.Errorf("%s: %v", c.name, got)
+		}
+	}
+}

@@ -35,6 +35,7 @@ func table(w io.Writer, results []*result) error {
 	row("programs", func(r *result) string { return strconv.Itoa(r.programs) })
 	row("instances checked", func(r *result) string { return strconv.Itoa(r.instances) })
 	row("log bytes checked, MB", func(r *result) string { return fmt.Sprintf("%.1f", float64(r.bytes)/1e6) })
+	row("… bytes that ended with their pipe while all was down", func(r *result) string { return strconv.FormatInt(r.gone, 10) })
 	row("rotations", func(r *result) string { return strconv.Itoa(r.rotations) })
 	row("exits checked (unknown, stopped before the first word)", func(r *result) string {
 		return fmt.Sprintf("%d (%d, %d)", r.exits.checked, r.exits.unknown, r.exits.unseen)

@@ -28,6 +28,7 @@ type result struct {
 	instances  int
 	bytes      int64
 	rotations  int
+	gone       int64 // bytes that ended with their pipe while nothing of the daemon lived
 	exits      exitCount
 	commands   int // phases that were acknowledged and judged
 	calls      int
@@ -54,6 +55,7 @@ type run struct {
 	reaper   *reaper
 	ships    *shipper
 	newer    fileID // the last image of the other build that was put in place
+	outages  []span64
 	out      io.Writer
 
 	mu  sync.Mutex
@@ -336,6 +338,7 @@ func (r *run) killAll(ctx context.Context, found []process) (time.Time, error) {
 		return since, errors.New("a killed process is still there")
 	}
 	if r.role == "daemon" || r.role == "all" {
+		r.outages = append(r.outages, span64{from: monotonic() - int64(time.Since(since))})
 		wait(ctx, time.Duration(r.rng.Int64N(int64(r.o.outage)+1)))
 		since = time.Now()
 		return since, r.d.start()
@@ -354,7 +357,32 @@ func (r *run) awaitAnswer(since time.Time) error {
 		return fmt.Errorf("no answer for %v: %w; %s", r.o.limit, last, r.d.console())
 	}
 	r.res.back = append(r.res.back, time.Since(since))
+	if n := len(r.outages); n > 0 && r.outages[n-1].to == 0 {
+		r.outages[n-1].to = monotonic()
+	}
 	return nil
+}
+
+// span64 is a span of monotonic time, in ns.
+type span64 struct{ from, to int64 }
+
+// inOutage reports whether an instance did what it had planned and ended while nothing of the daemon lived:
+// what then was in its pipe is gone with the last who held it.
+func (r *run) inOutage(t instance, seen []sight) bool {
+	if t.plan == planNone || t.plan == planExit|endAfterLoss {
+		return false
+	}
+	for _, s := range seen {
+		if s.inner != t.pid || s.died == 0 || s.died < t.began || s.first > t.began+int64(time.Second) {
+			continue
+		}
+		for _, o := range r.outages {
+			if s.died >= o.from && (o.to == 0 || s.last <= o.to) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // judge compares everything but the logs.
@@ -411,10 +439,15 @@ func (r *run) judgeLogs() error {
 		if err != nil {
 			return err
 		}
+		seen := r.census.sights(p.name)
 		for k, sh := range p.logs {
 			slots := make([]extent, len(truth))
 			for i, t := range truth {
 				slots[i] = t.out[k]
+				if len(r.outages) > 0 && r.inOutage(t, seen) {
+					slots[i].done = 0
+					r.res.gone += max(0, t.out[k].done-sh.check.came(i))
+				}
 			}
 			sh.check.finish(slots)
 			r.res.bytes += sh.check.bytes

@@ -235,6 +235,14 @@ func (s *stream) text(p place) string { return fmt.Sprintf("%d/%d", p.slot, p.nu
 // to write.
 type extent struct{ done, begun int64 }
 
+// came is how much came of an instance so far.
+func (s *stream) came(slot int) int64 {
+	if uint64(slot) == s.at.slot {
+		return s.offset + int64(len(s.buf))
+	}
+	return s.ends[uint64(slot)]
+}
+
 // finish compares what came of each instance with its ledger; slots are in order.
 func (s *stream) finish(slots []extent) {
 	s.run(true)
