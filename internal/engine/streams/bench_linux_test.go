@@ -6,9 +6,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/upkeep-project/upkeep/internal/engine/logs"
 )
@@ -167,5 +170,48 @@ func benchmarkDirect(b *testing.B, piece, total int) {
 			b.Fatal(err)
 		}
 		f.Close()
+	}
+}
+
+// BenchmarkQuietMemory is what quiet programs cost, each with two outputs and two logs.
+func BenchmarkQuietMemory(b *testing.B) {
+	const programs = 2000
+	heap := func() float64 {
+		runtime.GC()
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return float64(m.HeapAlloc)
+	}
+	dir := b.TempDir()
+	for b.Loop() {
+		p, err := NewPump(Options{})
+		check(b, err)
+		store := logs.NewStore()
+		files := make([]*logs.File, 2*programs)
+		pipes := make([][2]int, 2*programs)
+		streams := make([]*Stream, 2*programs)
+		for i := range pipes {
+			check(b, unix.Pipe2(pipes[i][:], unix.O_CLOEXEC))
+		}
+		before := heap()
+		for i := range files {
+			files[i], err = store.Open(filepath.Join(dir, strconv.Itoa(i)), logs.Options{MaxBytes: 50 << 20, Backups: 10})
+			check(b, err)
+		}
+		opened := heap()
+		for i := range streams {
+			streams[i] = p.Attach(pipes[i][0], Output{File: files[i]})
+		}
+		b.ReportMetric((opened-before)/programs, "logB/program")
+		b.ReportMetric((heap()-opened)/programs, "streamB/program")
+		entries, err := os.ReadDir("/proc/self/fd")
+		check(b, err)
+		b.ReportMetric((float64(len(entries))-4*programs)/programs, "logfd/program")
+		runtime.KeepAlive(streams)
+		check(b, p.Close())
+		for i := range pipes {
+			unix.Close(pipes[i][1])
+		}
 	}
 }

@@ -41,12 +41,12 @@ type mover struct {
 	held       bool  // the beginning of a line waits for its end before a rotation
 	seen       int32 // bytes at the head of the pipe that the consumers have been shown
 
-	capacity, initial int32     // of the pipe
-	rest              int32     // in the pipe at the end of the last step
-	rate              float32   // at which bytes come, a second
-	rested            time.Time // the end of the last step
-	hot               int32     // bytes moved without a rest
-	span              window    // since when the throughput is measured
+	capacity, initial int32         // of the pipe
+	rest              int32         // in the pipe at the end of the last step
+	rate              float32       // at which bytes come, a second
+	hot               int32         // bytes moved without a rest
+	rested            time.Duration // the end of the last step, since the pump was made; 0 = there was none
+	span              window        // since when the throughput is measured
 
 	x *extra // nil for most
 }

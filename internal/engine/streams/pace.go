@@ -28,11 +28,11 @@ const (
 // enough that a program writing small pieces does not wake us for each, short enough that it does not
 // find its pipe full. A pipe that is too small for that is enlarged; a program that is too fast for pauses gets a
 // second pipe.
-func (s *Stream) pace(avail, taken, left int, began time.Time) time.Duration {
-	now := time.Now()
+func (s *Stream) pace(avail, taken, left int, start time.Time) time.Duration {
+	began, now := start.Sub(s.p.began), time.Since(s.p.began)
 	gap := pauseBetween + 1
-	if !s.rested.IsZero() {
-		gap = began.Sub(s.rested)
+	if s.rested > 0 {
+		gap = began - s.rested
 	}
 	came := avail - int(s.rest)
 	s.rested, s.rest = now, int32(left)
@@ -68,23 +68,23 @@ func (s *Stream) pace(avail, taken, left int, began time.Time) time.Duration {
 
 // window is a stretch of time for which the throughput is measured.
 type window struct {
-	began time.Time
+	began time.Duration // since the pump was made
 	bytes int64
 }
 
 // gear decides whether a program needs a second pipe.
-func (s *Stream) gear(taken int, began, now time.Time) {
+func (s *Stream) gear(taken int, began, now time.Duration) {
 	if !s.plain() || s.out.tap != nil {
 		return
 	}
-	if s.span.began.IsZero() {
+	if s.span.bytes == 0 {
 		s.span.began = began
 	}
 	s.span.bytes += int64(taken)
 	if s.span.bytes < s.p.fastBytes {
 		return
 	}
-	rate := float64(s.span.bytes) / max(now.Sub(s.span.began), time.Microsecond).Seconds()
+	rate := float64(s.span.bytes) / max(now-s.span.began, time.Microsecond).Seconds()
 	s.span = window{}
 	switch {
 	case rate >= s.p.fastRate:

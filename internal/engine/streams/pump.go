@@ -96,6 +96,7 @@ type Pump struct {
 	own    bool
 	budget *pipe.Budget
 	mem    memory
+	began  time.Time
 
 	mu      sync.Mutex
 	closed  bool
@@ -123,7 +124,7 @@ func NewPump(o Options) (*Pump, error) {
 		o.TotalMemory = defaultTotalMemory
 	}
 	p := &Pump{
-		o: o, r: o.Reactor, budget: pipe.NewBudget(o.PipeMemory), mem: memory{limit: o.TotalMemory},
+		o: o, r: o.Reactor, budget: pipe.NewBudget(o.PipeMemory), mem: memory{limit: o.TotalMemory}, began: time.Now(),
 		streams: make(map[*Stream]struct{}), inputs: make(map[*Input]struct{}),
 		disks: make(map[any]int), empty: make(chan struct{}),
 		fastBytes: fastBytes, fastRate: fastRate,

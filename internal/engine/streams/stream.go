@@ -18,14 +18,15 @@ type Stream struct {
 	p   *Pump
 	out output
 	key string
-	fd  int32
 	reg *reactor.Registration
+	fd  int32
 
-	mu     sync.Mutex
+	// There are ten thousands of these: the small ones are together.
 	busy   bool // a worker is moving
 	ended  bool // the descriptor is closed
 	left   bool // the worker is to say when it has left, after Detach
 	listed bool // among those with extras; guarded by the pump's lock
+	mu     sync.Mutex
 	taken  int64
 	ask    *asked // nil when nobody wants anything
 

@@ -121,17 +121,18 @@ const (
 // anywhere else; they never block on a running function.
 type Registration struct {
 	r  *Reactor
-	fd int
-	ev Events
 	fn func()
 	id uint64 // the backend's
+	fd int
+	ev Events
 
-	mu     sync.Mutex
+	// There are ten thousands of these: the small ones are together.
 	state  regState
-	again  bool          // ArmAfter or RunAfter was called while running
-	after  time.Duration // of that call
-	force  bool          // of that call, or of the timer: run whether ready or not
+	again  bool // ArmAfter or RunAfter was called while running
+	force  bool // of that call, or of the timer: run whether ready or not
 	closed bool
+	mu     sync.Mutex
+	after  time.Duration // of the call while running
 	timer  timer
 	side   any // the backend's
 }

@@ -8,7 +8,7 @@ import (
 
 // timer is one entry of the heap; index is -1 while it is not in it.
 type timer struct {
-	when  time.Time
+	when  time.Duration // since the timers were made
 	index int
 	owner interface{ expire() }
 }
@@ -16,6 +16,8 @@ type timer struct {
 // timers is one heap of deadlines and the goroutine that waits for the nearest. Without deadlines the
 // goroutine sleeps.
 type timers struct {
+	began time.Time
+
 	mu   sync.Mutex
 	heap timerHeap
 	wake chan struct{}
@@ -24,7 +26,7 @@ type timers struct {
 }
 
 func newTimers() *timers {
-	t := &timers{wake: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{})}
+	t := &timers{began: time.Now(), wake: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{})}
 	go t.loop()
 	return t
 }
@@ -32,7 +34,7 @@ func newTimers() *timers {
 // set schedules or reschedules e.
 func (t *timers) set(e *timer, d time.Duration) {
 	t.mu.Lock()
-	e.when = time.Now().Add(d)
+	e.when = time.Since(t.began) + d
 	if e.index >= 0 {
 		heap.Fix(&t.heap, e.index)
 	} else {
@@ -68,13 +70,13 @@ func (t *timers) loop() {
 	var due []*timer
 	for {
 		t.mu.Lock()
-		now := time.Now()
-		for len(t.heap) > 0 && !t.heap[0].when.After(now) {
+		now := time.Since(t.began)
+		for len(t.heap) > 0 && t.heap[0].when <= now {
 			due = append(due, heap.Pop(&t.heap).(*timer))
 		}
 		next := time.Duration(-1)
 		if len(t.heap) > 0 {
-			next = t.heap[0].when.Sub(now)
+			next = t.heap[0].when - now
 		}
 		t.mu.Unlock()
 		if len(due) > 0 {
@@ -104,7 +106,7 @@ func (t *timers) loop() {
 type timerHeap []*timer
 
 func (h timerHeap) Len() int           { return len(h) }
-func (h timerHeap) Less(i, j int) bool { return h[i].when.Before(h[j].when) }
+func (h timerHeap) Less(i, j int) bool { return h[i].when < h[j].when }
 func (h timerHeap) Swap(i, j int) {
 	h[i], h[j] = h[j], h[i]
 	h[i].index, h[j].index = i, j
