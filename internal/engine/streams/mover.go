@@ -62,6 +62,10 @@ func (s *Stream) step(urgent bool) verdict {
 	if s.stalled() && now.Before(s.x.retryAt) && !urgent {
 		return s.absorb(avail, end, false, now)
 	}
+	if avail == 0 && s.x == nil { // often the case: nothing is needed for that
+		s.held = false
+		return verdict{eof: end, end: end, after: s.pace(0, 0, 0, now), idle: true}
+	}
 	if f := s.out.file; f != nil && (avail > 0 || s.waits()) {
 		d := disk(f)
 		if !s.p.enter(d) {
