@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -26,6 +27,7 @@ import (
 	"github.com/upkeep-project/upkeep/internal/engine/streams"
 	"github.com/upkeep-project/upkeep/internal/face/rpc2"
 	"github.com/upkeep-project/upkeep/internal/service/manager"
+	"github.com/upkeep-project/upkeep/internal/sys/cgroup"
 	"github.com/upkeep-project/upkeep/internal/sys/daemon"
 	"github.com/upkeep-project/upkeep/internal/sys/privilege"
 	"github.com/upkeep-project/upkeep/internal/sys/procfd"
@@ -94,6 +96,7 @@ type App struct {
 	watcher   *procfd.Watcher
 	pump      *streams.Pump
 	syslog    *syslog.Sender
+	tree      *cgroup.Tree // nil = no control groups
 	pidfile   string
 	first     []core.NewGroup // what the first configuration runs
 	saved     *core.Saved     // what an earlier process has left; nil = nothing
@@ -141,7 +144,11 @@ func (a *App) openLog() error {
 		return fmt.Errorf("cannot open the log file %s: %w", s.LogFile, err)
 	}
 	a.log = log
-	a.tell(a.o.Config)
+	if a.o.Continue {
+		a.told(a.o.Config)
+	} else {
+		a.tell(a.o.Config)
+	}
 	if a.saved != nil {
 		log.Restore(a.saved.Lines())
 	}
@@ -187,12 +194,19 @@ func (a *App) makeEngine() (err error) {
 	}
 	parts := core.Options{Log: a.log, Ring: a.ring, Lines: a.log}
 	if a.o.State != nil {
+		a.tree = a.cgroups()
+		opts.Cgroups = a.tree
 		opts.Journal, parts.Journal, parts.Wishes = a.o.State.journal, a.o.State.journal, a.o.State.wishes
 		a.o.State.keepConfig(a.o.Config)
 	}
 	if a.o.Keeper != nil {
 		opts.Store = a.o.Keeper.store()
+		parts.Safe = a.o.Keeper.link.Safe()
 	}
+	opts.Census = procfd.NewCensus(procfd.CensusOptions{
+		Reapers: func() []int { return []int{a.pid()} },
+		Known:   func(pid int) bool { return a.host.Known(pid) },
+	})
 	a.host = launch.New(opts)
 	parts.Host = a.host
 	a.core = core.New(parts)
@@ -210,6 +224,17 @@ func (a *App) pumpOptions() streams.Options {
 		o.Keeper = launch.Stages(a.o.Keeper.store())
 	}
 	return o
+}
+
+// cgroups is where programs that are to be stopped with all they have started get control groups; nil = nowhere,
+// which is said once.
+func (a *App) cgroups() *cgroup.Tree {
+	tree, err := cgroup.Detect("upkeep-" + filepath.Base(a.o.State.dir))
+	if err != nil {
+		a.log.Logf(activity.Debug, "no control groups: %v", err)
+		return nil
+	}
+	return tree
 }
 
 // makeLogs makes the automatic logs of the programs while the launching terminal can still be told that it
@@ -412,6 +437,9 @@ func (a *App) Close() {
 	}
 	if a.spawner != nil {
 		a.spawner.Close()
+	}
+	if a.tree != nil {
+		a.tree.Close()
 	}
 	if a.pidfile != "" && !a.left {
 		os.Remove(a.pidfile)

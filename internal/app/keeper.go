@@ -100,7 +100,11 @@ func (k *Keeper) serve(a *App, leave chan<- struct{}) {
 			if n > 1 {
 				text += fmt.Sprintf(" and %d others", n-1)
 			}
-			a.log.Logf(activity.Info, "%s", text)
+			level := activity.Debug
+			if k.PID() == 1 { // it is the one who has to
+				level = activity.Info
+			}
+			a.log.Logf(level, "%s", text)
 		},
 		Signal: func(sig int) { k.signals(syscall.Signal(sig)) },
 		Leave: func() {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/upkeep-project/upkeep/internal/conf/supervisord"
 	"github.com/upkeep-project/upkeep/internal/engine/activity"
+	"github.com/upkeep-project/upkeep/internal/engine/keeper"
 	"github.com/upkeep-project/upkeep/internal/face/listen"
 	"github.com/upkeep-project/upkeep/internal/sys/lock"
 	"github.com/upkeep-project/upkeep/internal/sys/privilege"
@@ -18,6 +19,8 @@ import (
 // its user.
 type Process struct {
 	lock *lock.Lock
+	// Claimed is what a stand-in for a keeper has handed over, the lock with it.
+	Claimed []keeper.Item
 	// Place is where the instance keeps its state; nil = there is no such place.
 	Place *Place
 	// Notes tell the activity log about it.
@@ -68,6 +71,9 @@ func (p *Process) single(c *supervisord.Config) error {
 	switch {
 	case err == nil:
 		return nil
+	case errors.As(err, &held) && p.claim(place):
+		p.note(activity.Warn, "everything was taken over from pid %d, which stood in for a keeper that was killed", held.PID)
+		return nil
 	case errors.As(err, &held) && len(c.Servers) > 0:
 		return &listen.BusyError{Address: path}
 	case errors.As(err, &held):
@@ -77,6 +83,20 @@ func (p *Process) single(c *supervisord.Config) error {
 	}
 	p.note(activity.Info, "no lock against a second daemon with this configuration: %v", err)
 	return nil
+}
+
+// socketName is the socket in the runtime directory on which a stand-in for a keeper can be relieved.
+const socketName = "keeper.sock"
+
+// Socket is where a stand-in for this instance's keeper can be relieved.
+func (p Place) Socket() string { return filepath.Join(p.Runtime, socketName) }
+
+// claim relieves a manager that has taken the place of its killed keeper: an init system that sees the keeper
+// die starts the daemon anew, and that one is to be it. A keeper that was started as such listens nowhere.
+func (p *Process) claim(place Place) bool {
+	items, err := keeper.Claim(place.Socket())
+	p.Claimed = items
+	return err == nil
 }
 
 // become makes the process run as the configured user.

@@ -2,6 +2,7 @@ package app
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/upkeep-project/upkeep/internal/conf/supervisord"
@@ -15,30 +16,46 @@ type said struct {
 	texts map[string]bool
 }
 
-// say writes a line about the configuration unless it is in the log already.
-func (a *App) say(l activity.Level, text string) {
-	a.said.mu.Lock()
-	defer a.said.mu.Unlock()
-	if a.said.texts[text] {
-		return
+// first reports whether a text has not been there before.
+func (s *said) first(text string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.texts[text] {
+		return false
 	}
-	if a.said.texts == nil {
-		a.said.texts = map[string]bool{}
+	if s.texts == nil {
+		s.texts = map[string]bool{}
 	}
-	a.said.texts[text] = true
-	a.log.Logf(l, "%s", text)
+	s.texts[text] = true
+	return true
 }
 
-// tell writes what there is to say about a configuration.
+// tell writes what there is to say about a configuration and is not in the log already.
 func (a *App) tell(c *supervisord.Config) {
-	for _, m := range c.Messages {
-		a.say(m.Level, m.Text)
-	}
-	for _, g := range c.Model.Groups {
-		if g.Kind != model.KindProgram {
-			a.say(activity.Warn, fmt.Sprintf("[%s:%s] is read and checked, but this version does not run it", g.Kind, g.Name))
+	for _, m := range messages(c) {
+		if a.said.first(m.Text) {
+			a.log.Logf(m.Level, "%s", m.Text)
 		}
 	}
+}
+
+// told notes that an earlier process has written it.
+func (a *App) told(c *supervisord.Config) {
+	for _, m := range messages(c) {
+		a.said.first(m.Text)
+	}
+}
+
+// messages is what there is to say about a configuration.
+func messages(c *supervisord.Config) []supervisord.Message {
+	out := slices.Clone(c.Messages)
+	for _, g := range c.Model.Groups {
+		if g.Kind != model.KindProgram {
+			text := fmt.Sprintf("[%s:%s] is read and checked, but this version does not run it", g.Kind, g.Name)
+			out = append(out, supervisord.Message{Level: activity.Warn, Text: text})
+		}
+	}
+	return out
 }
 
 // runnable are the groups of a configuration that this version runs.

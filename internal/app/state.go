@@ -20,6 +20,7 @@ const syncPatience = 2 * time.Second
 // State is what an instance keeps on disk: the journal of this boot, and the wishes.
 type State struct {
 	journal, wishes *journal.Store
+	dir             string
 	// Notes tell the activity log what was found.
 	Notes []Note
 }
@@ -27,7 +28,7 @@ type State struct {
 // OpenState opens the state of an instance. It never fails: what cannot be read is set aside, what cannot
 // be written is kept in memory, and the notes say so.
 func OpenState(p Place) (*State, error) {
-	s := &State{}
+	s := &State{dir: p.State}
 	boot, err := procstat.BootID()
 	if err != nil {
 		boot = "unknown" // one era for ever: identities are checked one by one

@@ -102,15 +102,14 @@ func report(prog string, err error) int {
 	return 0
 }
 
-// socketName is the keeper's socket in the runtime directory.
-const socketName = "keeper.sock"
-
 // keep makes this process the keeper of a daemon. Its manager is this same command.
 func keep(o app.Options, process *app.Process) int {
 	k := keeper.Options{
 		Argv: os.Args, Env: slices.Concat(os.Environ(), process.Place.Environ(), app.NotesEnviron(o.Notes)),
-		Items:  []keeper.Item{{Key: app.LockKey, Roles: "k", FDs: []int{process.Lock()}}},
-		Socket: filepath.Join(process.Place.Runtime, socketName),
+		Items: process.Claimed,
+	}
+	if fd := process.Lock(); fd >= 0 {
+		k.Items = []keeper.Item{{Key: app.LockKey, Roles: "k", FDs: []int{fd}}}
 	}
 	if o.Background != nil {
 		k.Ready = o.Background.Ready
@@ -143,7 +142,7 @@ func manage(o app.Options, link *keeper.Link, items []keeper.Item) error {
 	sigs := signals.Receive()
 	defer sigs.Close()
 	again := keeper.Options{
-		Argv: os.Args, Env: slices.Concat(os.Environ(), place.Environ()), Socket: filepath.Join(place.Runtime, socketName),
+		Argv: os.Args, Env: slices.Concat(os.Environ(), place.Environ()), Socket: place.Socket(),
 	}
 	o.Keeper = app.NewKeeper(link, items, func(s syscall.Signal) { sigs.Deliver(s) }, func(items []keeper.Item) error {
 		return keeper.Become(again, items)

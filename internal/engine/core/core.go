@@ -61,6 +61,8 @@ type Options struct {
 	// What survives this process; nil = nothing is kept.
 	Journal Journal
 	Wishes  Wishes
+	// Safe starts nothing but what somebody orders: this daemon has crashed too often.
+	Safe bool
 	// Lines is Log where the file of it is known; nil = nobody asks which lines are written.
 	Lines Lines
 }
@@ -78,13 +80,14 @@ type Core struct {
 	storm  limiter
 	end    ending
 	keep   keeping
+	safe   bool
 
 	unlisting bool // unlist is posted
 }
 
 // New makes a core without programs, in state RUNNING.
 func New(o Options) *Core {
-	c := &Core{host: o.Host, log: o.Log, ring: o.Ring}
+	c := &Core{host: o.Host, log: o.Log, ring: o.Ring, safe: o.Safe}
 	c.keep = keeping{journal: o.Journal, wishes: o.Wishes, lines: o.Lines, wished: map[model.ID]bool{}}
 	c.inbox.init()
 	c.table.Store(&Table{byID: map[model.ID]*Slot{}})

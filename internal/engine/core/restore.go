@@ -187,6 +187,10 @@ func (c *Core) resume(s *Slot, records map[model.ID]slotRecord) {
 	case s.m.Spawning:
 		r := c.host.Resume(i, false)
 		if r.Process == nil { // it was decided, but nothing was executed
+			if c.safe {
+				c.LaunchFailed(i, safeText)
+				return
+			}
 			c.host.Launch(i)
 			return
 		}
@@ -220,6 +224,9 @@ func (c *Core) adopt(s *Slot) {
 
 // errDeparted: there is nobody left.
 var errDeparted = syscall.ESRCH
+
+// safeText is why nothing is started by itself in safe mode.
+const safeText = "the daemon has crashed too often and starts nothing by itself"
 
 // departed stands for an instance of which nothing is left.
 type departed int

@@ -165,6 +165,10 @@ func (c *Core) enter(s *Slot, a lifecycle.Action) {
 // launch starts an instance, later when too many others ended as often as this one.
 func (c *Core) launch(s *Slot, i Instance) {
 	s.proc, s.pid = nil, 0
+	if c.safe && s.auto {
+		c.LaunchFailed(i, safeText)
+		return
+	}
 	now := c.host.Now()
 	if s.auto && s.ends.often(now) {
 		if d := c.storm.take(now); d > 0 {

@@ -10,6 +10,7 @@ import (
 	"github.com/upkeep-project/upkeep/internal/domain/model"
 	"github.com/upkeep-project/upkeep/internal/engine/core"
 	"github.com/upkeep-project/upkeep/internal/engine/streams"
+	"github.com/upkeep-project/upkeep/internal/sys/cgroup"
 	"github.com/upkeep-project/upkeep/internal/sys/procfd"
 	"github.com/upkeep-project/upkeep/internal/sys/spawn"
 )
@@ -103,19 +104,25 @@ const birthPrefix = "birth/"
 type birth struct {
 	Process procfd.Identity
 	Pipes   [3]uint64 // inodes of its stdin, stdout and stderr; 0 = no pipe
+	Cgroup  string    // directory of its control group; empty = none
 }
 
 // bear has an instance known to the journal and to the store before it executes anything: whatever is killed
 // then, there is never an instance that nobody knows of.
-func (h *Host) bear(i core.Instance, req *spawn.Request) (key string, err error) {
+func (h *Host) bear(i core.Instance, req *spawn.Request, group *cgroup.Group) (key string, pipes [3]uint64, err error) {
 	if h.o.Store == nil && h.o.Journal == nil {
-		return "", nil
+		return "", pipes, nil
 	}
 	key = keyOf(i)
 	if req.Pipes, err = spawn.MakePipes(req); err != nil {
-		return "", err
+		return "", pipes, err
 	}
 	fds := [3]int{req.Pipes.Stdin, req.Pipes.Stdout, req.Pipes.Stderr}
+	for k, fd := range fds {
+		if fd >= 0 {
+			pipes[k], _ = procfd.PipeInode(fd) // 0: it cannot be opened again, and descendants are not told by it
+		}
+	}
 	if h.o.Store != nil {
 		var roles strings.Builder
 		var held []int
@@ -127,7 +134,7 @@ func (h *Host) bear(i core.Instance, req *spawn.Request) (key string, err error)
 		}
 		if err := h.o.Store.Hold(key, roles.String(), held); err != nil {
 			req.Pipes.Close()
-			return "", fmt.Errorf("the keeper cannot hold it: %w", err)
+			return "", pipes, fmt.Errorf("the keeper cannot hold it: %w", err)
 		}
 	}
 	req.Identified = func(pid, pidfd int) error {
@@ -136,13 +143,9 @@ func (h *Host) bear(i core.Instance, req *spawn.Request) (key string, err error)
 			return err
 		}
 		if h.o.Journal != nil {
-			b := birth{Process: id}
-			for k, fd := range fds {
-				if fd >= 0 {
-					if b.Pipes[k], err = procfd.PipeInode(fd); err != nil {
-						return err
-					}
-				}
+			b := birth{Process: id, Pipes: pipes}
+			if group != nil {
+				b.Cgroup = group.Dir()
 			}
 			value, err := json.Marshal(b)
 			if err != nil {
@@ -158,7 +161,15 @@ func (h *Host) bear(i core.Instance, req *spawn.Request) (key string, err error)
 		}
 		return nil
 	}
-	return key, nil
+	return key, pipes, nil
+}
+
+// abandon lets go of the control group of an instance that is no more, as soon as nothing is in it.
+func abandon(g *cgroup.Group) {
+	if g != nil {
+		g.CloseFD()
+		_ = g.Remove() // a busy one is removed later by its tree
+	}
 }
 
 // errUnknown: nobody would know of the instance after the death of this process.

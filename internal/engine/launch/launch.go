@@ -17,6 +17,7 @@ import (
 	"github.com/upkeep-project/upkeep/internal/engine/core"
 	"github.com/upkeep-project/upkeep/internal/engine/logs"
 	"github.com/upkeep-project/upkeep/internal/engine/streams"
+	"github.com/upkeep-project/upkeep/internal/sys/cgroup"
 	"github.com/upkeep-project/upkeep/internal/sys/clock"
 	"github.com/upkeep-project/upkeep/internal/sys/procfd"
 	"github.com/upkeep-project/upkeep/internal/sys/spawn"
@@ -51,6 +52,10 @@ type Options struct {
 	// What makes instances survive this process; nil = they do not.
 	Store   Store
 	Journal core.Journal
+
+	// What makes a stop complete; nil = what outlives one is not known, and there are no control groups.
+	Census  *procfd.Census
+	Cgroups *cgroup.Tree
 }
 
 // launchers is how many programs are started at a time: two make full use of the spawner, more gain nothing.
@@ -213,9 +218,11 @@ func (h *Host) start(i core.Instance, p *model.Program) (*instance, error) {
 	if err != nil {
 		return nil, &streamsError{err}
 	}
-	key, err := h.bear(i, req)
+	group := h.enclose(i, p, req)
+	key, pipes, err := h.bear(i, req, group)
 	if err != nil {
 		out.close()
+		abandon(group)
 		return nil, err
 	}
 	h.births.RLock()
@@ -227,10 +234,12 @@ func (h *Host) start(i core.Instance, p *model.Program) (*instance, error) {
 			req.Pipes.Close()
 		}
 		h.unbear(key)
+		abandon(group)
 		return nil, err
 	}
 	inst := &instance{host: h, handle: res.Handle, key: key}
 	h.know(inst)
+	h.track(inst, p.ID, pipes, group)
 	inst.connect([3]int{res.Stdin, res.Stdout, res.Stderr}, out)
 	return inst, nil
 }
@@ -261,6 +270,7 @@ func (h *Host) reportEnd(i core.Instance, inst *instance) {
 	for _, s := range inst.out {
 		s.Drain()
 	}
+	h.sweep(i, inst)
 	e, over, err := inst.handle.Wait(true)
 	if err != nil || !over {
 		e = model.Exit{Reason: fmt.Sprint("wait: ", err)}
@@ -294,10 +304,23 @@ type instance struct {
 	in     *streams.Input
 	out    []*streams.Stream
 	roles  []rune // of out
+	cgroup *cgroup.Group
 
 	mu       sync.Mutex
 	open     int  // outputs that have not come to their end
 	released bool // the process
+	users    int  // of the handle besides its owner
+}
+
+// use counts those who use the handle, and closes it after the last, its owner or another one.
+func (n *instance) use(more int) {
+	n.mu.Lock()
+	n.users += more
+	last := n.users < 0
+	n.mu.Unlock()
+	if last {
+		n.handle.Close()
+	}
 }
 
 // know makes an instance one of ours.
@@ -388,7 +411,8 @@ func (n *instance) Release() {
 		n.host.o.Log.Logf(activity.Critical, "waitpid error %v; a process may not be cleaned up properly", err)
 	}
 	n.host.pids.CompareAndDelete(pid, n) // the number may belong to a new instance already
-	n.handle.Close()
+	n.use(-1)
+	abandon(n.cgroup)
 	if n.key != "" && n.host.o.Store != nil {
 		_ = n.host.o.Store.Release(n.key) // who reports a lost keeper is its link
 	}

@@ -2,12 +2,14 @@ package launch
 
 import (
 	"encoding/json"
+	"os"
 	"strings"
 	"syscall"
 
 	"github.com/upkeep-project/upkeep/internal/domain/model"
 	"github.com/upkeep-project/upkeep/internal/engine/activity"
 	"github.com/upkeep-project/upkeep/internal/engine/core"
+	"github.com/upkeep-project/upkeep/internal/sys/cgroup"
 	"github.com/upkeep-project/upkeep/internal/sys/pipe"
 	"github.com/upkeep-project/upkeep/internal/sys/procfd"
 	"github.com/upkeep-project/upkeep/internal/sys/procstat"
@@ -84,6 +86,7 @@ func (h *Host) Resume(i core.Instance, whichever bool) core.Resumed {
 		for _, s := range inst.out {
 			s.Drain()
 		}
+		h.sweep(i, inst)
 		return core.Resumed{Process: inst, Exit: &exit}
 	}
 	if err := h.o.Watcher.Watch(handle, func() { h.ended(i, inst) }); err != nil {
@@ -116,7 +119,7 @@ func (h *Host) identify(held *Held, b birth, id model.ID, whichever bool) procfd
 	if fd := held.fd(rolePidfd); fd >= 0 {
 		handle, err := procfd.FromPidfd(fd, held.PID)
 		if err == nil {
-			return handle
+			return h.foreign(handle)
 		}
 		pipe.Close(fd)
 		h.o.Log.Logf(activity.Error, "%s: %v", id, err)
@@ -132,6 +135,21 @@ func (h *Host) identify(held *Held, b birth, id model.ID, whichever bool) procfd
 		}
 	}
 	return nil
+}
+
+// foreign is the handle of a process that is neither our child nor the keeper's, as after the death of an
+// earlier keeper: nobody tells its status, so that it is taken from the kernel as soon as possible.
+func (h *Host) foreign(handle procfd.Handle) procfd.Handle {
+	s, err := procstat.Read(handle.PID())
+	if err != nil || s.PPID == os.Getpid() || s.PPID == os.Getppid() {
+		return handle
+	}
+	other, err := procfd.Adopt(handle.Identity())
+	if err != nil {
+		return handle
+	}
+	handle.Close()
+	return other
 }
 
 // unexecuted reports whether a process still waits to become its program: it bears the name of our own.
@@ -165,6 +183,13 @@ func (h *Host) takeBack(i core.Instance, key string, held *Held, b birth, handle
 	}
 	inst := &instance{host: h, handle: handle, key: key}
 	h.know(inst)
+	var group *cgroup.Group
+	if b.Cgroup != "" && h.o.Cgroups != nil {
+		if g, err := h.o.Cgroups.Reopen(b.Cgroup); err == nil {
+			group = g
+		}
+	}
+	h.track(inst, p.ID, b.Pipes, group)
 	if h.o.Store != nil && held.Key != key {
 		h.holdAnew(key, fds, handle)
 	}
