@@ -171,11 +171,7 @@ func Become(o Options, items []Item) error {
 		}
 		all = append(all, &held{Item: whole(it)})
 	}
-	blocked := fdpass.Block() // signals wait for the keeper
-	err = execute(s, all, o.Argv, o.Env)
-	if blocked {
-		fdpass.Unblock()
-	}
+	err = execute(s, all, o.Argv, o.Env, func() []int { return nil })
 	return fmt.Errorf("become the keeper: %w", err)
 }
 

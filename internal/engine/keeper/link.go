@@ -61,8 +61,9 @@ type outgoing struct {
 type Link struct {
 	conn  *fdpass.Conn
 	hello wire.Message
-	pidfd int // of the keeper, -1 = none
-	heart heart
+	pidfd int           // of the keeper, -1 = none
+	heart heart         // of the reader
+	stuck time.Duration // how long the socket may stay full
 
 	workers sync.WaitGroup
 
@@ -88,7 +89,8 @@ func Attach() (*Link, []Item, error) {
 		return nil, nil, fmt.Errorf("link to the keeper: %w", err)
 	}
 	_ = fdpass.SetName(managerName) // a name for people only
-	l := &Link{conn: conn, pidfd: -1, heart: newHeart(Timings{}.filled())}
+	t := Timings{}.filled()
+	l := &Link{conn: conn, pidfd: -1, heart: newHeart(t), stuck: t.HangAfter}
 	l.changed = sync.NewCond(&l.mu)
 	items, err := l.begin()
 	if err != nil {
@@ -320,7 +322,6 @@ func (l *Link) send(m *wire.Message, fds []int, wait bool) error {
 
 // write sends what waits, until the link is broken.
 func (l *Link) write() {
-	stuck := l.heart.every + beats*l.heart.part
 	for {
 		l.mu.Lock()
 		for len(l.queue) == 0 && !l.broken {
@@ -349,7 +350,7 @@ func (l *Link) write() {
 			fdpass.CloseAll(out.fds)
 			close(out.sent)
 		case errors.Is(err, fdpass.ErrAgain):
-			if ok, err := l.conn.Wait(true, stuck); err == nil && !ok {
+			if ok, err := l.conn.Wait(true, l.stuck); err == nil && !ok {
 				l.kill() // it takes nothing for so long: it hangs
 			}
 		}

@@ -7,8 +7,8 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -28,7 +28,6 @@ type state struct {
 	Listener  int    // descriptor, -1 = none
 	EverReady bool
 	Last      string
-	Pending   []int // signals, those not obeyed first
 	Orphans   uint64
 	OrphanPID int
 	OrphanRaw uint32
@@ -39,6 +38,8 @@ type state struct {
 	Safe         bool
 	Backoff      int
 	Crashes      []time.Duration // ago
+
+	pending []int // signals; they stand at the end of a manifest
 }
 
 // Flags of an item in a manifest, in Message.Number.
@@ -47,9 +48,9 @@ const flagWatched = 1
 // manifestLimit bounds a manifest, in bytes.
 const manifestLimit = 1 << 30
 
-// execute executes the image in this process with everything that a keeper needs. It returns only on
-// failure; then nothing has changed.
-func execute(s state, items []*held, argv, env []string) error {
+// execute executes the image in this process with everything that a keeper needs. signals lists, at the
+// last moment, those that wait to be told. It returns only on failure; then nothing has changed.
+func execute(s state, items []*held, argv, env []string, signals func() []int) error {
 	f, err := fdpass.Memory("upkeep-keeper")
 	if err != nil {
 		return err
@@ -75,6 +76,9 @@ func execute(s state, items []*held, argv, env []string) error {
 	}
 	own = append(own, manifestVariable+"="+strconv.Itoa(int(f.Fd())))
 	err = fdpass.Inherit(inherited, true)
+	if err == nil {
+		err = writeSignals(f, signals())
+	}
 	if err == nil {
 		err = fdpass.Exec(s.Image, argv, own)
 	}
@@ -112,7 +116,21 @@ func writeManifest(w io.Writer, s state, items []*held) error {
 	return nil
 }
 
-// readManifest reads what writeManifest wrote. The items' Number holds their flags.
+// writeSignals writes the signals that wait, in order.
+func writeSignals(w io.Writer, signals []int) error {
+	var out []byte
+	for _, n := range signals {
+		m := wire.Message{Type: wire.Signal, Number: uint64(n)}
+		b := m.Append(nil)
+		out = append(binary.AppendUvarint(out, uint64(len(b))), b...)
+	}
+	if _, err := w.Write(out); err != nil {
+		return fmt.Errorf("manifest: %w", err)
+	}
+	return nil
+}
+
+// readManifest reads what writeManifest and writeSignals wrote. The items' Number holds their flags.
 func readManifest(b []byte) (s state, items []wire.Message, err error) {
 	first := true
 	for len(b) > 0 {
@@ -133,8 +151,11 @@ func readManifest(b []byte) (s state, items []wire.Message, err error) {
 		if err != nil {
 			return s, nil, fmt.Errorf("manifest: %w", err)
 		}
-		if m.Type == wire.Item && len(m.FDs) == len(m.Roles) {
+		switch {
+		case m.Type == wire.Item && len(m.FDs) == len(m.Roles):
 			items = append(items, m)
+		case m.Type == wire.Signal:
+			s.pending = append(s.pending, int(m.Number&0xff))
 		}
 	}
 	if first {
@@ -145,6 +166,7 @@ func readManifest(b []byte) (s state, items []wire.Message, err error) {
 
 // restore makes the keeper that a manifest describes.
 func restore(fd int) (*keeper, error) {
+	_ = fdpass.SetName(filepath.Base(os.Args[0])) // executed through a descriptor, it would be a number
 	f := os.NewFile(uintptr(fd), "manifest")
 	defer f.Close()
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
@@ -163,7 +185,6 @@ func restore(fd int) (*keeper, error) {
 		return nil, err
 	}
 	k.argv, k.env = os.Args, os.Environ()
-	_ = fdpass.SetName(filepath.Base(os.Args[0])) // executed through a descriptor, it would be a number
 	now := time.Now()
 	own := []int{s.Image}
 	for _, m := range items {
@@ -176,7 +197,7 @@ func restore(fd int) (*keeper, error) {
 		}
 	}
 	k.images.good, k.images.path = s.Image, s.Path
-	k.everReady, k.last, k.pending = s.EverReady, s.Last, s.Pending
+	k.everReady, k.last, k.pending = s.EverReady, s.Last, s.pending
 	k.orphans.n, k.orphans.pid, k.orphans.raw = s.Orphans, s.OrphanPID, s.OrphanRaw
 	k.policy.n = s.Backoff
 	for _, ago := range s.Crashes {
@@ -222,7 +243,7 @@ func (k *keeper) continueWith(s state, now time.Time) {
 // calm reports whether nothing is under way that an execution would interrupt.
 func (k *keeper) calm() bool {
 	return !k.done && !k.ending && k.conn != nil && k.child.ready && !k.child.leaving && k.child.killed == "" &&
-		k.images.next < 0 && k.claims.conn == nil && len(k.out) == 0
+		k.images.next < 0 && k.claims.conn == nil && len(k.out) == 0 && len(k.underway) == 0
 }
 
 // replaceSelf executes the image that works now in this process. When that fails the keeper stays as it
@@ -236,21 +257,10 @@ func (k *keeper) replaceSelf() {
 			return // it is this one
 		}
 	}
-	blocked := fdpass.Block() // signals wait for the new image …
-	k.hush()
-	if blocked {
-		signal.Stop(k.signals) // … after those that have come are in the channel
-	}
-	for len(k.woken) > 0 {
-		k.signalled(<-k.woken)
-	}
-	for len(k.signals) > 0 {
-		k.signalled(<-k.signals)
-	}
 	now := time.Now()
 	s := state{
 		Timings: k.t, Socket: k.claims.path, Path: k.images.path, Image: k.images.good, Link: k.conn.FD(),
-		Listener: k.claims.listener, EverReady: k.everReady, Last: k.last, Pending: append(k.underway, k.pending...),
+		Listener: k.claims.listener, EverReady: k.everReady, Last: k.last,
 		Orphans: k.orphans.n, OrphanPID: k.orphans.pid, OrphanRaw: k.orphans.raw,
 		Manager: k.child.pid, ManagerPidfd: k.child.pidfd, ReadyFor: now.Sub(k.child.readySince), Safe: k.child.safe,
 		Backoff: k.policy.n,
@@ -258,8 +268,14 @@ func (k *keeper) replaceSelf() {
 	for _, t := range k.policy.crashes {
 		s.Crashes = append(s.Crashes, now.Sub(t))
 	}
-	err := execute(s, k.items.inOrder(), k.argv, k.env)
+	k.hush()
+	err := execute(s, k.items.inOrder(), k.argv, k.env, func() []int {
+		k.takeSignals()
+		for len(k.signals) > 0 {
+			k.signalled(<-k.signals)
+		}
+		return slices.Concat(k.underway, k.pending)
+	})
 	complain(fmt.Errorf("it goes on with the image it has: %w", err))
 	k.listenToSignals()
-	fdpass.Unblock()
 }

@@ -395,13 +395,10 @@ func managerMain() int {
 
 // servant is the manager's side of the control socket.
 type servant struct {
-	l      *Link
-	items  map[string]Item
-	order  []string
-	c      net.Conn
-	out    chan event
-	frozen bool
-	leave  chan struct{}
+	l     *Link
+	items map[string]Item
+	c     net.Conn
+	out   chan event
 }
 
 func (s *servant) write() {
@@ -444,6 +441,9 @@ func (s *servant) obey(o order) (n int, err error) {
 	case "serve":
 		s.l.Serve(s.events(o.Argv))
 	case "ready":
+		if slices.Contains(o.Argv, "quick") {
+			s.l.heart = newHeart(Timings{PingEvery: 100 * time.Millisecond, HangAfter: 2 * time.Second})
+		}
 		s.l.Serve(s.events(o.Argv))
 		return 0, s.l.Ready()
 	case "bind":
@@ -544,7 +544,7 @@ func (s *servant) churn(o order) error {
 
 // spawn starts a program in the order that a manager keeps: hold, fork, bind, let off.
 func (s *servant) spawn(o order) (pid int, err error) {
-	pid, pidfd, err := startGated(s.l, o.Key, o.Argv, func(int) error { return nil })
+	pid, pidfd, err := startGated(s.l, o.Key, o.Argv)
 	if err == nil {
 		s.items[o.Key] = Item{Key: o.Key, Roles: "p", FDs: []int{pidfd}, PID: pid}
 	}
@@ -552,7 +552,7 @@ func (s *servant) spawn(o order) (pid int, err error) {
 }
 
 // startGated starts a program that waits until it is let off, and ends with 99 when nobody does that.
-func startGated(l *Link, key string, argv []string, known func(pid int) error) (pid, pidfd int, err error) {
+func startGated(l *Link, key string, argv []string) (pid, pidfd int, err error) {
 	var gate [2]int
 	if err := unix.Pipe2(gate[:], unix.O_CLOEXEC); err != nil {
 		return 0, -1, err
@@ -569,9 +569,6 @@ func startGated(l *Link, key string, argv []string, known func(pid int) error) (
 		Sys: &syscall.SysProcAttr{Setpgid: true, PidFD: &pidfd},
 	})
 	if err != nil {
-		return 0, -1, err
-	}
-	if err := known(pid); err != nil {
 		return 0, -1, err
 	}
 	if err := l.Bind(key, pid, pidfd); err != nil {

@@ -4,7 +4,6 @@ package fdpass
 
 import (
 	"errors"
-	"math"
 	"os"
 	"time"
 )
@@ -96,12 +95,6 @@ func Forwarded() ([]os.Signal, os.Signal) { return []os.Signal{os.Interrupt}, os
 // Asks is never true.
 func Asks(int) bool { return false }
 
-// Block does nothing.
-func Block() bool { return false }
-
-// Unblock does nothing.
-func Unblock() {}
-
 // Self is not possible on this system.
 func Self() (int, error) { return -1, errors.ErrUnsupported }
 
@@ -125,9 +118,6 @@ func Memory(string) (*os.File, error) { return nil, errors.ErrUnsupported }
 
 // Exec is not possible on this system.
 func Exec(int, []string, []string) error { return errors.ErrUnsupported }
-
-// Descriptors is not known.
-func Descriptors() int { return math.MaxInt32 }
 
 // Poller waits for nothing on this system.
 type Poller struct{}

@@ -3,7 +3,6 @@ package fdpass
 import (
 	"errors"
 	"fmt"
-	"math"
 	"os"
 	"runtime"
 	"syscall"
@@ -170,27 +169,6 @@ func Asks(signal int) bool {
 	return s == unix.SIGTERM || s == unix.SIGINT || s == unix.SIGQUIT
 }
 
-// Block blocks the signals of Forwarded in every thread, so that one that comes while this process executes
-// another image waits for it. Where the runtime cannot reach every thread it does nothing and reports false.
-func Block() bool { return maskAll(unix.SIG_BLOCK) }
-
-// Unblock undoes Block.
-func Unblock() { maskAll(unix.SIG_UNBLOCK) }
-
-func maskAll(how int) bool {
-	set := new(unix.Sigset_t)
-	forwarded, _ := Forwarded()
-	for _, s := range forwarded {
-		n := uint(s.(syscall.Signal)) - 1
-		word := uint(unsafe.Sizeof(set.Val[0])) * 8
-		set.Val[n/word] |= 1 << (n % word)
-	}
-	const setSize = 8
-	_, _, errno := syscall.AllThreadsSyscall6(unix.SYS_RT_SIGPROCMASK, uintptr(how), uintptr(unsafe.Pointer(set)), 0, setSize, 0, 0)
-	runtime.KeepAlive(set)
-	return errno == 0
-}
-
 // Self opens the image that this process executes.
 func Self() (int, error) { return OpenImage("/proc/self/exe") }
 
@@ -251,16 +229,8 @@ func Memory(name string) (*os.File, error) {
 	return os.NewFile(uintptr(fd), name), nil
 }
 
-// Exec executes an image in this process. It returns only on failure.
+// Exec executes an image in this process. It returns only on failure. A signal that ends a process ends the
+// new image until that has asked os/signal for it: Go cannot be made to leave such a signal blocked.
 func Exec(image int, argv, env []string) error {
 	return os.NewSyscallError("execve", syscall.Exec(ImagePath(image), argv, env))
-}
-
-// Descriptors is how many descriptors this process may have open.
-func Descriptors() int {
-	var lim unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &lim); err != nil || lim.Cur > math.MaxInt32 {
-		return math.MaxInt32
-	}
-	return int(lim.Cur)
 }

@@ -30,15 +30,15 @@ type Type uint8
 
 // The messages of the manager (and of a process that claims everything).
 const (
-	Hold    Type = 1 // keep duplicates of the descriptors under Key: Key, Note, Roles, PID
-	Bind    Type = 2 // the process of Key is known now: Key, PID, perhaps a descriptor
-	Note    Type = 3 // a new note for Key: Key, Note
-	Drop    Type = 4 // let go of Key
-	Ready   Type = 5 // this image works
-	End     Type = 6 // the ordered end: Status
-	Upgrade Type = 7 // another image follows: its descriptor, Text is its path
-	Pong    Type = 8 // answers Ping: Number
-	Claim   Type = 9 // to the socket of the keeper: hand everything over
+	Hold    Type = 1  // keep duplicates of the descriptors under Key: Key, Note, Roles, PID
+	Bind    Type = 2  // the process of Key is known now: Key, PID, perhaps a descriptor
+	Note    Type = 3  // a new note for Key: Key, Note
+	Drop    Type = 4  // let go of Key
+	Ready   Type = 5  // this image works
+	End     Type = 6  // the ordered end: Status
+	Upgrade Type = 7  // another image follows: its descriptor, Text is its path
+	Pong    Type = 8  // answers Ping: Number
+	Claim   Type = 9  // to the socket of the keeper: hand everything over
 	Taken   Type = 10 // everything has arrived at the claimer
 	Obeyed  Type = 11 // a Signal has been told: Number
 	Release Type = 12 // let go of the process of Key, keep the rest
