@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"math"
+	"sort"
 )
 
 const (
@@ -164,10 +165,7 @@ func decode(b []byte) found {
 	all, heads := scan(b)
 	r.id = chosen(all)
 	end := 0
-	for _, f := range all {
-		if f.id != r.id || f.number < r.next || f.kind >= kinds {
-			continue // reported as the damage between its neighbours
-		}
+	for _, f := range chain(all, r.id) { // the others are reported as damage between their neighbours
 		if f.at != end || f.number != r.next {
 			r.lost(b, end, f.at, int(min(f.number-r.next, math.MaxInt32)), heads)
 		}
@@ -216,6 +214,42 @@ func chosen(all []frame) identity {
 		}
 	}
 	return best
+}
+
+// chain is the longest row of frames of one file in which the numbers rise. Frames that a disk wrote to a
+// wrong place as well do not hide the right ones that way.
+func chain(all []frame, id identity) []frame {
+	var row []frame
+	rising := true
+	for _, f := range all {
+		if f.id != id || f.kind >= kinds {
+			continue
+		}
+		rising = rising && (len(row) == 0 || row[len(row)-1].number < f.number)
+		row = append(row, f)
+	}
+	if rising {
+		return row
+	}
+	before := make([]int, len(row)) // in the longest row that ends here, the one before
+	var ends []int                  // by length, the row that ends with the lowest number
+	for i, f := range row {
+		n := sort.Search(len(ends), func(k int) bool { return row[ends[k]].number >= f.number })
+		before[i] = -1
+		if n > 0 {
+			before[i] = ends[n-1]
+		}
+		if n == len(ends) {
+			ends = append(ends, i)
+		} else {
+			ends[n] = i
+		}
+	}
+	out := make([]frame, len(ends))
+	for k, i := len(ends)-1, ends[len(ends)-1]; k >= 0; k, i = k-1, before[i] {
+		out[k] = row[i]
+	}
+	return out
 }
 
 func (r *found) accept(f frame) {
