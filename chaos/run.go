@@ -366,8 +366,11 @@ func (r *run) awaitAnswer(since time.Time) error {
 // span64 is a span of monotonic time, in ns.
 type span64 struct{ from, to int64 }
 
-// inOutage reports whether an instance did what it had planned and ended while nothing of the daemon lived:
-// what then was in its pipe is gone with the last who held it.
+// behind is how much earlier than the kill an instance may have ended with its output still in the pipe.
+const behind = 250 * time.Millisecond
+
+// inOutage reports whether an instance did what it had planned and ended while nothing of the daemon lived, or
+// right before: what then was in its pipe is gone with the last who held it.
 func (r *run) inOutage(t instance, seen []sight) bool {
 	if t.plan == planNone || t.plan == planExit|endAfterLoss {
 		return false
@@ -377,7 +380,7 @@ func (r *run) inOutage(t instance, seen []sight) bool {
 			continue
 		}
 		for _, o := range r.outages {
-			if s.died >= o.from && (o.to == 0 || s.last <= o.to) {
+			if s.died >= o.from-int64(behind) && (o.to == 0 || s.last <= o.to) {
 				return true
 			}
 		}
