@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -101,8 +102,12 @@ func tasks(pid int) int {
 
 // helperParent starts a child and reaps it on request. At the end of its input it kills the child.
 func helperParent() {
+	attr := &syscall.SysProcAttr{Setpgid: true}
+	if os.Getenv("UPKEEP_TEST_SIBLING") != "" { // a child of our parent
+		attr.Cloneflags = unix.CLONE_PARENT
+	}
 	pid, err := syscall.ForkExec(os.Args[2], os.Args[2:], &syscall.ProcAttr{
-		Env: os.Environ(), Files: []uintptr{2, 2, 2}, Sys: &syscall.SysProcAttr{Setpgid: true},
+		Env: os.Environ(), Files: []uintptr{2, 2, 2}, Sys: attr,
 	})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -573,4 +578,68 @@ func TestKeptNumber(t *testing.T) {
 		t.Error("the number of a reaped process is not kept")
 	}
 	h.mu.Unlock()
+}
+
+// TestChildOfAnotherFork: a child that another process has forked for us is a child like any other; one that
+// we only adopted is not touched by the reaping of orphans.
+func TestChildOfAnotherFork(t *testing.T) {
+	others := foreign(t, sh("exit 4")...)
+	others.zombie()
+	t.Setenv("UPKEEP_TEST_SIBLING", "1")
+	argv, open := gated(t, sh("exit 9"))
+	f := foreign(t, argv...)
+	fd, err := unix.PidfdOpen(f.pid, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := Own(fd, f.pid)
+	defer h.Close()
+	helpers, err := procstat.Children(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	known := func(pid int) bool { // the helpers, and the child when it is registered
+		s, err := procstat.Read(pid)
+		return pid == f.pid || err == nil && !s.Dead()
+	}
+	if !slices.Contains(helpers, f.pid) {
+		t.Fatalf("%d is not among our children %v", f.pid, helpers)
+	}
+	w := newWatcher(t)
+	seen := make(chan struct{})
+	if err := w.Watch(h, func() { close(seen) }); err != nil {
+		t.Fatal(err)
+	}
+	open()
+	<-seen
+	if HasOrphans(known) {
+		t.Error("a known child is taken for an orphan")
+	}
+	ReapOrphans(known, func(pid int, _ model.Exit) { t.Errorf("%d was reaped", pid) })
+	if e, done, err := h.Wait(true); e != exitOf(9<<8) || !done || err != nil {
+		t.Errorf("%+v, %v, %v", e, done, err)
+	}
+	a := adopt(t, others.pid)
+	if !HasOrphans(func(int) bool { return false }) {
+		t.Error("an unknown child is not seen")
+	}
+	reaped := 0
+	ReapOrphans(func(pid int) bool { return pid != f.pid && known(pid) }, func(pid int, e model.Exit) {
+		if reaped++; pid != f.pid || e != exitOf(9<<8) {
+			t.Errorf("%d reaped: %+v", pid, e)
+		}
+	})
+	if reaped != 1 {
+		t.Errorf("%d reaped", reaped)
+	}
+	// Somebody else took the status: the kernel may remember it, and nothing else is made up.
+	if e, done, err := h.Wait(false); !done || err != nil || e.Known && e != exitOf(9<<8) {
+		t.Errorf("%+v, %v, %v", e, done, err)
+	}
+	if raw := others.reap(); raw != 4<<8 {
+		t.Errorf("the child of another process: %#x", raw)
+	}
+	if e, done, err := a.Wait(false); e != exitOf(4<<8) || !done || err != nil {
+		t.Errorf("%+v, %v, %v", e, done, err)
+	}
 }

@@ -136,7 +136,7 @@ func (c *Census) ofAnother(f family, t *trace) bool {
 // are named as guesses.
 //
 // Ask before the next instance of the same program is started: it has the same marks.
-// It takes up to Age and the time of a scan (some 15 µs a process).
+// It takes up to Age and the time of a scan (some 30 µs a process).
 func (c *Census) Survivors(h Handle) ([]Process, error) {
 	p, ok := h.(*handle)
 	if !ok {

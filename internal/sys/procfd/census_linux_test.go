@@ -302,3 +302,16 @@ func TestVariable(t *testing.T) {
 		}
 	}
 }
+
+// BenchmarkScan is one look at all processes of this machine.
+func BenchmarkScan(b *testing.B) {
+	n := 0
+	for b.Loop() {
+		all, err := everybody()
+		if err != nil {
+			b.Fatal(err)
+		}
+		n = len(all)
+	}
+	b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N)/float64(max(n, 1)), "µs/process")
+}
