@@ -15,7 +15,6 @@ type held struct {
 	Item
 	token   uint64 // in the order of their arrival
 	watched bool   // its process handle is among what the poller watches
-	foreign bool   // its process is no child of the keeper
 }
 
 // pidfd is the handle of the item's process, -1 = none.
@@ -76,10 +75,25 @@ func (k *keeper) hold(m wire.Message, fds []int) {
 		k.refuse(m.Key, "not all of its descriptors have arrived")
 		return
 	}
-	if old := k.items.byKey[m.Key]; old != nil {
+	it := Item{Key: m.Key, Note: m.Note, Roles: m.Roles, FDs: fds, PID: m.PID}
+	old := k.items.byKey[m.Key]
+	switch {
+	case old == nil:
+		k.items.put(it)
+	case it.PID > 0 && it.PID == old.PID:
+		// The same process with other descriptors: what is known of it stays.
+		it.Ended, it.Raw = old.Ended, old.Raw
+		watched := old.watched
+		k.unwatch(old)
+		k.items.remove(old)
+		fdpass.CloseAll(old.FDs)
+		if h := k.items.put(it); watched {
+			k.watch(h)
+		}
+	default:
 		k.drop(old)
+		k.items.put(it)
 	}
-	k.items.put(Item{Key: m.Key, Note: m.Note, Roles: m.Roles, FDs: fds, PID: m.PID})
 }
 
 // bind learns the process of an item.
@@ -90,13 +104,19 @@ func (k *keeper) bind(m wire.Message, fds []int) {
 		k.refuse(m.Key, "there is nothing to bind a process to")
 		return
 	}
-	if h.PID != 0 {
-		k.release(h) // another process, or the same again: what is known of the old one is worth nothing any more
+	if h.PID != m.PID {
+		k.release(h)
+	}
+	watched := h.watched
+	k.unwatch(h)
+	if len(fds) == 1 {
+		k.forgetPidfd(h)
+		h.Roles, h.FDs = h.Roles+string(RolePidfd), append(h.FDs, fds[0])
 	}
 	h.PID = m.PID
 	k.items.byPID[h.PID] = h
-	if len(fds) == 1 {
-		h.Roles, h.FDs = h.Roles+string(RolePidfd), append(h.FDs, fds[0])
+	if watched {
+		k.watch(h)
 	}
 }
 
@@ -107,7 +127,12 @@ func (k *keeper) release(h *held) {
 	if k.items.byPID[h.PID] == h {
 		delete(k.items.byPID, h.PID)
 	}
-	h.PID, h.Ended, h.Raw, h.foreign = 0, false, 0, false
+	h.PID, h.Ended, h.Raw = 0, false, 0
+	k.forgetPidfd(h)
+}
+
+// forgetPidfd closes the handle of an item's process.
+func (k *keeper) forgetPidfd(h *held) {
 	if i := strings.LastIndexByte(h.Roles, RolePidfd); i >= 0 {
 		fdpass.CloseAll(h.FDs[i : i+1])
 		h.Roles, h.FDs = h.Roles[:i]+h.Roles[i+1:], slices.Delete(h.FDs, i, i+1)
@@ -148,21 +173,27 @@ func (k *keeper) unwatch(h *held) {
 // watchAll watches the processes of all items: after the death of a manager they may be our children.
 func (k *keeper) watchAll() {
 	for _, h := range k.items.inOrder() {
-		if h.PID <= 0 || h.Ended || h.watched {
-			continue
+		if h.PID > 0 && !h.Ended && !h.watched {
+			k.watch(h)
 		}
-		h.foreign = false
-		if fd := h.pidfd(); fd >= 0 && k.poll.Add(fd, h.token) == nil {
-			h.watched = true // one that has ended already is reported at once
-			continue
-		}
-		k.look(h)
 	}
+}
+
+// watch watches the process of an item; one that has ended already is reported at once.
+func (k *keeper) watch(h *held) {
+	if h.Ended {
+		return
+	}
+	if fd := h.pidfd(); fd >= 0 && k.poll.Add(fd, h.token) == nil {
+		h.watched = true
+		return
+	}
+	k.look(h) // and again whenever a child ends
 }
 
 // look finds out whether the process of an item has ended, and reports it.
 func (k *keeper) look(h *held) {
-	if h.Ended || h.foreign {
+	if h.Ended {
 		return
 	}
 	raw, ended, err := fdpass.Peek(h.pidfd(), h.PID)
@@ -170,7 +201,6 @@ func (k *keeper) look(h *held) {
 	case err != nil:
 		// Somebody else's child: the manager watches it. Nobody's statuses are guessed here.
 		k.unwatch(h)
-		h.foreign = true
 	case ended:
 		k.unwatch(h)
 		h.Ended, h.Raw = true, raw

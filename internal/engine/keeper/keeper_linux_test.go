@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -154,6 +155,10 @@ func TestExits(t *testing.T) {
 	if e := m.expect("exit"); e.Key != "p/d" || e.Raw != exited(3) {
 		t.Errorf("%+v", e)
 	}
+	// Holding and binding the same process again does not lose sight of it, living or dead.
+	m.do(order{Do: "rehold", Key: "p/a"})
+	m.do(order{Do: "bind", Key: "p/b", N: pids["p/b"]})
+	m.do(order{Do: "rehold", Key: "p/d"})
 	// They end now, one after the other: told as it happens.
 	f, err := os.OpenFile(fifo, os.O_RDWR, 0)
 	if err != nil {
@@ -207,8 +212,30 @@ func TestExits(t *testing.T) {
 	if len(m.Items) != 2 || m.Items[0].Key != "p/reaped" || m.Items[0].Ended || m.Items[1].PID != living {
 		t.Errorf("%+v", m.Items)
 	}
-	// A program that is dropped while it lives is nobody's when it ends.
 	m.do(order{Do: "ready"})
+	// Releasing the process keeps the rest.
+	mixed := m.do(order{Do: "hold", Key: "mixed", Roles: "io"}).Items[0]
+	again := m.do(order{Do: "attach", Key: "mixed", Argv: []string{"sh", "-c", "exit 8"}}).PID
+	m.do(order{Do: "zombie", N: again})
+	m.kill()
+	m = r.manager()
+	m.do(order{Do: "ready"})
+	if e := m.expect("exit"); e.Key != "mixed" || e.Raw != exited(8) {
+		t.Errorf("%+v", e)
+	}
+	if last := m.Items[len(m.Items)-1]; last.Roles != "iop" || last.PID != again || !last.Ended {
+		t.Errorf("%+v", last)
+	}
+	m.do(order{Do: "release", Key: "mixed"})
+	until(t, "it is reaped", func() bool { return procState(again) == 0 })
+	m.kill()
+	m = r.manager()
+	if diff := cmp.Diff(mixed, m.Items[len(m.Items)-1]); diff != "" {
+		t.Error(diff)
+	}
+	m.do(order{Do: "ready"})
+	m.do(order{Do: "drop", Key: "mixed"})
+	// A program that is dropped while it lives is nobody's when it ends.
 	m.do(order{Do: "drop", Key: "p/living"})
 	m.do(order{Do: "hold", Key: "x"})
 	_ = unix.Kill(living, unix.SIGKILL)
@@ -454,5 +481,39 @@ func TestNotReady(t *testing.T) {
 	r.manager()
 	if m = r.manager(); !strings.Contains(m.Previous, "not ready within 4s") {
 		t.Errorf("previous: %q", m.Previous)
+	}
+}
+
+// TestFirstProcess: as PID 1 of a container it works like anywhere else.
+func TestFirstProcess(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("needs root")
+	}
+	if _, err := exec.LookPath("unshare"); err != nil {
+		t.Skip(err)
+	}
+	if out, err := exec.Command("unshare", "--pid", "--fork", "--mount-proc", "true").CombinedOutput(); err != nil {
+		t.Skipf("no namespaces: %v: %s", err, out)
+	}
+	r := newRig(t, rigOptions{Timings: quick(), First: true})
+	m := r.manager()
+	m.do(order{Do: "ready"})
+	if m.KeeperPID != 1 {
+		t.Fatalf("the keeper is %d", m.KeeperPID)
+	}
+	pid := m.do(order{Do: "spawn", Key: "p/a", Argv: []string{"sh", "-c", "sleep 0.01 & sleep 0.02 & exit 3"}}).PID
+	m.do(order{Do: "zombie", N: pid})
+	for n := 0; n < 2; n += m.expect("orphans").N {
+	}
+	m.do(order{Do: "die"}) // its number means nothing outside
+	m = r.manager()
+	m.do(order{Do: "ready"})
+	if e := m.expect("exit"); e.Key != "p/a" || e.Raw != exited(3) {
+		t.Errorf("%+v", e)
+	}
+	m.do(order{Do: "end", N: 21})
+	m.send(order{Do: "exit"})
+	if status := r.end(); status != 21 {
+		t.Errorf("status %d", status)
 	}
 }

@@ -96,7 +96,6 @@ func (k *keeper) ours(pid int) bool {
 	if _, _, err := fdpass.Peek(h.pidfd(), pid); err != nil {
 		return false // its process is long gone and the number is somebody else's
 	}
-	h.foreign = false
 	k.look(h)
 	return true
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -53,6 +54,7 @@ type rigOptions struct {
 	Role    string
 	Path    string // argv[0]
 	Lock    bool   // hold a descriptor of its own
+	First   bool   // be the first process of a namespace
 }
 
 func keeperMain() int {
@@ -213,6 +215,13 @@ func (r *rig) start() {
 	if r.o.Path == "" {
 		r.cmd.Args[0] = "keeper-under-test"
 	}
+	if r.o.First {
+		self, err := os.Executable()
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		r.cmd = exec.Command("unshare", "--pid", "--fork", "--mount-proc", "--kill-child", self, "-keeper-under-test")
+	}
 	r.cmd.Env = with(with(with(os.Environ(), roleVar, "keeper"), optionsVar, string(text)), controlVar, r.listen.Addr().String())
 	out, err := os.CreateTemp(r.t.TempDir(), "out")
 	if err != nil {
@@ -278,7 +287,9 @@ func (r *rig) manager() *mgr {
 		if m.Event != "attached" {
 			r.t.Fatalf("%+v", m.event)
 		}
-		r.pids = append(r.pids, m.PID)
+		if !r.o.First {
+			r.pids = append(r.pids, m.PID)
+		}
 		return m
 	case <-time.After(patience):
 		r.t.Fatalf("no manager appears; the terminal says %q", r.output())
@@ -426,6 +437,11 @@ func (s *servant) serve() int {
 			e.Items, err = s.hold(o)
 		case "spawn":
 			e.PID, err = s.spawn(o)
+		case "attach": // a program to an item that is held
+			var pidfd int
+			if e.PID, pidfd, err = startGated(s.l, "", o.Argv); err == nil {
+				err = s.l.Bind(o.Key, e.PID, pidfd)
+			}
 		default:
 			e.N, err = s.obey(o)
 		}
@@ -448,6 +464,21 @@ func (s *servant) obey(o order) (n int, err error) {
 		return 0, s.l.Ready()
 	case "bind":
 		return 0, s.l.Bind(o.Key, o.N, -1)
+	case "release":
+		return 0, s.l.Release(o.Key)
+	case "rehold":
+		it := s.items[o.Key]
+		if !slices.Contains(it.FDs, -1) {
+			err = s.l.Hold(it)
+		}
+		return 0, err
+	case "die":
+		defer func() { _ = unix.Kill(os.Getpid(), unix.SIGKILL) }()
+		s.out <- event{Event: "done"}
+		for len(s.out) > 0 { // until it is on its way
+			runtime.Gosched()
+		}
+		time.Sleep(10 * time.Millisecond)
 	case "note":
 		return 0, s.l.Note(o.Key, o.Note)
 	case "drop":
@@ -559,8 +590,10 @@ func startGated(l *Link, key string, argv []string) (pid, pidfd int, err error) 
 	}
 	defer unix.Close(gate[0])
 	defer unix.Close(gate[1])
-	if err := l.Hold(Item{Key: key}); err != nil {
-		return 0, -1, err
+	if key != "" {
+		if err := l.Hold(Item{Key: key}); err != nil {
+			return 0, -1, err
+		}
 	}
 	wrapped := append([]string{"/bin/sh", "-c", `read x <&3 || exit 99; exec 3<&-; exec "$@"`, "gate"}, argv...)
 	pidfd = -1
@@ -571,8 +604,10 @@ func startGated(l *Link, key string, argv []string) (pid, pidfd int, err error) 
 	if err != nil {
 		return 0, -1, err
 	}
-	if err := l.Bind(key, pid, pidfd); err != nil {
-		return 0, -1, err
+	if key != "" {
+		if err := l.Bind(key, pid, pidfd); err != nil {
+			return 0, -1, err
+		}
 	}
 	_, err = unix.Write(gate[1], []byte("go\n"))
 	return pid, pidfd, err
