@@ -12,6 +12,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/upkeep-project/upkeep/internal/sys/procfd"
 )
 
 // cloner is the part of Direct that makes processes which wait at a gate.
@@ -26,50 +28,60 @@ type cloner struct {
 
 // gated starts a program that waits until it has been identified.
 func (d *Direct) gated(r *Request, s *stdio) (*Result, error) {
-	g, err := d.cloneGated(r, s)
+	g, pid, err := d.cloneGated(r, s)
 	if err != nil {
 		return nil, err
 	}
-	pid, err := g.report(0)
-	if err != nil {
+	if _, err = g.report(gatePatience); err != nil {
 		g.close()
-		return nil, err
+		abandon(procfd.Own(-1, pid))
+		return nil, &ForkError{err}
 	}
 	return g.pass(r, pid)
 }
 
-func (d *Direct) cloneGated(r *Request, s *stdio) (g *gate, err error) {
+func (d *Direct) cloneGated(r *Request, s *stdio) (g *gate, pid int, err error) {
 	files := [3]int{int(s.theirs[0]), int(s.theirs[1]), int(s.theirs[2])}
-	d.cloner.mu.Lock()
-	defer d.cloner.mu.Unlock()
-	if d.cloner.cannot {
-		return nil, errNoGate
-	}
-	if d.cloner.made == nil {
-		limit, err := askLimit(d.shim)
-		if err != nil {
-			return nil, err
-		}
-		made, err := newCloning(false, limit)
-		if errors.Is(err, errors.ErrUnsupported) {
-			d.cloner.cannot = true
-			return nil, errNoGate
-		}
-		if err != nil {
-			return nil, startError(err)
-		}
-		d.cloner.made = made
+	k := &d.cloner
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if err := k.prepare(d.shim); err != nil {
+		return nil, 0, err
 	}
 	if g, err = newGate(); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	d.forks.run(func() { _, err = d.cloner.made.clone(r, files, g.theirs, nil) })
+	d.forks.run(func() { pid, err = k.made.clone(r, files, g.theirs, nil) })
 	if err != nil {
 		g.close()
-		return nil, startError(err)
+		return nil, 0, startError(err)
 	}
 	g.closeTheirs()
-	return g, nil
+	return g, pid, nil
+}
+
+// prepare finds out, once, whether it can be done.
+func (k *cloner) prepare(shim string) error {
+	if k.cannot {
+		return errNoGate
+	}
+	if k.made != nil {
+		return nil
+	}
+	limit, err := askLimit(shim)
+	if err != nil {
+		return err
+	}
+	made, err := newCloning(false, limit)
+	if errors.Is(err, errors.ErrUnsupported) {
+		k.cannot = true
+		return errNoGate
+	}
+	if err != nil {
+		return startError(err)
+	}
+	k.made = made
+	return nil
 }
 
 // becomeText is how a failure to become a user begins, and why it is certain; empty when it is not.

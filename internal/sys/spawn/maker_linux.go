@@ -31,8 +31,9 @@ const (
 	makerVersion = 1
 	maxInline    = 32 << 10 // longer requests are sent as a file
 
-	// makerPatience is how long a maker may take to make a process. It takes some hundred microseconds.
-	makerPatience = 5 * time.Second
+	// makerPatience is how long a maker may take to make a process before it is taken for hanging. It takes
+	// some hundred microseconds, but on an overloaded machine killing it would make things worse.
+	makerPatience = 20 * time.Second
 	// gatePatience is how long a process may then take to come to the gate. Until then it waits for nothing
 	// but its control group, which may be frozen.
 	gatePatience = 30 * time.Second
