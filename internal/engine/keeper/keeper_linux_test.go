@@ -400,7 +400,7 @@ func TestSafeMode(t *testing.T) {
 		if m.Safe {
 			t.Errorf("safe after %d crashes", i)
 		}
-		m.kill()
+		m.send(order{Do: "exit", N: 3})
 		m = r.manager()
 		m.do(order{Do: "ready"})
 	}
@@ -410,7 +410,7 @@ func TestSafeMode(t *testing.T) {
 	if !m.Safe {
 		t.Error("not safe after 3 crashes")
 	}
-	m.kill()
+	m.send(order{Do: "exit", N: 3})
 	if m = r.manager(); !m.Safe {
 		t.Error("not safe after 4 crashes")
 	}
