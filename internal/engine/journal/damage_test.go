@@ -344,6 +344,48 @@ func TestChain(t *testing.T) {
 	}
 }
 
+// blocks is a file of frames of 512 bytes each.
+func blocks(n int) []byte {
+	id := identify(9, "")
+	b := id.encode(nil, kindFirst, 0, "", make([]byte, 512-frameSize))
+	for i := 1; i < n; i++ {
+		b = id.encode(b, kindPut, uint64(i), fmt.Sprintf("k%02d", i), make([]byte, 512-frameSize-3))
+	}
+	return b
+}
+
+// TestMisplacedSector: a sector that was written over another one costs that one alone.
+func TestMisplacedSector(t *testing.T) {
+	for from := range 30 {
+		for to := 1; to < 30; to++ {
+			b := blocks(30)
+			copy(b[to*512:], b[from*512:(from+1)*512])
+			got := decode(b)
+			for i := 1; i < 30; i++ {
+				if _, there := got.entries[fmt.Sprintf("k%02d", i)]; there != (i != to || from == to) {
+					t.Fatalf("%d written over %d: record %d there: %v", from, to, i, there)
+				}
+			}
+			if (len(got.damage) == 0) != (from == to) {
+				t.Fatalf("%d written over %d: %v", from, to, got.damage)
+			}
+		}
+	}
+}
+
+// TestUnreadableEnd: a last sector that cannot be read is no unfinished write.
+func TestUnreadableEnd(t *testing.T) {
+	m := holding("wishes", blocks(5))
+	m.names[memDir+"/wishes"].bad = []int{4}
+	o := options(m)
+	o.Stamp = string(make([]byte, 512-frameSize))
+	s := open(t, o)
+	if r := s.Recovered(); len(r.Entries) != 3 || len(r.Damage) == 0 || len(r.Aside) != 1 {
+		t.Errorf("%d entries, %v, %v", len(r.Entries), r.Damage, r.Aside)
+	}
+	_ = s.Close()
+}
+
 // FuzzRecover opens anything. It must not be refused, must keep what it cannot read, and must go on.
 func FuzzRecover(f *testing.F) {
 	text, _ := sample(f, 20)

@@ -518,7 +518,7 @@ func TestBounds(t *testing.T) {
 		key := fmt.Sprint("p/x/", i)
 		s.Put(key, value)
 		s.Put(key, nil)
-		if i%1000 == 0 {
+		if i%5000 == 2500 {
 			_ = s.Flush()
 		}
 		if s.opsBytes > 2*maxPending || len(s.ops) > maxPending {
@@ -553,6 +553,50 @@ func TestBounds(t *testing.T) {
 		if list, _ := os.ReadDir(o.Dir); len(list) != 2 {
 			t.Errorf("files %v", list)
 		}
+	}
+}
+
+// TestTornAppend: what a full disk took of a record is taken back before the next one, and the Puts keep
+// their order.
+func TestTornAppend(t *testing.T) {
+	for _, truncates := range []bool{true, false} {
+		m := newMem()
+		o := options(m)
+		o.Runtime, o.CompactAt = true, 1<<20
+		s := open(t, o)
+		s.Put("a", []byte("1"))
+		if err := s.Flush(); err != nil {
+			t.Fatal(err)
+		}
+		full := true
+		m.fail = func(_ int, op, _ string) error {
+			if full && (op == "write" || op == "create") || !truncates && op == "truncate" {
+				return errFull
+			}
+			return nil
+		}
+		for i := range 3 {
+			s.Put("a", fmt.Append(nil, "next ", i))
+			s.Put("b", []byte("x"))
+			if err := s.Flush(); !errors.Is(err, errFull) {
+				t.Error(err)
+			}
+		}
+		m.mu.Lock()
+		full = false
+		m.mu.Unlock()
+		s.Put("b", nil)
+		if err := s.Flush(); err != nil {
+			t.Error(err)
+		}
+		got := decode(m.names[memDir+"/wishes"].data)
+		if len(got.damage) > 0 || len(got.entries) != 1 || string(got.entries["a"]) != "next 2" {
+			t.Errorf("truncates %v: %q, %v", truncates, got.entries, got.damage)
+		}
+		if continues := got.frames > 2; continues != truncates {
+			t.Errorf("truncates %v: %d frames", truncates, got.frames)
+		}
+		_ = s.Close()
 	}
 }
 
