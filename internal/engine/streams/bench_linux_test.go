@@ -94,6 +94,7 @@ func benchmarkPump(b *testing.B, writers, piece, total int) {
 	}
 	defer p.Close()
 	b.SetBytes(int64(writers) * int64(total))
+	spent := cpu(b)
 	for b.Loop() {
 		ended := make(chan struct{}, writers)
 		var cmds []*exec.Cmd
@@ -115,6 +116,27 @@ func benchmarkPump(b *testing.B, writers, piece, total int) {
 			}
 		}
 	}
+	spent.report(b, writers*total)
+}
+
+// spending is what this process had used at a moment.
+type spending unix.Rusage
+
+func cpu(b *testing.B) spending {
+	b.Helper()
+	var u unix.Rusage
+	check(b, unix.Getrusage(unix.RUSAGE_SELF, &u))
+	return spending(u)
+}
+
+// report says what was used since then, for so many bytes in each round.
+func (s spending) report(b *testing.B, bytes int) {
+	b.Helper()
+	now := cpu(b)
+	gb := float64(b.N) * float64(bytes) / 1e9
+	used := now.Utime.Nano() + now.Stime.Nano() - s.Utime.Nano() - s.Stime.Nano()
+	b.ReportMetric(float64(used)/1e9/gb, "cpu-s/GB")
+	b.ReportMetric(float64(now.Nvcsw+now.Nivcsw-s.Nvcsw-s.Nivcsw)/gb, "switches/GB")
 }
 
 func BenchmarkPump100B(b *testing.B)      { benchmarkPump(b, 1, 100, 200<<20) }
@@ -131,6 +153,7 @@ func benchmarkLoop(b *testing.B, piece, total int) {
 	dir := b.TempDir()
 	b.SetBytes(int64(total))
 	buf := make([]byte, chunk)
+	spent := cpu(b)
 	for b.Loop() {
 		cmd, r := startWriter(b, piece, total)
 		f, err := os.Create(filepath.Join(dir, "log"))
@@ -152,6 +175,7 @@ func benchmarkLoop(b *testing.B, piece, total int) {
 			b.Fatal(err)
 		}
 	}
+	spent.report(b, total)
 }
 
 // benchmarkDirect is a child that writes to the file itself.
