@@ -23,6 +23,27 @@ type Applied struct {
 	Action string // change, restart, add or remove
 }
 
+// Info describes the daemon as its own methods do.
+type Info struct {
+	Version    string // of upkeep
+	PID        int    // of the daemon
+	Manager    int    // of the process that answers: another one after a crash or an upgrade
+	RolledBack string // why the last upgrade was taken back; empty = it was not
+}
+
+// Info tells which process answers. Only upkeep offers it.
+func (c *Client) Info(ctx context.Context) (Info, error) {
+	const method = "upkeep.getInfo"
+	v, err := c.Call(ctx, method)
+	if err != nil {
+		return Info{}, err
+	}
+	s, err := as[Struct](method, v)
+	return Info{
+		Version: s.Str("version"), PID: s.Int("pid"), Manager: s.Int("manager"), RolledBack: s.Str("rolled_back"),
+	}, err
+}
+
 // Plan reads the configuration and says what Apply would do. Only upkeep offers it: another daemon answers a
 // *Fault of code 1.
 func (c *Client) Plan(ctx context.Context) ([]Step, error) {

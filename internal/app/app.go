@@ -46,6 +46,7 @@ type Options struct {
 	Load func() (*supervisord.Config, error)
 	// Program is the name under which the daemon was called, for the system's log.
 	Program string
+	Version string // of the product
 	Environ []string
 	Stdout  io.Writer // gets a copy of the activity log; nil = none
 	// Background is set when the launching command waits for the daemon to be ready.
@@ -212,7 +213,7 @@ func (a *App) makeEngine() (err error) {
 	a.core = core.New(parts)
 	a.manager = manager.New(manager.Options{
 		Core: a.core, Programs: a.host, Log: a.log, Ring: a.ring, Files: a.files, MainLog: a.mainLog(),
-		PID: a.pid(), Identifier: s.Identifier, Load: a.load,
+		PID: a.pid(), Version: a.o.Version, Manager: os.Getpid(), RolledBack: a.o.Keeper.rolledBack(), Identifier: s.Identifier, Load: a.load,
 	})
 	return nil
 }
@@ -288,9 +289,9 @@ func (a *App) Run() (Outcome, error) {
 	}
 	a.host.Serve(a.core, a.spawner)
 	a.resume()
-	leave := make(chan struct{}, 1)
+	leave, lost := make(chan struct{}, 1), make(chan error, 1)
 	if a.o.Keeper != nil {
-		a.o.Keeper.serve(a, leave)
+		a.o.Keeper.serve(a, leave, lost)
 	}
 	ended := make(chan struct{})
 	go func() {
@@ -318,6 +319,10 @@ func (a *App) Run() (Outcome, error) {
 			<-ended
 			a.left = true
 			return Left, nil
+		case err := <-lost:
+			cancel()
+			<-ended
+			a.keeperLost(err)
 		case <-ended:
 			return a.ended(), nil
 		}
@@ -425,7 +430,7 @@ func (a *App) signal(ctx context.Context, s signals.Signal) (leave bool) {
 func (a *App) Close() {
 	a.closeServers()
 	if a.host != nil {
-		a.host.Close()
+		a.closeHost()
 	}
 	if a.watcher != nil {
 		a.watcher.Close()

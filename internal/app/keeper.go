@@ -5,6 +5,7 @@ import (
 	"os"
 	"slices"
 	"syscall"
+	"time"
 
 	"github.com/upkeep-project/upkeep/internal/conf/supervisord"
 	"github.com/upkeep-project/upkeep/internal/engine/activity"
@@ -34,6 +35,14 @@ func (k *Keeper) PID() int { return k.link.KeeperPID() }
 
 // Continues reports whether an earlier manager has left something to go on with.
 func (k *Keeper) Continues() bool { return k.link.Previous() != "" }
+
+// rolledBack says why the last upgrade was taken back, empty = it was not.
+func (k *Keeper) rolledBack() string {
+	if k == nil {
+		return ""
+	}
+	return k.link.RolledBack()
+}
 
 // background reports whether this is the first process of a daemon in the background, which is to cut its
 // ties to the terminal.
@@ -92,7 +101,7 @@ func (s store) Release(key string) error              { return s.link.Release(ke
 func (s store) Drop(key string) error                 { return s.link.Drop(key) }
 
 // serve begins to obey the keeper on behalf of a.
-func (k *Keeper) serve(a *App, leave chan<- struct{}) {
+func (k *Keeper) serve(a *App, leave chan<- struct{}, lost chan<- error) {
 	k.link.Serve(keeper.Events{
 		Exit: a.host.Told,
 		Orphans: func(n, pid int, raw uint32) {
@@ -121,7 +130,12 @@ func (k *Keeper) serve(a *App, leave chan<- struct{}) {
 			a.log.Logf(activity.Error, "the keeper does not hold %s, it would not survive a crash of the daemon: %v", key, why)
 		},
 		Alive: a.core.Ping,
-		Lost:  func(err error) { a.keeperLost(err) },
+		Lost: func(err error) {
+			select {
+			case lost <- err:
+			default:
+			}
+		},
 	})
 	if text := k.link.RolledBack(); text != "" {
 		a.log.Logf(activity.Error, "the upgrade was taken back: %s", text)
@@ -133,11 +147,16 @@ func (k *Keeper) serve(a *App, leave chan<- struct{}) {
 	}
 }
 
-// keeperLost makes this process the keeper: it has all that the keeper had.
+// hostPatience is how long starts under way are waited for when this process is to be replaced: one that
+// hangs is left as it is.
+const hostPatience = 3 * time.Second
+
+// keeperLost makes this process the keeper: it has all that the keeper had. Nothing is decided any more.
 func (a *App) keeperLost(err error) {
-	a.log.Logf(activity.Error, "the keeper is gone (%v): this process takes its place", err)
+	a.log.Logf(activity.Error, "%v: this process takes the keeper's place", err)
+	a.closeHost()
+	a.watcher.Close() // so that every descriptor stays what it is
 	a.log.Flush()
-	a.host.Close() // starts under way come to their end, so that every descriptor is accounted for
 	if derr := a.pump.Detach(); derr != nil {
 		a.log.Logf(activity.Error, "keeper: %v", derr)
 	}
@@ -149,6 +168,22 @@ func (a *App) keeperLost(err error) {
 	}
 }
 
+// closeHost ends the launching, with some patience.
+func (a *App) closeHost() {
+	closed := make(chan struct{})
+	go func() {
+		defer close(closed)
+		a.host.Close()
+	}()
+	t := time.NewTimer(hostPatience)
+	defer t.Stop()
+	select {
+	case <-closed:
+	case <-t.C:
+		a.log.Logf(activity.Warn, "the start of a program hangs, and is left alone")
+	}
+}
+
 // belongings are the descriptors that a keeper has to hold for a manager like this one.
 func (a *App) belongings() []keeper.Item {
 	var items []keeper.Item
@@ -156,8 +191,8 @@ func (a *App) belongings() []keeper.Item {
 		items = append(items, keeper.Item{Key: h.Key, Roles: h.Roles, FDs: h.FDs, PID: h.PID})
 	}
 	for _, e := range a.endpoints {
-		if f, err := e.listener.File(); err == nil {
-			items = append(items, keeper.Item{Key: e.key(), Roles: "l", FDs: []int{int(f.Fd())}})
+		if fd, err := e.listener.Descriptor(); err == nil {
+			items = append(items, keeper.Item{Key: e.key(), Roles: "l", FDs: []int{fd}})
 		}
 	}
 	if it, ok := a.o.Keeper.take(LockKey); ok {

@@ -18,6 +18,10 @@ import (
 // goodbye is how long requests under way may take after an ordered end.
 const goodbye = time.Second
 
+// hurry is the same when a successor is waited for: clients that wait for an outcome are cut off, what they have
+// ordered goes on.
+const hurry = 50 * time.Millisecond
+
 // endpoint is a bound socket and the section it belongs to.
 type endpoint struct {
 	section  *supervisord.Server
@@ -115,17 +119,18 @@ func (a *App) keepSocket(e *endpoint) {
 	if a.o.Keeper == nil {
 		return
 	}
-	f, err := e.listener.File()
-	if err != nil {
-		return // then it is bound anew
+	if fd, err := e.listener.Descriptor(); err == nil { // else it is bound anew
+		_ = a.o.Keeper.link.Hold(keeper.Item{Key: e.key(), Roles: "l", FDs: []int{fd}})
 	}
-	defer f.Close()
-	_ = a.o.Keeper.link.Hold(keeper.Item{Key: e.key(), Roles: "l", FDs: []int{int(f.Fd())}})
 }
 
 // closeServers lets requests under way finish for a moment and closes the sockets.
 func (a *App) closeServers() {
-	ctx, cancel := context.WithTimeout(context.Background(), goodbye)
+	patience := goodbye
+	if a.left {
+		patience = hurry
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	for _, e := range a.endpoints {
 		if a.left {

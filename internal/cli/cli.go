@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/upkeep-project/upkeep/internal/cli/daemon"
 	"github.com/upkeep-project/upkeep/internal/cli/supervisorctl"
 	"github.com/upkeep-project/upkeep/internal/cli/supervisord"
 )
@@ -24,7 +25,8 @@ type personality struct {
 
 func personalities() []personality {
 	return []personality{
-		{"supervisord", "the daemon, as Supervisor's users know it", supervisord.Main},
+		{"supervisord", "the daemon, as Supervisor's users know it", supervisord.Command{Version: Version}.Main},
+		{"daemon", "the daemon as a whole: upgrade it while the programs run on", daemon.Main},
 		{"supervisorctl", "its command line", supervisorctl.Main},
 	}
 }

@@ -15,6 +15,10 @@ type Info struct {
 	Identifier string
 	PID        int // the pid that people know
 	State      model.DaemonState
+	Version    string // of this product
+	Manager    int    // pid of the process that answers; PID itself when there is no keeper
+	// RolledBack says why the last upgrade was taken back; empty = it was not.
+	RolledBack string
 }
 
 // Selector names the programs that a verb acts on: exactly one of the three is set.

@@ -27,7 +27,7 @@ import (
 func TestMain(m *testing.M) {
 	app.Role()
 	if filepath.Base(os.Args[0]) == "supervisord" {
-		os.Exit(Main(os.Args[0], os.Args[1:]))
+		os.Exit(Command{}.Main(os.Args[0], os.Args[1:]))
 	}
 	os.Exit(m.Run())
 }

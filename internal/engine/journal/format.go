@@ -139,6 +139,7 @@ type Damage struct {
 	Reason string
 }
 
+// String says where and why.
 func (d Damage) String() string {
 	return fmt.Sprintf("%d bytes at %d: %s, %d records missing", d.Length, d.Offset, d.Reason, d.Records)
 }

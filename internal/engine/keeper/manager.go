@@ -22,7 +22,8 @@ type child struct {
 	safe       bool
 	deadline   time.Time // when it is killed
 	why        string    // … and what for
-	killed     string    // why it was killed
+	killed     string    // why it was killed by us
+	struck     bool      // it was killed by somebody else
 }
 
 // images are the executables. good has said READY, or is the only one; next is the one to come.
@@ -229,6 +230,7 @@ func (k *keeper) managerEnded(raw uint32) {
 		k.finish(fdpass.ExitStatus(raw))
 		return
 	}
+	k.child.struck = fdpass.Struck(raw) && k.child.killed == ""
 	k.next(how)
 }
 
@@ -255,6 +257,8 @@ func (k *keeper) next(how string) {
 	case was.safe && !was.ready && slices.ContainsFunc(k.pending, fdpass.Asks):
 		// Not even a manager that starts nothing lives long enough to be told.
 		k.finish(1)
+	case was.ready && was.struck:
+		k.restart = now.Add(k.t.Backoff) // somebody killed it: that is no fault of its own
 	default:
 		ready := time.Duration(-1)
 		if was.ready {

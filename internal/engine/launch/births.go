@@ -3,7 +3,6 @@ package launch
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"strconv"
 	"strings"
 
@@ -16,7 +15,8 @@ import (
 )
 
 // Store keeps descriptors for a successor of this process, under keys. The calls return at once and take
-// effect in their order, also when this process is killed right after.
+// effect in their order, also when this process is killed right after. An error says that the store is gone and
+// that this process is about to be replaced: starts under way are left to the successor.
 type Store interface {
 	// Hold keeps duplicates of descriptors; roles has one letter for each.
 	Hold(key, roles string, fds []int) error
@@ -134,7 +134,7 @@ func (h *Host) bear(i core.Instance, req *spawn.Request, group *cgroup.Group) (k
 		}
 		if err := h.o.Store.Hold(key, roles.String(), held); err != nil {
 			req.Pipes.Close()
-			return "", pipes, fmt.Errorf("the keeper cannot hold it: %w", err)
+			return "", pipes, &lostError{err}
 		}
 	}
 	req.Identified = func(pid, pidfd int) error {
@@ -157,7 +157,9 @@ func (h *Host) bear(i core.Instance, req *spawn.Request, group *cgroup.Group) (k
 			}
 		}
 		if h.o.Store != nil {
-			return h.o.Store.Bind(key, pid, pidfd)
+			if err := h.o.Store.Bind(key, pid, pidfd); err != nil {
+				return &lostError{err}
+			}
 		}
 		return nil
 	}
@@ -171,6 +173,12 @@ func abandon(g *cgroup.Group) {
 		_ = g.Remove() // a busy one is removed later by its tree
 	}
 }
+
+// lostError is a start that was broken off because the store is gone.
+type lostError struct{ err error }
+
+func (e *lostError) Error() string { return "the keeper is gone: " + e.err.Error() }
+func (e *lostError) Unwrap() error { return e.err }
 
 // errUnknown: nobody would know of the instance after the death of this process.
 var errUnknown = errors.New("the start could not be recorded")

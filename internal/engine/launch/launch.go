@@ -166,6 +166,10 @@ func (h *Host) launch(j job) {
 	inst, err := h.start(j.inst, p)
 	await(j.before, h.order) // reports are in the order of the queue
 	defer close(j.done)
+	var lost *lostError
+	if errors.As(err, &lost) {
+		return // whoever follows this process starts it: the journal says that it was decided
+	}
 	if err != nil {
 		h.to.LaunchFailed(j.inst, failureText(p, err))
 		return

@@ -144,16 +144,22 @@ func (l *Listener) Keep() { l.once.Do(func() {}) }
 // Local reports whether the socket is a unix socket.
 func (l *Listener) Local() bool { return l.path != "" }
 
-// File is a duplicate of the socket's descriptor, to be handed to a successor.
-func (l *Listener) File() (*os.File, error) {
-	f, ok := l.Listener.(interface{ File() (*os.File, error) })
+// Descriptor is the socket's descriptor, to be handed to a successor; it stays the Listener's.
+func (l *Listener) Descriptor() (int, error) {
+	c, ok := l.Listener.(syscall.Conn)
 	if !ok {
-		return nil, errors.ErrUnsupported
+		return -1, errors.ErrUnsupported
 	}
-	return f.File()
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return -1, err
+	}
+	fd := -1
+	err = raw.Control(func(n uintptr) { fd = int(n) })
+	return fd, err
 }
 
-// Adopt makes a Listener of a descriptor that File gave to a predecessor; f is closed. path is that of
+// Adopt makes a Listener of a descriptor that a predecessor has handed over; f is closed. path is that of
 // the unix socket, empty for TCP: the file is removed when the Listener is closed.
 func Adopt(f *os.File, path string) (*Listener, error) {
 	nl, err := net.FileListener(f)

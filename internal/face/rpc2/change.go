@@ -13,6 +13,12 @@ import (
 func changeMethods() []method {
 	return []method{
 		{
+			name: "upkeep.getInfo", level: LevelObserve, run: getInfo,
+			help: "Tells which process answers.\n\n" +
+				"@return struct info  version (of upkeep), pid (that of the daemon), manager (pid of the process that answers), " +
+				"rolled_back (why the last upgrade was taken back, or empty)",
+		},
+		{
 			name: "upkeep.plan", level: LevelOperate, run: planChanges,
 			help: "Reads the configuration and tells program by program what upkeep.apply would do. Nothing is changed.\n\n" +
 				"@return array steps  for each program concerned a struct with group, name (empty for the group itself), action " +
@@ -26,6 +32,16 @@ func changeMethods() []method {
 				"@return array results  for each program concerned a struct with name, group, action, status and description",
 		},
 	}
+}
+
+func getInfo(c *caller, _ args) (any, error) {
+	i := c.o.Service.Info()
+	return xmlrpc.Struct{
+		{Name: "version", Value: i.Version},
+		{Name: "pid", Value: i.PID},
+		{Name: "manager", Value: i.Manager},
+		{Name: "rolled_back", Value: i.RolledBack},
+	}, nil
 }
 
 func planChanges(c *caller, _ args) (any, error) {

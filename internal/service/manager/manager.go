@@ -38,6 +38,10 @@ type Options struct {
 	Files    *logs.Store
 	MainLog  string // path of the activity log; empty = none
 	PID      int
+	// Version, Manager and RolledBack are as in service.Info.
+	Version    string
+	Manager    int
+	RolledBack string
 	// Identifier is the instance's name in events and answers.
 	Identifier string
 	// Load reads the configuration without side effects; its error says section, file and line.
@@ -128,7 +132,10 @@ func (m *Manager) open() error {
 
 // Info describes the daemon.
 func (m *Manager) Info() service.Info {
-	return service.Info{Identifier: m.o.Identifier, PID: m.o.PID, State: m.o.Core.State()}
+	return service.Info{
+		Identifier: m.o.Identifier, PID: m.o.PID, State: m.o.Core.State(),
+		Version: m.o.Version, Manager: m.o.Manager, RolledBack: m.o.RolledBack,
+	}
 }
 
 // List returns every program, sorted by (group, name).

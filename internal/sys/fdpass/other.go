@@ -77,6 +77,9 @@ func Reap(int, int) (uint32, bool, error) { return 0, false, errors.ErrUnsupport
 // NextEnded finds nothing.
 func NextEnded() (int, uint32) { return 0, 0 }
 
+// Struck is never so.
+func Struck(uint32) bool { return false }
+
 // Describe says nothing.
 func Describe(uint32) string { return "" }
 

@@ -122,6 +122,12 @@ func NextEnded() (pid int, raw uint32) {
 	return pid, raw
 }
 
+// Struck reports whether a process with this wait status was killed by KILL, which no process does to itself.
+func Struck(raw uint32) bool {
+	ws := syscall.WaitStatus(raw)
+	return ws.Signaled() && ws.Signal() == syscall.SIGKILL
+}
+
 // Describe says in words how a process with this wait status ended.
 func Describe(raw uint32) string {
 	ws := syscall.WaitStatus(raw)

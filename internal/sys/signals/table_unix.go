@@ -18,3 +18,6 @@ var table = map[os.Signal]Signal{
 	syscall.SIGPIPE: {Failed, "SIGPIPE"},
 	syscall.SIGXFSZ: {Failed, "SIGXFSZ"},
 }
+
+// SendUpgrade asks a daemon to let another image of itself take over.
+func SendUpgrade(pid int) error { return syscall.Kill(pid, syscall.SIGUSR1) }

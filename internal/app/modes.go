@@ -1,0 +1,180 @@
+package app
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+
+	"github.com/upkeep-project/upkeep/internal/base/units"
+	"github.com/upkeep-project/upkeep/internal/conf/supervisord"
+	"github.com/upkeep-project/upkeep/internal/engine/keeper"
+	"github.com/upkeep-project/upkeep/internal/sys/signals"
+)
+
+// Keepable reports whether the daemon can have a keeper: the system offers what that takes, and there is a
+// place for the state.
+func (p *Process) Keepable() bool { return keeper.Supported() && p.Place != nil }
+
+// Keep makes this process the keeper of a daemon. Its manager is this same command.
+func Keep(o Options, process *Process) int {
+	k := keeper.Options{
+		Argv: os.Args, Env: slices.Concat(os.Environ(), process.Place.Environ(), NotesEnviron(o.Notes)),
+		Items: process.Claimed,
+	}
+	if fd := process.Lock(); fd >= 0 {
+		k.Items = []keeper.Item{{Key: LockKey, Roles: "k", FDs: []int{fd}}}
+	}
+	if o.Background != nil {
+		k.Ready = o.Background.Ready
+	}
+	debug.FreeOSMemory() // the configuration was needed for the checks alone
+	return keeper.Run(k)
+}
+
+// Manage runs the daemon when a keeper has started this process to do that; handled is false when none has.
+func Manage(o Options) (handled bool, err error) {
+	link, items, err := keeper.Attach()
+	if err != nil || link == nil {
+		return err != nil, err
+	}
+	return true, manage(o, link, items)
+}
+
+func manage(o Options, link *keeper.Link, items []keeper.Item) error {
+	place, ok := InheritedPlace()
+	if !ok {
+		return errors.New("the keeper does not say where the state is")
+	}
+	var err error
+	if o.State, err = OpenState(place); err != nil {
+		return err
+	}
+	defer o.State.Close()
+	if o.Continue = link.Previous() != ""; o.Continue {
+		o.Config = o.State.Config()
+	} else {
+		o.Notes = InheritedNotes()
+	}
+	if o.Config == nil {
+		if o.Config, err = o.Load(); err != nil {
+			return err
+		}
+	}
+	sigs := signals.Receive()
+	defer sigs.Close()
+	again := keeper.Options{
+		Argv: os.Args, Env: slices.Concat(os.Environ(), place.Environ()), Socket: place.Socket(),
+	}
+	o.Keeper = NewKeeper(link, items, func(s syscall.Signal) { sigs.Deliver(s) }, func(items []keeper.Item) error {
+		return keeper.Become(again, items)
+	})
+	_, err = run(o, sigs)
+	return err
+}
+
+// continueVariable tells a process that it follows itself.
+const continueVariable = "UPKEEP_CONTINUE"
+
+// Alone runs the daemon without a keeper. An upgrade executes the binary anew in this process.
+func Alone(o Options, process *Process) error {
+	if process.Place != nil {
+		var err error
+		if o.State, err = OpenState(*process.Place); err != nil {
+			return err
+		}
+		defer o.State.Close()
+	}
+	if _, o.Continue = os.LookupEnv(continueVariable); o.Continue {
+		os.Unsetenv(continueVariable)
+		if o.State != nil && o.State.Config() != nil {
+			o.Config = o.State.Config()
+		}
+	}
+	sigs := signals.Receive()
+	defer sigs.Close()
+	outcome, err := run(o, sigs)
+	if err != nil || outcome != Left {
+		return err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	self = strings.TrimSuffix(self, " (deleted)")
+	return syscall.Exec(self, os.Args, append(os.Environ(), continueVariable+"=1"))
+}
+
+// processors is the least number of Go's logical processors. While one is inside a long system call, as
+// moving output is, an idle one must be there: without it the scheduler wakes up every 20 µs to take the
+// busy one away, which costs a third of the throughput on a machine with two cores.
+const processors = 8
+
+// run builds and runs the daemon, again after each ordered restart.
+func run(o Options, sigs *signals.Receiver) (Outcome, error) {
+	o.Signals = sigs.C()
+	if o.Config.Settings.NoDaemon && !o.Config.Settings.Silent {
+		o.Stdout = os.Stdout
+	}
+	if o.State != nil {
+		o.Notes = append(o.State.Notes, o.Notes...)
+	}
+	good := &lastGood{load: o.Load}
+	o.Load = good.read
+	runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), processors))
+	stop, err := StartProfile(o.Config.Settings.Profile)
+	if err != nil {
+		return Ended, err
+	}
+	defer stop()
+	standing := o.Notes
+	for {
+		a, err := Build(o)
+		if err != nil {
+			return Ended, err
+		}
+		outcome, err := a.Run()
+		a.Close()
+		if err != nil || outcome != Restarted {
+			return outcome, err
+		}
+		o.Background, o.Notes, o.Continue = nil, standing, false
+		o.Config, err = o.Load()
+		if err != nil { // it was good when the restart was ordered: what was read then is run (F4)
+			o.Config = good.last()
+			o.Notes = append(slices.Clone(o.Notes), Note{
+				Level: units.LevelError,
+				Text:  fmt.Sprintf("the configuration is bad, the last good one is in force: %v", err),
+			})
+		}
+	}
+}
+
+// lastGood remembers the configuration that was read last. Its methods are safe for concurrent use.
+type lastGood struct {
+	load func() (*supervisord.Config, error)
+
+	mu sync.Mutex
+	c  *supervisord.Config
+}
+
+func (g *lastGood) read() (*supervisord.Config, error) {
+	c, err := g.load()
+	if err == nil {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		g.c = c
+	}
+	return c, err
+}
+
+func (g *lastGood) last() *supervisord.Config {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.c
+}
