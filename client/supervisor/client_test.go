@@ -167,6 +167,12 @@ func TestWrappers(t *testing.T) {
 			}
 		})
 	}
+	for _, odd := range []any{[]any{1}, []any{Struct{}}, []any{Struct{{Name: "fields", Value: []any{1}}}}} {
+		d.answer = odd
+		if _, err := c.Plan(ctx); err == nil {
+			t.Errorf("%v is accepted", odd)
+		}
+	}
 	for _, odd := range []any{[]any{}, []any{[]any{}}, []any{[]any{1, 2, 3}}, []any{[]any{[]any{1}, []any{}, []any{}}}} {
 		d.answer = odd
 		if _, err := c.ReloadConfig(ctx); err == nil {

@@ -71,13 +71,6 @@ func (s *stage) applies(want string, names ...string) {
 	}
 }
 
-func stopSignal(g *model.Group, sig int) *model.Group {
-	for _, p := range g.Programs {
-		p.Stop.Signal = sig
-	}
-	return g
-}
-
 func autostart(g *model.Group) *model.Group {
 	for _, p := range g.Programs {
 		p.Start.Auto = true
