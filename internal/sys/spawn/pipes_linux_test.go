@@ -101,18 +101,18 @@ func TestAlive(t *testing.T) {
 // TestReaderGone: a program whose reader has died writes on, gets no signal, and another reader takes over.
 func TestReaderGone(t *testing.T) {
 	d := newDirect(t, Options{})
-	go1 := filepath.Join(t.TempDir(), "go")
-	if err := unix.Mkfifo(go1, 0o600); err != nil {
+	fifo := filepath.Join(t.TempDir(), "fifo")
+	if err := unix.Mkfifo(fifo, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	r := shell("read x <" + go1 + "; echo one; echo two >&2; read x <" + go1 + "; exit 7")
+	r := shell("read x <" + fifo + "; echo one; echo two >&2; read x <" + fifo + "; exit 7")
 	res, err := d.Spawn(r)
 	if err != nil {
 		t.Fatal(err)
 	}
 	unix.Close(res.Stderr)
 	unix.Close(res.Stdout)
-	if err := os.WriteFile(go1, []byte("\n"), 0); err != nil {
+	if err := os.WriteFile(fifo, []byte("\n"), 0); err != nil {
 		t.Fatal(err)
 	}
 	fd, err := unix.Open(fmt.Sprintf("/proc/%d/fd/1", res.PID), unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
@@ -129,7 +129,7 @@ func TestReaderGone(t *testing.T) {
 	if err != nil || string(b[:n]) != "one\n" {
 		t.Errorf("read %q, %v", b[:max(n, 0)], err)
 	}
-	if err := os.WriteFile(go1, []byte("\n"), 0); err != nil {
+	if err := os.WriteFile(fifo, []byte("\n"), 0); err != nil {
 		t.Fatal(err)
 	}
 	if e := await(t, res.Handle); e.Code() != 7 {
@@ -146,7 +146,7 @@ func TestOwnOutput(t *testing.T) {
 	needRoot(t)
 	d := newDirect(t, Options{})
 	for name, s := range map[string]Spawner{"direct": d, "gated": gatedOnly{d}} {
-		r := shell("echo out >/dev/stdout; echo err >/dev/stderr; cat /dev/stdin")
+		r := shell("echo out >/proc/self/fd/1; echo err >/proc/self/fd/2; cat /proc/self/fd/0")
 		r.Stdin = StdioPipe
 		r.Cred = &Cred{UID: 1234, GID: 4321, Groups: []int{4321}}
 		if o := run(t, s, r); o.Stdout != "out\n" || o.Stderr != "err\n" || o.Exit.Code() != 0 {

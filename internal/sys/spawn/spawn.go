@@ -2,10 +2,14 @@
 // own, with default signal dispositions, no blocked signal, the wanted user, directory and umask, and the
 // descriptor limit that the daemon was given (Go raises its own).
 //
-// The fast path is one vfork and exec on a thread that has a umask and a signal mask of its own. When it
-// fails in the child, or when the request needs a step that cannot be done between fork and exec, the
-// program is started through a shim: our own binary, which does the steps one by one and, when one of
-// them fails, says so on descriptor 2 and exits with 127. The pid, the text and the status of a program
+// On Linux, amd64 and arm64, a program that is to be identified first is made by a process without Go that
+// waits at a gate, see script_linux.go; it is made by this process (Direct) or by a small one of its own
+// (Maker). It can do every step itself, and say what has failed.
+//
+// Otherwise the fast path is one vfork and exec on a thread that has a umask and a signal mask of its own.
+// When it fails in the child, or when the request needs a step that cannot be done between fork and exec, the
+// program is started through a shim: our own binary, which does the steps one by one and, when one of them
+// fails, says so on descriptor 2 and exits with 127. In all ways the pid, the text and the status of a program
 // that cannot be executed are real ones, as with the original.
 //
 // Source: spec/supervisor 2.5 (child side), spec/reliability S12, S13, S15.
