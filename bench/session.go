@@ -123,7 +123,7 @@ func (s *session) start() error {
 	defer out.Close()
 	s.cmd = exec.Command(s.sys.Daemon, "-n", "-c", s.conf)
 	s.cmd.Dir = s.dir
-	s.cmd.Env = append(os.Environ(), s.b.mark)
+	s.cmd.Env = append(os.Environ(), s.b.mark, "UPKEEP_ROOT="+filepath.Join(s.dir, "upkeep"))
 	s.cmd.Stdout, s.cmd.Stderr = out, out
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	s.started = monotonic()

@@ -60,7 +60,7 @@ func (d *daemon) start() error {
 		attr.Credential = &syscall.Credential{Uid: nobody, Gid: nobody, Groups: []uint32{}}
 	}
 	p, err := os.StartProcess(argv[0], argv, &os.ProcAttr{
-		Dir: d.l.dir, Env: slices.Concat(os.Environ(), []string{"HOME=" + d.l.dir}, d.env), Files: []*os.File{null, console, console}, Sys: attr,
+		Dir: d.l.dir, Env: slices.Concat(os.Environ(), []string{"HOME=" + d.l.dir, "UPKEEP_ROOT=" + d.l.dir + "/upkeep"}, d.env), Files: []*os.File{null, console, console}, Sys: attr,
 	})
 	if err != nil {
 		return err

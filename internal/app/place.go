@@ -54,8 +54,15 @@ func PlaceOf(config string, uid, gid int) (Place, error) {
 	return p, nil
 }
 
+// rootVariable relocates all that the product keeps for itself, for tests and for several installations beside
+// each other. Source: one-model C12.
+const rootVariable = "UPKEEP_ROOT"
+
 // roots are the directories for state and for runtime files of this user.
 func roots() (state, runtime string, err error) {
+	if root := os.Getenv(rootVariable); filepath.IsAbs(root) {
+		return filepath.Join(root, "state"), filepath.Join(root, "run"), nil
+	}
 	if privilege.UID() == 0 {
 		return "/var/lib", "/run", nil
 	}

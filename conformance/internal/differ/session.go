@@ -63,7 +63,7 @@ func runScenario(ctx context.Context, sc Scenario, pair Pair, dir string, ports 
 		back: map[string]*process{},
 		env: []string{
 			"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-			"HOME=" + dir, "LANG=C.UTF-8", "TZ=UTC", scratchMark + dir,
+			"HOME=" + dir, "LANG=C.UTF-8", "TZ=UTC", scratchMark + dir, "UPKEEP_ROOT=" + dir + ".side/upkeep",
 		},
 	}
 	if err := s.layOut(sc.Files); err != nil {
@@ -312,19 +312,19 @@ func (s *session) cleanUp() {
 	}
 	for _, p := range own {
 		_ = p.cmd.Process.Kill()
-		<-p.done
 	}
-	// Twice: a process may have forked between the two looks.
-	for range 2 {
-		for _, pid := range s.marked() {
+	// Until nobody is left: a daemon that is killed may be replaced by one of its own processes.
+	deadline := time.Now().Add(5 * time.Second)
+	for left := s.marked(); len(left) > 0 && time.Now().Before(deadline); left = s.marked() {
+		for _, pid := range left {
 			if p, err := os.FindProcess(pid); err == nil {
 				_ = p.Kill()
 			}
 		}
-	}
-	deadline := time.Now().Add(5 * time.Second)
-	for len(s.marked()) > 0 && time.Now().Before(deadline) {
 		time.Sleep(pollInterval)
+	}
+	for _, p := range own {
+		<-p.done
 	}
 	_ = os.RemoveAll(s.dir)
 	_ = os.RemoveAll(s.side)

@@ -29,8 +29,21 @@ func TestMain(m *testing.M) {
 	if filepath.Base(os.Args[0]) == "supervisord" {
 		os.Exit(Command{}.Main(os.Args[0], os.Args[1:]))
 	}
-	os.Exit(m.Run())
+	root, err := os.MkdirTemp("", "upkeep-root-*")
+	if err == nil {
+		err = os.Chmod(root, 0o755) // daemons of other users have their place in it too
+	}
+	if err != nil {
+		panic(err)
+	}
+	os.Setenv(rootVariable, root)
+	status := m.Run()
+	os.RemoveAll(root)
+	os.Exit(status)
 }
+
+// rootVariable relocates what the daemon keeps for itself.
+const rootVariable = "UPKEEP_ROOT"
 
 const patience = 20 * time.Second
 

@@ -15,9 +15,11 @@ import (
 
 // Resumed is what became of an instance that an earlier process started.
 type Resumed struct {
-	// Process is the instance, alive or ended but not released; nil = it is gone without a trace, or never
-	// came to be.
+	// Process is the instance, alive or ended but not released; nil = it never came to be, or Gone.
 	Process Process
+	// Gone: it was there, as the pid, and nothing is left that could tell how it ended.
+	Gone bool
+	PID  int
 	// Exit is how it ended, as far as that is known already; nil = it lives, or its end is reported later.
 	Exit *model.Exit
 }
@@ -175,10 +177,10 @@ func (c *Core) resume(s *Slot, records map[model.ID]slotRecord) {
 	switch {
 	case s.m.Live:
 		r := c.host.Resume(i, false)
-		s.proc = r.Process
-		if s.proc == nil {
-			s.proc, r.Exit = departed(s.pid), &model.Exit{Reason: "it ended while nobody watched"}
+		if r.Process == nil {
+			r = unwatched(s.pid)
 		}
+		s.proc = r.Process
 		s.pid = s.proc.PID()
 		s.publish()
 		if r.Exit != nil {
@@ -186,6 +188,9 @@ func (c *Core) resume(s *Slot, records map[model.ID]slotRecord) {
 		}
 	case s.m.Spawning:
 		r := c.host.Resume(i, false)
+		if r.Gone {
+			r = unwatched(r.PID)
+		}
 		if r.Process == nil { // it was decided, but nothing was executed
 			if c.safe {
 				c.LaunchFailed(i, safeText)
@@ -227,6 +232,11 @@ var errDeparted = syscall.ESRCH
 
 // safeText is why nothing is started by itself in safe mode.
 const safeText = "the daemon has crashed too often and starts nothing by itself"
+
+// unwatched is an instance that ended while no process of ours was there.
+func unwatched(pid int) Resumed {
+	return Resumed{Process: departed(pid), Exit: &model.Exit{Reason: "it ended while nobody watched"}}
+}
 
 // departed stands for an instance of which nothing is left.
 type departed int

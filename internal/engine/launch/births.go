@@ -105,6 +105,9 @@ type birth struct {
 	Process procfd.Identity
 	Pipes   [3]uint64 // inodes of its stdin, stdout and stderr; 0 = no pipe
 	Cgroup  string    // directory of its control group; empty = none
+	// Executed: it has become the program. Without it, and without a process, nobody can tell; it is taken for
+	// one that was never let go.
+	Executed bool
 }
 
 // bear has an instance known to the journal and to the store before it executes anything: whatever is killed
@@ -147,12 +150,7 @@ func (h *Host) bear(i core.Instance, req *spawn.Request, group *cgroup.Group) (k
 			if group != nil {
 				b.Cgroup = group.Dir()
 			}
-			value, err := json.Marshal(b)
-			if err != nil {
-				return err
-			}
-			h.o.Journal.Put(birthPrefix+key, value)
-			if err := h.o.Journal.Flush(); err != nil && h.o.Store == nil {
+			if err := h.record(key, b); err != nil && h.o.Store == nil {
 				return errors.Join(errUnknown, err)
 			}
 		}
@@ -164,6 +162,28 @@ func (h *Host) bear(i core.Instance, req *spawn.Request, group *cgroup.Group) (k
 		return nil
 	}
 	return key, pipes, nil
+}
+
+// record has the journal know of an instance.
+func (h *Host) record(key string, b birth) error {
+	value, err := json.Marshal(b)
+	if err != nil {
+		return err
+	}
+	h.o.Journal.Put(birthPrefix+key, value)
+	return h.o.Journal.Flush()
+}
+
+// executed has the journal know that an instance has become its program.
+func (h *Host) executed(key string, handle procfd.Handle, pipes [3]uint64, group *cgroup.Group) {
+	if h.o.Journal == nil {
+		return
+	}
+	b := birth{Process: handle.Identity(), Pipes: pipes, Executed: true}
+	if group != nil {
+		b.Cgroup = group.Dir()
+	}
+	_ = h.record(key, b)
 }
 
 // abandon lets go of the control group of an instance that is no more, as soon as nothing is in it.

@@ -243,6 +243,7 @@ func (h *Host) start(i core.Instance, p *model.Program) (*instance, error) {
 	}
 	inst := &instance{host: h, handle: res.Handle, key: key}
 	h.know(inst)
+	h.executed(key, inst.handle, pipes, group)
 	h.track(inst, p.ID, pipes, group)
 	inst.connect([3]int{res.Stdin, res.Stdout, res.Stderr}, out)
 	return inst, nil

@@ -69,12 +69,12 @@ func (h *Host) Resume(i core.Instance, whichever bool) core.Resumed {
 	handle := h.identify(held, b, i.Slot.Program().ID, whichever)
 	if handle == nil {
 		h.discard(key, held)
-		return core.Resumed{}
+		return core.Resumed{Gone: b.Executed, PID: b.Process.PID}
 	}
 	if held.Ended {
 		handle.SetExit(held.Raw)
 	}
-	if h.unexecuted(handle) {
+	if !b.Executed && h.unexecuted(handle) {
 		// It never became the program: its manager died before it could let it go on.
 		_ = handle.Signal(int(syscall.SIGKILL), model.ReachProcess)
 		handle.Close()
@@ -152,8 +152,14 @@ func (h *Host) foreign(handle procfd.Handle) procfd.Handle {
 	return other
 }
 
-// unexecuted reports whether a process still waits to become its program: it bears the name of our own.
+// gateStatus is the exit status of a process that was never let go. Source: package spawn.
+const gateStatus = 253
+
+// unexecuted reports whether a process waits to become its program, bearing our own name, or has given up.
 func (h *Host) unexecuted(handle procfd.Handle) bool {
+	if e, over, err := handle.Wait(true); err == nil && over {
+		return e.Known && e.Signal == 0 && e.Status == gateStatus
+	}
 	s, err := procstat.Read(handle.PID())
 	return err == nil && (s.Comm == "upkeep-spawner" || s.Comm == "upkeep-manager")
 }

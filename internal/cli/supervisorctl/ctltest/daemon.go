@@ -41,6 +41,7 @@ func Start(t *testing.T, command ...string) *Daemon {
 	d.Write(t, map[string]string{"s.conf": Config})
 	var out bytes.Buffer
 	cmd := exec.Command(command[0], append(command[1:], "-c", filepath.Join(dir, "s.conf"))...)
+	cmd.Env = append(os.Environ(), "UPKEEP_ROOT="+filepath.Join(dir, "upkeep"))
 	cmd.Stdout, cmd.Stderr = &out, &out
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
