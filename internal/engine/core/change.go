@@ -225,7 +225,7 @@ func (c *Core) found(a *Application, n NewGroup) *group {
 // enlist makes the place of a program that has come.
 func (c *Core) enlist(a *Application, g *group, d *definition) *Slot {
 	s := c.newSlot(g, d.Spec, d.Logs)
-	s.begin = c.wanted(s)
+	s.begin = !c.adopt(s, false) && c.wanted(s)
 	a.fresh = append(a.fresh, s)
 	a.note(s, plan.Add)
 	return s

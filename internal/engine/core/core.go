@@ -40,9 +40,11 @@ type Host interface {
 	// Launch starts an instance without blocking, in the order of the calls. The answer is one call of
 	// Core.Launched or Core.LaunchFailed, and after Launched one of Core.Ended.
 	Launch(Instance)
-	// Resume takes back an instance that an earlier process launched; with whichever, one of any generation,
-	// which goes by the given one from now on. When the process lives, its end is reported by Core.Ended as
-	// after Launch. It may block for a moment: the core does not run yet.
+	// Resume takes back an instance that an earlier process launched; with whichever, that of this program
+	// with the highest generation, which Resumed.Gen tells and under which its end is reported. When the process
+	// lives, its end is reported by Core.Ended as after Launch. It is called before the core runs, where it may
+	// block for a moment, and for programs that are added later: of such a program something may live if the
+	// journal could not be written.
 	Resume(i Instance, whichever bool) Resumed
 }
 
@@ -162,7 +164,10 @@ func (c *Core) Launched(i Instance, p Process) {
 	})
 }
 
-func (c *Core) launched(i Instance, p Process) {
+func (c *Core) launched(i Instance, p Process) { c.launchedAt(i, p, c.host.Now()) }
+
+// launchedAt takes an instance that came to be at the given time.
+func (c *Core) launchedAt(i Instance, p Process, at time.Duration) {
 	s := i.Slot
 	s.proc, s.pid = p, p.PID()
 	s.start = c.host.Wall()
@@ -170,7 +175,7 @@ func (c *Core) launched(i Instance, p Process) {
 	if s.retune {
 		s.tune()
 	}
-	c.step(s, lifecycle.Event{Kind: lifecycle.Spawned, Gen: i.Gen})
+	c.stepAt(s, at, lifecycle.Event{Kind: lifecycle.Spawned, Gen: i.Gen})
 	c.settleSpawned(s)
 }
 
@@ -187,17 +192,24 @@ func (c *Core) LaunchFailed(i Instance, text string) {
 	})
 }
 
-// Ended reports how a launched instance ended.
-func (c *Core) Ended(i Instance, e model.Exit) {
+// Ended reports how a launched instance ended, just now.
+func (c *Core) Ended(i Instance, e model.Exit) { c.EndedAt(i, e, 0) }
+
+// EndedAt is Ended for an end that was noticed late: at is when it happened, on the host's clock; 0 = now.
+// An end is judged by its time. Source: spec/supervisor 10 F14.
+func (c *Core) EndedAt(i Instance, e model.Exit, at time.Duration) {
 	c.post(func() {
 		s := i.Slot
 		if !s.m.Live || i.Gen != s.m.Gen {
 			return
 		}
+		if at == 0 {
+			at = c.host.Now()
+		}
 		s.exit, s.stop = e, c.host.Wall()
-		s.ends.add(c.host.Now())
+		s.ends.add(at)
 		proc := s.proc
-		c.step(s, lifecycle.Event{Kind: lifecycle.Ended, Gen: i.Gen, Code: e.Code()})
+		c.stepAt(s, at, lifecycle.Event{Kind: lifecycle.Ended, Gen: i.Gen, Code: e.Code()})
 		c.commit() // its end is known before its pid is given up
 		proc.Release()
 	})

@@ -3,6 +3,8 @@ package core
 import (
 	"encoding/json"
 	"fmt"
+	"math"
+	"slices"
 	"time"
 
 	"github.com/upkeep-project/upkeep/internal/domain/lifecycle"
@@ -32,16 +34,25 @@ type Lines interface {
 	Written() (number uint64) // of the last line of which nothing is missing
 }
 
-// The journal's keys: one record each for the daemon, every active group and every program.
+// The journal's keys: one record each for the daemon, the set of groups, every active group, every program, and
+// every line that may not be in the activity log yet.
 const (
 	daemonKey   = "daemon"
+	groupsKey   = "groups"
 	groupPrefix = "group/"
 	slotPrefix  = "program/"
+	linePrefix  = "line/"
 )
 
 // daemonRecord says how far the daemon is.
 type daemonRecord struct {
 	Ending model.DaemonState // DaemonRunning: it is not
+}
+
+// groupsRecord says which groups are complete: a journal that was cut in the middle of an addition has some
+// of what was added, and it counts as not done.
+type groupsRecord struct {
+	Through uint64 // the Order of the last
 }
 
 // groupRecord is an active group as it is in force.
@@ -64,7 +75,9 @@ type slotRecord struct {
 	Failure  string
 	SpawnErr string
 	Ends     [2]time.Duration
-	Say      []string `json:",omitempty"` // lines that may not be in the activity log yet
+	Turn     time.Duration `json:",omitempty"`
+	Sending  *sending      `json:",omitempty"`
+	Said     uint64        `json:",omitempty"` // the key of the last line that tells of what is recorded here
 	exchangeRecord
 }
 
@@ -75,9 +88,14 @@ type keeping struct {
 	lines   Lines
 	dirty   []*Slot
 	pending []line
+	said    []said // lines that are on their way into the activity log
+	saying  uint64 // the key of the last of them
 	acks    []func()
 	order   uint64            // of the last group
+	through uint64            // of the last group of which the journal knows that it is complete
 	wished  map[model.ID]bool // up or down, where that is not what autostart says
+	put     uint64            // counts what was put into the wishes …
+	synced  uint64            // … and of that, what is known to be durable
 }
 
 // line waits for the journal before it is written.
@@ -88,9 +106,16 @@ type line struct {
 
 // said is a line that is on its way into the activity log.
 type said struct {
-	number uint64
-	text   string
+	key    uint64
+	number uint64 // in the log
 }
+
+// unknownNumber is that of lines which an earlier process has left, and which were written before any of ours.
+const unknownNumber = math.MaxUint64
+
+// maxSaid bounds the lines of which the journal has copies: those that wait longer, while the log cannot be
+// written, are in the log's own queue alone.
+const maxSaid = 2000
 
 // logf writes a line of the activity log, after what it tells is in the journal. s is the program that it is
 // about, nil for none.
@@ -117,11 +142,20 @@ func (c *Core) touch(s *Slot) {
 func (c *Core) commit() {
 	k := &c.keep
 	if k.journal != nil {
+		if k.order != k.through {
+			k.through = k.order
+			c.put(groupsKey, groupsRecord{Through: k.order})
+		}
+		c.forgetLines()
 		for _, l := range k.pending {
-			if l.slot != nil {
-				l.slot.saying = append(l.slot.saying, string(l.text))
+			k.saying++
+			id := ""
+			if l.slot != nil && !l.slot.gone {
+				id = l.slot.spec.ID.Namespec()
+				l.slot.said = k.saying
 				c.touch(l.slot)
 			}
+			k.journal.Put(lineKey(k.saying), slices.Concat([]byte(id), []byte{0}, l.text))
 		}
 		for _, s := range k.dirty {
 			s.dirty = false
@@ -133,18 +167,54 @@ func (c *Core) commit() {
 		k.dirty = k.dirty[:0]
 		_ = k.journal.Flush() // the journal reports its own trouble, and works on without the disk
 	}
+	first := k.saying + 1 - uint64(len(k.pending))
 	for i, l := range k.pending {
 		n := k.lines.Write(l.text)
-		if l.slot != nil && k.journal != nil {
-			l.slot.said = append(l.slot.said, said{n, string(l.text)})
-			l.slot.saying = nil
+		if k.journal != nil {
+			c.keepLine(said{first + uint64(i), n})
 		}
 		k.pending[i] = line{}
 	}
 	k.pending = k.pending[:0]
 }
 
-// settle commits and then gives the answers that were waiting for it.
+// lineKey is the key of a line; its value is the program that it is about, a zero byte, and the text. It is put
+// before the record of the program, which tells by Said that it counts.
+func lineKey(n uint64) string { return fmt.Sprintf("%s%016x", linePrefix, n) }
+
+// keepLine notes that a line has been given to the log. What an earlier process left was given before.
+func (c *Core) keepLine(l said) {
+	k := &c.keep
+	for i := range k.said {
+		if k.said[i].number != unknownNumber {
+			break
+		}
+		k.said[i].number = l.number
+	}
+	k.said = append(k.said, l)
+}
+
+func (c *Core) forgetLine(key uint64) {
+	if c.keep.journal != nil {
+		c.keep.journal.Put(lineKey(key), nil)
+	}
+}
+
+// forgetLines takes the lines out of the journal that are in the log.
+func (c *Core) forgetLines() {
+	k := &c.keep
+	if len(k.said) == 0 {
+		return
+	}
+	written, n := k.lines.Written(), 0
+	for n < len(k.said) && (k.said[n].number <= written || len(k.said)-n > maxSaid) {
+		c.forgetLine(k.said[n].key)
+		n++
+	}
+	k.said = slices.Delete(k.said, 0, n)
+}
+
+// settleAcks commits and then gives the answers that were waiting for it.
 func (c *Core) settleAcks() {
 	c.commit()
 	for len(c.keep.acks) > 0 {
@@ -165,27 +235,13 @@ func (c *Core) put(key string, record any) {
 	c.keep.journal.Put(key, value)
 }
 
-// record is a program's state, with the lines that may still be missing in the log.
+// record is a program's state.
 func (c *Core) record(s *Slot) slotRecord {
 	r := slotRecord{
 		Machine: s.m, PID: s.pid, Start: s.start, Stop: s.stop, Exit: s.exit, HasExit: s.hasExit,
 		Failure: s.failure, SpawnErr: s.lastErr, Ends: [2]time.Duration{s.ends.before, s.ends.last},
-		exchangeRecord: s.exchangeRecord(),
+		Turn: s.turn, Sending: s.sending, Said: s.said, exchangeRecord: s.exchangeRecord(),
 	}
-	if len(s.said) > 0 {
-		written := c.keep.lines.Written()
-		kept := s.said[:0]
-		for _, l := range s.said {
-			if l.number > written {
-				kept = append(kept, l)
-				r.Say = append(r.Say, l.text)
-			}
-		}
-		if s.said = kept; len(kept) == 0 {
-			s.said = nil
-		}
-	}
-	r.Say = append(r.Say, s.saying...)
 	return r
 }
 
@@ -237,19 +293,24 @@ func (c *Core) wish(s *Slot, up bool) bool {
 	was, known := c.keep.wished[id]
 	switch {
 	case up == s.spec.Start.Auto && !known, known && was == up && up != s.spec.Start.Auto:
-		return false
+		return c.keep.unsynced() // somebody else's order may be on its way
 	case up == s.spec.Start.Auto:
 		c.unwish(id)
 	default:
 		c.keep.wished[id] = up
+		c.keep.put++
 		c.keep.wishes.Put(id.Namespec(), wishValue(up))
 	}
 	return true
 }
 
+// unsynced reports whether something that was put into the wishes may not be durable.
+func (k *keeping) unsynced() bool { return k.put != k.synced }
+
 func (c *Core) unwish(id model.ID) {
 	if _, known := c.keep.wished[id]; known {
 		delete(c.keep.wished, id)
+		c.keep.put++
 		c.keep.wishes.Put(id.Namespec(), nil)
 	}
 }
@@ -279,13 +340,26 @@ func (c *Core) endWishes() {
 // durable makes an order wait until its wishes survive a power cut.
 func (c *Core) durable(o *order) {
 	o.pending++
+	c.sync(func(err error) {
+		if err != nil {
+			o.fail = notDurable(err)
+		}
+		o.pending--
+		o.check()
+	})
+}
+
+// sync calls done when all wishes are durable, or with the reason why they are not.
+func (c *Core) sync(done func(error)) {
+	upTo := c.keep.put
 	c.keep.wishes.Sync(func(err error) {
 		c.post(func() {
-			if err != nil {
-				o.fail = fmt.Errorf("%w: %w", ErrNotDurable, err)
+			if err == nil {
+				c.keep.synced = max(c.keep.synced, upTo)
 			}
-			o.pending--
-			o.check()
+			done(err)
 		})
 	})
 }
+
+func notDurable(err error) error { return fmt.Errorf("%w: %w", ErrNotDurable, err) }

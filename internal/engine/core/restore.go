@@ -4,9 +4,12 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/upkeep-project/upkeep/internal/domain/lifecycle"
 	"github.com/upkeep-project/upkeep/internal/domain/model"
@@ -20,15 +23,31 @@ type Resumed struct {
 	// Gone: it was there, as the pid, and nothing is left that could tell how it ended.
 	Gone bool
 	PID  int
-	// Exit is how it ended, as far as that is known already; nil = it lives, or its end is reported later.
+	// Gen is the generation as which it was launched; 0 = the one that was asked for.
+	Gen uint64
+	// Exit is how it ended, if it has; nil = it lives, and its end is reported later.
 	Exit *model.Exit
+	// Since is when it came to be and Ended when it ended, on the host's clock, as far as that is known; 0 =
+	// it is not, and counts as now.
+	Since, Ended time.Duration
 }
 
 // Saved is what an earlier process left behind, read from its journal.
 type Saved struct {
 	groups []groupRecord
 	slots  map[model.ID]slotRecord
+	lines  []keptLine // in the order of their time
+	begun  bool       // there was a set of groups
+	names  []string   // of all groups of which there is a record
 	ending model.DaemonState
+}
+
+// keptLine is a line of the activity log with its key.
+type keptLine struct {
+	key  uint64
+	id   string // the program that it is about, or empty
+	text string
+	void bool // what it tells was not recorded any more, and did not happen
 }
 
 // Read makes sense of a journal's content. What cannot be read is named and left out.
@@ -42,14 +61,28 @@ func Read(entries map[string][]byte) (*Saved, []error) {
 		}
 		return true
 	}
+	complete := groupsRecord{Through: math.MaxUint64} // damaged: better too much than nothing
+	if sv.begun = entries[groupsKey] != nil; !sv.begun {
+		complete.Through = 0
+	}
 	for key := range entries {
 		switch {
+		case key == groupsKey:
+			if !get(key, &complete) {
+				complete.Through = math.MaxUint64
+			}
+		case strings.HasPrefix(key, linePrefix):
+			if n, err := strconv.ParseUint(strings.TrimPrefix(key, linePrefix), 16, 64); err == nil {
+				id, text, _ := strings.Cut(string(entries[key]), "\x00")
+				sv.lines = append(sv.lines, keptLine{key: n, id: id, text: text})
+			}
 		case key == daemonKey:
 			var r daemonRecord
 			if get(key, &r) {
 				sv.ending = r.Ending
 			}
 		case strings.HasPrefix(key, groupPrefix):
+			sv.names = append(sv.names, strings.TrimPrefix(key, groupPrefix))
 			var r groupRecord
 			if get(key, &r) && r.Spec != nil && len(r.Logs) == len(r.Spec.Programs) {
 				sv.groups = append(sv.groups, r)
@@ -62,12 +95,30 @@ func Read(entries map[string][]byte) (*Saved, []error) {
 			}
 		}
 	}
+	for i, l := range sv.lines {
+		group, name, _ := strings.Cut(l.id, ":")
+		r, ok := sv.slots[model.ID{Group: group, Name: name}]
+		sv.lines[i].void = ok && l.key > r.Said
+	}
+	slices.SortFunc(sv.lines, func(a, b keptLine) int { return cmp.Compare(a.key, b.key) })
 	slices.SortFunc(sv.groups, func(a, b groupRecord) int { return cmp.Compare(a.Order, b.Order) })
+	sv.groups = slices.DeleteFunc(sv.groups, func(g groupRecord) bool { return g.Order > complete.Through })
 	return sv, errs
 }
 
-// Empty reports whether there is nothing to go on with.
-func (sv *Saved) Empty() bool { return len(sv.groups) == 0 }
+// Assume is what to go on with when an earlier process has left processes and no journal: what lives of the
+// groups is adopted, and the rest begins as if it were new.
+func Assume(groups []NewGroup) *Saved {
+	sv := &Saved{slots: map[model.ID]slotRecord{}, ending: model.DaemonRunning, begun: true}
+	for i, g := range groups {
+		sv.groups = append(sv.groups, groupRecord{Order: uint64(i + 1), Spec: g.Spec, Logs: g.Logs})
+	}
+	return sv
+}
+
+// Empty reports whether there is nothing to go on with: an earlier process has not come as far as its first
+// groups. One of which all groups were removed has.
+func (sv *Saved) Empty() bool { return !sv.begun }
 
 // Groups are the active groups in the order of their addition.
 func (sv *Saved) Groups() []*model.Group {
@@ -100,14 +151,16 @@ func (sv *Saved) Retain(living map[model.ID]bool, next *model.Config) {
 	})
 }
 
-// Lines are the lines of the activity log that may have been lost, in the order of their time.
+// Lines are the lines of the activity log that may have been lost, in the order of their time. Give them to the
+// log before Restore.
 func (sv *Saved) Lines() []string {
 	var out []string
-	for _, r := range sv.slots {
-		out = append(out, r.Say...)
+	for _, l := range sv.lines {
+		if !l.void {
+			out = append(out, l.text)
+		}
 	}
-	slices.Sort(out) // each begins with its time
-	return slices.Compact(out)
+	return out
 }
 
 // SetWishes tells what was wished in an earlier life: it decides over autostart. Call it before Run.
@@ -126,6 +179,7 @@ func (c *Core) SetWishes(entries map[string][]byte) {
 // Source: spec/reliability R1–R4.
 func (c *Core) Restore(sv *Saved) {
 	leaving := sv.leaving()
+	c.restoreLines(sv)
 	for _, r := range sv.groups {
 		g := &group{entry: &GroupEntry{Spec: r.Spec}, order: r.Order, leaving: r.Leaving}
 		c.keep.order = max(c.keep.order, r.Order)
@@ -133,6 +187,8 @@ func (c *Core) Restore(sv *Saved) {
 			s := c.newSlot(g, p, r.Logs[i])
 			if old, ok := sv.slots[p.ID]; ok {
 				s.restore(old)
+			} else {
+				s.begin = c.wanted(s)
 			}
 			g.entry.Slots = append(g.entry.Slots, s)
 		}
@@ -141,6 +197,7 @@ func (c *Core) Restore(sv *Saved) {
 		c.keepGroup(g)
 	}
 	c.publishTable()
+	c.forgetRest(sv)
 	for _, s := range c.slots() {
 		c.resume(s, sv.slots)
 	}
@@ -153,69 +210,114 @@ func (c *Core) Restore(sv *Saved) {
 	}
 }
 
+// restoreLines goes on to keep the lines of an earlier process until they are in the log, to which they have
+// been given.
+func (c *Core) restoreLines(sv *Saved) {
+	for _, r := range sv.slots {
+		c.keep.saying = max(c.keep.saying, r.Said)
+	}
+	for _, l := range sv.lines {
+		c.keep.saying = max(c.keep.saying, l.key)
+		if l.void {
+			c.forgetLine(l.key)
+			continue
+		}
+		c.keep.said = append(c.keep.said, said{l.key, unknownNumber})
+	}
+}
+
+// forgetRest deletes the records of groups and programs that are not active, which a kill has left in the
+// middle of an addition or a removal: they must not be taken for what is known of one that comes later.
+func (c *Core) forgetRest(sv *Saved) {
+	if c.keep.journal == nil {
+		return
+	}
+	for _, name := range sv.names {
+		if c.active(name) == nil {
+			c.keep.journal.Put(groupPrefix+name, nil)
+		}
+	}
+	for id := range sv.slots {
+		if c.Table().Slot(id) == nil {
+			c.keep.journal.Put(slotPrefix+id.Namespec(), nil)
+		}
+	}
+}
+
 func (s *Slot) restore(r slotRecord) {
 	s.restoreExchange(r.exchangeRecord)
 	s.m, s.pid, s.start, s.stop, s.exit, s.hasExit = r.Machine, r.PID, r.Start, r.Stop, r.Exit, r.HasExit
 	s.failure, s.lastErr = r.Failure, r.SpawnErr
 	s.ends = ends{before: r.Ends[0], last: r.Ends[1]}
+	s.turn, s.sending, s.said = r.Turn, r.Sending, r.Said
 	s.publish()
 }
 
 // resume takes up one program.
 func (c *Core) resume(s *Slot, records map[model.ID]slotRecord) {
-	if _, ok := records[s.spec.ID]; !ok {
-		// Its group was active, and the record is damaged: what is known is the definition and, by the
-		// host, whether an instance lives.
-		c.adopt(s)
-		return
-	}
+	_, known := records[s.spec.ID]
 	if s.m.Armed {
 		s.epoch = s.m.Epoch
 		c.timers.set(&s.timer, s.m.Due)
 	}
+	if s.turn != 0 {
+		c.storm.resume(s.turn)
+	}
 	i := Instance{Slot: s, Gen: s.m.Gen}
+	var r Resumed
+	if s.inhabited() {
+		r = c.host.Resume(i, false)
+	}
+	if r.Process == nil && c.adopt(s, known) {
+		return
+	}
+	switch {
+	case r.Process == nil && s.m.Live:
+		r = unwatched(s.pid)
+	case r.Gone:
+		r = unwatched(r.PID)
+	}
 	switch {
 	case s.m.Live:
-		r := c.host.Resume(i, false)
-		if r.Process == nil {
-			r = unwatched(s.pid)
-		}
 		s.proc = r.Process
 		s.pid = s.proc.PID()
 		s.publish()
-		if r.Exit != nil {
-			c.Ended(i, *r.Exit)
+	case s.m.Spawning && r.Process == nil: // it was decided, but nothing was executed
+		switch {
+		case s.m.Killing:
+			c.giveUp(s)
+		case c.safe:
+			c.LaunchFailed(i, safeText)
+		default:
+			c.launchAt(s, i, s.turn)
 		}
+		return
 	case s.m.Spawning:
-		r := c.host.Resume(i, false)
-		if r.Gone {
-			r = unwatched(r.PID)
-		}
-		if r.Process == nil { // it was decided, but nothing was executed
-			if c.safe {
-				c.LaunchFailed(i, safeText)
-				return
-			}
-			c.host.Launch(i)
-			return
-		}
-		c.launched(i, r.Process) // at once: its end may be reported any moment
-		if r.Exit != nil {
-			c.Ended(i, *r.Exit)
-		}
+		c.launchedAt(i, r.Process, cmp.Or(r.Since, c.host.Now())) // at once: its end may be reported any moment
+	}
+	switch {
+	case r.Exit != nil:
+		c.EndedAt(i, *r.Exit, r.Ended)
+	case s.m.Live && s.sending != nil: // it was decided, and perhaps not done
+		c.send(s, lifecycle.Action{Do: lifecycle.Send, Gen: s.m.Gen, Signal: s.sending.Signal, Reach: s.sending.Reach})
 	}
 }
 
-// adopt takes an instance of which only the host knows, or starts the program as if it were new.
-func (c *Core) adopt(s *Slot) {
-	i := Instance{Slot: s, Gen: 1}
+// adopt takes an instance of which only the host knows, because the journal is damaged or could not be
+// written, and reports whether there is one: the program must not be started beside it.
+func (c *Core) adopt(s *Slot, known bool) bool {
+	i := Instance{Slot: s, Gen: s.m.Gen + 1}
 	r := c.host.Resume(i, true)
-	if r.Process == nil {
-		if c.wanted(s) {
-			c.step(s, lifecycle.Event{Kind: lifecycle.Start})
-		}
-		return
+	for known && r.Exit != nil && r.Gen != 0 && r.Gen <= s.m.Gen { // its end is in the journal, and only it was not let go of
+		r.Process.Release()
+		r = c.host.Resume(i, true)
 	}
+	if r.Process == nil {
+		return false
+	}
+	i.Gen = cmp.Or(r.Gen, i.Gen)
+	c.timers.clear(&s.timer)
+	s.begin, s.sending, s.turn = false, nil, 0
 	s.proc, s.pid = r.Process, r.Process.PID()
 	s.start = c.host.Wall()
 	s.m = lifecycle.Adopted(i.Gen, c.host.Now())
@@ -223,8 +325,9 @@ func (c *Core) adopt(s *Slot) {
 	c.touch(s)
 	c.logf(s, activity.Warn, "adopted: '%s' with pid %d", s.spec.ID.Name, s.pid)
 	if r.Exit != nil {
-		c.Ended(i, *r.Exit)
+		c.EndedAt(i, *r.Exit, r.Ended)
 	}
+	return true
 }
 
 // errDeparted: there is nobody left.

@@ -41,8 +41,9 @@ type Slot struct {
 	dirty   bool    // the journal does not know the latest
 	gone    bool    // no longer in the table
 	changing
-	saying []string
-	said   []said // lines that may not be in the activity log yet
+	sending *sending      // a signal of the stop sequence that may not have been sent
+	said    uint64        // the key of its last line
+	turn    time.Duration // of the launch under way in the storm budget; 0 = it needs none
 }
 
 // LogPaths are the files of a program's channels in force; empty = none.
@@ -62,6 +63,7 @@ func (s *Slot) Status() model.Status { return *s.status.Load() }
 
 func (c *Core) newSlot(g *group, p *model.Program, logs LogPaths) *Slot {
 	s := &Slot{spec: p, logs: logs, group: g, policy: lifecycle.PolicyOf(p)}
+	s.said = c.keep.saying // lines of an earlier program of this name stand
 	s.timer.fn = func() { c.step(s, lifecycle.Event{Kind: lifecycle.Timer, Epoch: s.epoch}) }
 	s.publish()
 	return s
@@ -80,11 +82,14 @@ func (s *Slot) publish() {
 }
 
 // step applies one event and does what follows.
-func (c *Core) step(s *Slot, ev lifecycle.Event) {
+func (c *Core) step(s *Slot, ev lifecycle.Event) { c.stepAt(s, c.host.Now(), ev) }
+
+// stepAt is step for an event that happened at the given time, and is only known now.
+func (c *Core) stepAt(s *Slot, at time.Duration, ev lifecycle.Event) {
 	var room [8]lifecycle.Action
-	s.auto = ev.Kind == lifecycle.Ended || ev.Kind == lifecycle.Timer
-	actions := s.m.Step(&s.policy, c.host.Now(), ev, room[:0])
-	c.touch(s) // before the actions: those that others can see commit first
+	s.auto = (ev.Kind == lifecycle.Ended || ev.Kind == lifecycle.Timer) && !s.m.Killing
+	actions := s.m.Step(&s.policy, at, ev, room[:0])
+	c.touch(s) // before the first effect, which commits it
 	for _, a := range actions {
 		c.do(s, a)
 	}
@@ -164,22 +169,29 @@ func (c *Core) enter(s *Slot, a lifecycle.Action) {
 
 // launch starts an instance, later when too many others ended as often as this one.
 func (c *Core) launch(s *Slot, i Instance) {
-	s.proc, s.pid = nil, 0
+	s.proc, s.pid, s.turn, s.sending = nil, 0, 0, nil
 	if c.safe && s.auto {
 		c.LaunchFailed(i, safeText)
 		return
 	}
 	now := c.host.Now()
 	if s.auto && s.ends.often(now) {
-		if d := c.storm.take(now); d > 0 {
-			s.delayed = &timer{fn: func() {
-				s.delayed = nil
-				c.commit()
-				c.host.Launch(i)
-			}}
-			c.timers.set(s.delayed, now+d)
-			return
-		}
+		s.turn = now + c.storm.take(now)
+	}
+	c.touch(s)
+	c.launchAt(s, i, s.turn)
+}
+
+// launchAt starts an instance now, or at a later time.
+func (c *Core) launchAt(s *Slot, i Instance, at time.Duration) {
+	if at > c.host.Now() {
+		s.delayed = &timer{fn: func() {
+			s.delayed = nil
+			c.commit()
+			c.host.Launch(i)
+		}}
+		c.timers.set(s.delayed, at)
+		return
 	}
 	c.commit()
 	c.host.Launch(i)
@@ -192,8 +204,20 @@ func (c *Core) cancelDelayed(s *Slot) {
 	}
 	c.timers.clear(s.delayed)
 	s.delayed = nil
+	c.giveUp(s)
+}
+
+// giveUp answers for the host that the launch under way has come to nothing.
+func (c *Core) giveUp(s *Slot) {
 	s.failure = "stopped before it was started"
 	c.step(s, lifecycle.Event{Kind: lifecycle.SpawnFailed, Gen: s.m.Gen})
+}
+
+// sending is a signal that is decided. It is in the journal until it is sent, so that a program that is to
+// end is asked for it although we are killed at this moment.
+type sending struct {
+	Signal int
+	Reach  model.Reach
 }
 
 // send sends a signal of the stop sequence. Source: spec/supervisor 2.7.
@@ -204,8 +228,12 @@ func (c *Core) send(s *Slot, a lifecycle.Action) {
 		target = "process group "
 	}
 	c.logf(s, activity.Debug, "killing %s (pid %d) %swith signal %s", name, s.pid, target, sig)
+	s.sending = &sending{a.Signal, a.Reach}
+	c.touch(s)
 	c.commit()
 	err := s.proc.Signal(a.Signal, a.Reach)
+	s.sending = nil
+	c.touch(s)
 	switch {
 	case err == nil:
 	case errors.Is(err, syscall.ESRCH):

@@ -86,7 +86,11 @@ func (c *Core) addGroups(add []NewGroup) error {
 	for k, n := range add {
 		g := &group{entry: &GroupEntry{Spec: n.Spec}}
 		for i, p := range n.Spec.Programs {
-			g.entry.Slots = append(g.entry.Slots, c.newSlot(g, p, n.Logs[i]))
+			s := c.newSlot(g, p, n.Logs[i])
+			if !c.adopt(s, false) {
+				s.begin = c.wanted(s) // in the journal before the first of them starts
+			}
+			g.entry.Slots = append(g.entry.Slots, s)
 		}
 		c.insert(g)
 		c.keepGroup(g)
@@ -99,7 +103,8 @@ func (c *Core) addGroups(add []NewGroup) error {
 	slices.SortStableFunc(fresh, func(a, b *GroupEntry) int { return cmp.Compare(a.Spec.Priority, b.Spec.Priority) })
 	for _, e := range fresh {
 		for _, s := range e.Slots {
-			if c.wanted(s) {
+			if s.begin {
+				s.begin = false
 				c.step(s, lifecycle.Event{Kind: lifecycle.Start})
 			}
 		}
@@ -141,11 +146,7 @@ func (c *Core) removeGroup(name string) error {
 // call runs f on the core's goroutine and returns its error, or ctx's when that ends first. ErrEnding: the
 // core has ended without running it.
 func (c *Core) call(ctx context.Context, f func() error) error {
-	done := make(chan error, 1)
-	c.post(func() {
-		err := f()
-		c.keep.acks = append(c.keep.acks, func() { done <- err })
-	})
+	done := c.ask(f)
 	select {
 	case err := <-done:
 		return err
@@ -159,6 +160,26 @@ func (c *Core) call(ctx context.Context, f func() error) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// ask runs f on the core's goroutine and gives its error when what it did is committed.
+func (c *Core) ask(f func() error) <-chan error {
+	done := make(chan error, 1)
+	c.post(func() {
+		err := f()
+		answer := func() { done <- err }
+		if err != nil || !c.keep.unsynced() {
+			c.keep.acks = append(c.keep.acks, answer)
+			return
+		}
+		c.sync(func(failed error) { // what it has forgotten must not come back after a power cut
+			if failed != nil {
+				err = notDurable(failed)
+			}
+			c.keep.acks = append(c.keep.acks, answer)
+		})
+	})
+	return done
 }
 
 func (c *Core) publishTable() {

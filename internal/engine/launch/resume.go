@@ -59,6 +59,9 @@ func (h *Host) Resume(i core.Instance, whichever bool) core.Resumed {
 	key := keyOf(i)
 	if whichever {
 		key = h.newest(i.Slot.Program().ID, key)
+		if _, gen, ok := parseKey(key); ok {
+			i.Gen = gen // it keeps its own
+		}
 	}
 	held, b := h.estate.held[key], h.estate.births[key]
 	delete(h.estate.held, key)
@@ -87,12 +90,12 @@ func (h *Host) Resume(i core.Instance, whichever bool) core.Resumed {
 			s.Drain()
 		}
 		h.sweep(i, inst)
-		return core.Resumed{Process: inst, Exit: &exit}
+		return core.Resumed{Process: inst, Gen: i.Gen, Exit: &exit}
 	}
 	if err := h.o.Watcher.Watch(handle, func() { h.ended(i, inst) }); err != nil {
 		h.o.Log.Logf(activity.Critical, "cannot watch %s (pid %d): %v", i.Slot.Program().ID.Name, inst.PID(), err)
 	}
-	return core.Resumed{Process: inst}
+	return core.Resumed{Process: inst, Gen: i.Gen}
 }
 
 // newest is the key of the latest known instance of a program; fallback when there is none.
