@@ -18,10 +18,12 @@ const (
 	coolAfter = 10 * time.Second
 
 	// A program is fast when so many bytes have come at such a rate (a second), without a rest; it is so until it
-	// falls below a share of that rate. Below there is time enough for pauses, which are cheaper.
-	fastBytes = 16 << 20
-	fastRate  = 200e6
-	slowShare = 0.6
+	// falls below a share of that rate. Below there is time enough for pauses, which are cheaper. Among many busy
+	// programs none is fast for longer than the window, so that all get the same.
+	fastBytes  = 16 << 20
+	fastRate   = 200e6
+	slowShare  = 0.6
+	fastWindow = 50 * time.Millisecond
 )
 
 // pace decides how long to leave the pipe alone after a step that found avail bytes and left some: long
@@ -81,13 +83,14 @@ func (s *Stream) gear(taken int, began, now time.Duration) {
 		s.span.began = began
 	}
 	s.span.bytes += int64(taken)
-	if s.span.bytes < s.p.fastBytes {
+	enough := s.span.bytes >= s.p.fastBytes
+	if !enough && now-s.span.began < fastWindow {
 		return
 	}
 	rate := float64(s.span.bytes) / max(now-s.span.began, time.Microsecond).Seconds()
 	s.span = window{}
 	switch {
-	case rate >= s.p.fastRate:
+	case enough && rate >= s.p.fastRate:
 		s.haste()
 	case rate < s.p.fastRate*slowShare && s.x != nil && s.x.ahead == 0:
 		s.slow()

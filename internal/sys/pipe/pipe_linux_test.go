@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -199,5 +200,73 @@ func TestIsPipe(t *testing.T) {
 	defer null.Close()
 	if !IsPipe(r) || IsPipe(int(null.Fd())) || IsPipe(-1) {
 		t.Error("pipes are not told from other files")
+	}
+}
+
+// A pipe with one descriptor: what is moved in comes out, in order, and is in one of the two pipes at any time.
+func TestBothAndMove(t *testing.T) {
+	r, w := pair(t, 0)
+	fd, err := NewBoth(256 << 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer Close(fd)
+	if n, err := Capacity(fd); n < 256<<10 || err != nil {
+		t.Errorf("Capacity: %d, %v", n, err)
+	}
+	if _, err := Move(r, fd, 10); !errors.Is(err, ErrAgain) {
+		t.Errorf("Move of an empty pipe: %v", err)
+	}
+	if WaitReadable(r, time.Millisecond) {
+		t.Error("an empty pipe is readable")
+	}
+	var text []byte
+	for i := range 20 {
+		part := bytes.Repeat([]byte{byte('a' + i)}, 3000)
+		text = append(text, part...)
+		if _, err := Write(w, part); err != nil {
+			t.Fatal(err)
+		}
+		if !WaitReadable(r, time.Second) {
+			t.Error("a pipe with bytes is not readable")
+		}
+		if n, err := Move(r, fd, 1<<20); n != len(part) || err != nil {
+			t.Fatalf("Move: %d, %v", n, err)
+		}
+	}
+	if n, _, err := Available(fd); n != len(text) || err != nil {
+		t.Errorf("Available: %d, %v; want %d", n, err, len(text))
+	}
+	got := make([]byte, len(text)+1)
+	at := 0
+	for at < len(text) {
+		n, err := Read(fd, got[at:])
+		if err != nil {
+			t.Fatal(err)
+		}
+		at += n
+	}
+	if !bytes.Equal(got[:at], text) {
+		t.Error("other bytes came out")
+	}
+	if _, err := Read(fd, got); !errors.Is(err, ErrAgain) {
+		t.Errorf("it has an end: %v", err)
+	}
+	unix.Close(w)
+	if n, err := Move(r, fd, 1); n != 0 || err != nil {
+		t.Errorf("the end of the first: %d, %v", n, err)
+	}
+}
+
+func TestBudgetAdopts(t *testing.T) {
+	b := NewBudget(1 << 20)
+	b.Adopt(64<<10, 64<<10)
+	b.Adopt(64<<10, 1<<20)
+	if b.left != 64<<10 || b.holders != 1 {
+		t.Errorf("%d left, %d holders", b.left, b.holders)
+	}
+	b.Release(64<<10, 1<<20)
+	if b.left != 1<<20 || b.holders != 0 {
+		t.Errorf("%d left, %d holders", b.left, b.holders)
 	}
 }
