@@ -96,6 +96,9 @@ type store struct{ link *keeper.Link }
 func (s store) Hold(key, roles string, fds []int) error {
 	return s.link.Hold(keeper.Item{Key: key, Roles: roles, FDs: fds})
 }
+func (s store) Secure(key, roles string, fds []int) error {
+	return s.link.Secure(keeper.Item{Key: key, Roles: roles, FDs: fds})
+}
 func (s store) Bind(key string, pid, pidfd int) error { return s.link.Bind(key, pid, pidfd) }
 func (s store) Release(key string) error              { return s.link.Release(key) }
 func (s store) Drop(key string) error                 { return s.link.Drop(key) }

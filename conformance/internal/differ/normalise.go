@@ -32,6 +32,7 @@ func newNormaliser(dir string, ports []int) *normaliser {
 		{`(?m)^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} `, "TIME "},
 		{`\bpid \d+`, "pid PID"},
 		{`(killing '[^']*' )\(\d+\)`, "${1}(PID)"},
+		{`(has left processes running: )\d+`, "${1}PID"},
 		{`(process '[^']*' )\(\d+\)`, "${1}(PID)"},
 		{`uptime (?:\d+ days?, )?\d+:\d\d:\d\d`, "uptime T"},
 		{`\b(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) \d\d \d\d:\d\d [AP]M`, "DATE"},

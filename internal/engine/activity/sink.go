@@ -28,7 +28,7 @@ type sink struct {
 
 	mu      sync.Mutex
 	queue   []byte
-	number  uint64 // of the last line that was put
+	number  uint64          // of the last line that was put
 	lines   int             // dropped since the queue was last taken
 	writing bool            // the goroutine holds bytes
 	failed  error           // why they could not be written yet

@@ -207,13 +207,19 @@ func (l *Link) Previous() string { return l.hello.Last }
 
 // Hold has the keeper hold duplicates of the item's descriptors, in place of what it held under the key. A
 // PID that is set needs its handle among the descriptors (RolePidfd) to be watched well.
-func (l *Link) Hold(it Item) error {
+func (l *Link) Hold(it Item) error { return l.hold(it, false) }
+
+func (l *Link) hold(it Item, wait bool) error {
 	if len(it.Roles) != len(it.FDs) {
 		return fmt.Errorf("hold %s: %d roles for %d descriptors", it.Key, len(it.Roles), len(it.FDs))
 	}
 	m := wire.Message{Type: wire.Hold, Key: it.Key, Note: it.Note, Roles: it.Roles, PID: it.PID}
-	return l.send(&m, it.FDs, false)
+	return l.send(&m, it.FDs, wait)
 }
+
+// Secure is Hold, and the keeper learns it even if this process dies as soon as it has returned: for what
+// holds something from its first moment on.
+func (l *Link) Secure(it Item) error { return l.hold(it, true) }
 
 // Bind tells which process an item that is held is about, with its handle or -1. When it returns, the
 // keeper learns it even if this process dies at once: only then may the process be let off.

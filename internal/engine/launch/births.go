@@ -10,6 +10,7 @@ import (
 	"github.com/upkeep-project/upkeep/internal/engine/core"
 	"github.com/upkeep-project/upkeep/internal/engine/streams"
 	"github.com/upkeep-project/upkeep/internal/sys/cgroup"
+	"github.com/upkeep-project/upkeep/internal/sys/pipe"
 	"github.com/upkeep-project/upkeep/internal/sys/procfd"
 	"github.com/upkeep-project/upkeep/internal/sys/spawn"
 )
@@ -18,8 +19,10 @@ import (
 // effect in their order, also when this process is killed right after. An error says that the store is gone and
 // that this process is about to be replaced: starts under way are left to the successor.
 type Store interface {
-	// Hold keeps duplicates of descriptors; roles has one letter for each.
+	// Hold keeps duplicates of descriptors; roles has one letter for each. Secure does the same and returns
+	// when nothing can undo it any more.
 	Hold(key, roles string, fds []int) error
+	Secure(key, roles string, fds []int) error
 	// Bind says which process the key stands for; its pidfd is kept too.
 	Bind(key string, pid, pidfd int) error
 	// Release gives up the process: it is reaped by whoever is its parent.
@@ -51,10 +54,13 @@ type stages struct{ store Store }
 // Stages is the store for a pump whose streams are those of instances.
 func Stages(s Store) streams.Keeper { return stages{s} }
 
-func stageKey(stream string, fd int) string { return stagePrefix + stream + "/" + strconv.Itoa(fd) }
+// stageKey names a descriptor by what it is, whatever its number in a process.
+func stageKey(stream string, fd int) string {
+	return stagePrefix + stream + "/" + strconv.FormatUint(pipe.Inode(fd), 10)
+}
 
 func (s stages) Keep(stream string, fd int) error {
-	return s.store.Hold(stageKey(stream, fd), string(roleStage), []int{fd})
+	return s.store.Secure(stageKey(stream, fd), string(roleStage), []int{fd})
 }
 
 func (s stages) Drop(stream string, fd int) { _ = s.store.Drop(stageKey(stream, fd)) }

@@ -31,10 +31,7 @@ func (h *Host) Inherit(held []Held, journal map[string][]byte) {
 		key := held[i].Key
 		if stream, ok := strings.CutPrefix(key, stagePrefix); ok {
 			stream = stream[:max(strings.LastIndexByte(stream, '/'), 0)]
-			fd := held[i].fd(roleStage)
-			_ = h.o.Store.Drop(key) // it is held anew with the number that it has in this process
-			_ = h.o.Store.Hold(stageKey(stream, fd), string(roleStage), []int{fd})
-			h.estate.stages[stream] = append(h.estate.stages[stream], fd)
+			h.estate.stages[stream] = append(h.estate.stages[stream], held[i].fd(roleStage))
 			continue
 		}
 		h.estate.held[key] = &held[i]

@@ -1,0 +1,4 @@
+package pipe
+
+// Inode tells nothing here.
+func Inode(int) uint64 { return 0 }
