@@ -6,7 +6,9 @@ import (
 	"time"
 
 	"github.com/upkeep-project/upkeep/internal/conf/supervisord"
+	"github.com/upkeep-project/upkeep/internal/domain/model"
 	"github.com/upkeep-project/upkeep/internal/engine/activity"
+	"github.com/upkeep-project/upkeep/internal/engine/core"
 	"github.com/upkeep-project/upkeep/internal/engine/journal"
 	"github.com/upkeep-project/upkeep/internal/sys/procstat"
 )
@@ -64,15 +66,19 @@ func (s *State) Config() *supervisord.Config {
 		return nil
 	}
 	c := &supervisord.Config{}
-	if err := json.Unmarshal(value, c); err != nil || c.Model == nil {
+	if err := json.Unmarshal(value, c); err != nil {
 		return nil
 	}
+	saved, _ := core.Read(s.entries()) // whoever goes on with it reports what is damaged
+	c.Model = &model.Config{Groups: saved.Groups()}
 	return c
 }
 
-// keepConfig records the configuration in force.
+// keepConfig records the configuration in force, without the programs: their groups have records of their own.
 func (s *State) keepConfig(c *supervisord.Config) {
-	if value, err := json.Marshal(c); err == nil {
+	head := *c
+	head.Model = nil
+	if value, err := json.Marshal(&head); err == nil {
 		s.journal.Put(configKey, value)
 	}
 }

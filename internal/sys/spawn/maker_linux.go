@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -329,12 +330,16 @@ func (m *Maker) send(r *Request, gate, word int) error {
 	return nil
 }
 
+// smallHeap is how much garbage a maker keeps, in percent of what it uses, which is next to nothing.
+const smallHeap = 20
+
 // MakerMain is called first thing in main, also in the main of tests that start programs. When this process
 // was started as a maker it works until nobody wants it, and does not return; otherwise it returns false.
 func MakerMain() (handled bool) {
 	if len(os.Args) != 1 || os.Args[0] != makerName {
 		return false
 	}
+	debug.SetGCPercent(smallHeap)
 	if err := makeProcesses(); err != nil {
 		_, _ = os.Stderr.WriteString(makerName + ": " + err.Error() + "\n")
 		os.Exit(1)
