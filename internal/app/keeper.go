@@ -96,6 +96,7 @@ type store struct{ link *keeper.Link }
 func (s store) Hold(key, roles string, fds []int) error {
 	return s.link.Hold(keeper.Item{Key: key, Roles: roles, FDs: fds})
 }
+
 func (s store) Secure(key, roles string, fds []int) error {
 	return s.link.Secure(keeper.Item{Key: key, Roles: roles, FDs: fds})
 }
