@@ -55,7 +55,6 @@ func (q *request) String() string {
 type ended struct {
 	asked bool
 	acked bool
-	life  int
 }
 
 // client gives orders for ever, one after the other.
@@ -96,7 +95,7 @@ func (r *realm) request() {
 				q.add = append(q.add, newGroup(g))
 			}
 		}
-	case n < 91 && !r.ending.asked && r.one(4):
+	case n < 92 && !r.ending.asked && r.one(2):
 		q.kind = orderEnd
 	default:
 		q.kind = orderStatus
@@ -318,7 +317,7 @@ func (r *realm) settleStart(q *request, out []Outcome) {
 		alone := p.alone(q, &stopKind)
 		switch {
 		case !found || errors.Is(err, ErrAlreadyStarted) || errors.Is(err, ErrEnding) || errors.Is(err, ErrUnknownState):
-			if alone && p.startOpen == 0 {
+			if alone && p.startOpen == 0 && !r.ending.asked {
 				p.must = q.before[p]
 			}
 		case err == nil && alone && !r.ending.asked:
@@ -340,10 +339,10 @@ func (r *realm) settleStop(q *request, out []Outcome, final bool) {
 		alone := final && p.alone(q, &startKind)
 		switch {
 		case !found || errors.Is(err, ErrNotRunning):
-			if alone && p.stopOpen == 0 && q.before[p] != mustUp { // a start that waited for the stop is off
+			if alone && p.stopOpen == 0 && q.before[p] != mustUp && !r.ending.asked { // a start that waited for the stop is off
 				p.must = q.before[p]
 			}
-		case err == nil && alone && !r.ending.asked:
+		case err == nil && alone && !r.ending.asked && p.lastUnknown < q.at:
 			p.must, p.mustSince = mustDown, r.now
 			if q.wait && p.live != nil {
 				r.fail("R14", "the stop of %s is acknowledged, and pid %d lives", p.id.Name, p.live.pid)
@@ -391,7 +390,7 @@ func (r *realm) settleGroups(q *request, err error) {
 			}
 		case !errors.Is(err, ErrNotDurable):
 			for _, p := range q.progs {
-				if p.alone(q, &stopKind) && p.alone(q, &startKind) {
+				if p.alone(q, &stopKind) && p.alone(q, &startKind) && !r.ending.asked {
 					p.must = q.before[p]
 				}
 			}

@@ -22,6 +22,8 @@ type prog struct {
 	lastBirth   time.Duration
 	lastDeath   time.Duration
 	lastPID     int
+	lastUnknown time.Duration
+	lastGen     uint64 // of the last launch
 	lastRunning time.Duration
 	truth       []string // what the activity log has to tell, in this order
 	foggy       bool     // what it tells is not known any more
@@ -116,8 +118,11 @@ func (r *realm) entered(p *prog, ev model.Event, to model.State, rest []model.Ev
 	if !documented(ev.From, to) {
 		r.fail("R10", "%s goes from %s to %s", p.id.Name, ev.From, to)
 	}
-	if to == model.Running {
+	switch to {
+	case model.Running:
 		p.lastRunning = r.now
+	case model.Unknown: // the stop has failed
+		p.must, p.lastUnknown = mustNothing, r.now
 	}
 	if r.fog {
 		sh.state, sh.from = to, ev.From
@@ -156,7 +161,6 @@ func (r *realm) entered(p *prog, ev model.Event, to model.State, rest []model.Ev
 			r.fail("R10", "%s is UNKNOWN, but every signal was taken", p.id.Name)
 		}
 		sh.due, sh.kill = 0, 0
-		p.must = mustNothing
 	}
 	sh.state, sh.from = to, ev.From
 	r.atRest(p, to)
@@ -185,9 +189,14 @@ func (r *realm) judgeStarting(p *prog, ev model.Event) {
 		}
 		sh.auto = true
 	case model.Exited:
-		sh.auto = r.restarts(p) // at once; else somebody ordered it
+		if sh.auto = r.restarts(p); !sh.auto && p.startOpen == 0 {
+			r.fail("R10", "%s has ended for good, and is started", p.id.Name)
+		}
 	default:
 		sh.tries = 0
+	}
+	if sh.draining {
+		r.fail("R14", "%s is started after the order to end everything", p.id.Name)
 	}
 	if ev.Tries != sh.tries {
 		r.fail("R15", "%s starts with %d failures, there were %d", p.id.Name, ev.Tries, sh.tries)
@@ -287,8 +296,6 @@ func (r *realm) judgeLaunch(p *prog, i Instance) {
 		r.fail("R8", "%s is launched while pid %d lives", p.id, p.live.pid)
 	case p.must == mustDown:
 		r.fail("R14", "%s is launched, though a stop was acknowledged at %v", p.id.Name, p.mustSince)
-	case r.ending.acked && r.ending.life != r.life && p.sh.state != model.Starting:
-		r.fail("R14", "%s is launched after the order to end", p.id.Name)
 	}
 	if d, ok := r.journal.disk[slotPrefix+p.id.Namespec()]; !r.fog && !r.journal.missed {
 		if !ok || d.sh.state != model.Starting && d.sh.state != model.Stopping {
@@ -296,8 +303,10 @@ func (r *realm) judgeLaunch(p *prog, i Instance) {
 		}
 	}
 	p.launches++
-	if p.sh.auto && p.sh.ends.often(r.now) && !r.fog {
+	again := p.lastGen == i.Gen && p.sh.state == model.Starting
+	if p.lastGen = i.Gen; p.sh.auto && p.sh.ends.often(r.now) && !r.fog && !again {
 		r.storm = max(r.storm, r.now) + stormGap
+		r.tell("storm %v, the core's %v, turn %v of %s", r.storm-r.now, r.core.storm.full-r.now, i.Slot.turn-r.now, p.id.Name)
 		if over := r.storm - r.now; over > (stormBurst+1)*stormGap {
 			r.fail("R15", "the storm of restarts is %v ahead of its budget", over-stormBurst*stormGap)
 		}

@@ -132,7 +132,7 @@ func (j *journalFake) read() map[string][]byte {
 type wishesFake struct {
 	disk    map[string][]byte
 	waiting []putting
-	failed  bool // a sync failed: what is on the disk is not certain
+	failing int // so many syncs to come fail
 }
 
 type wishesSeam struct{ *realm }
@@ -155,10 +155,15 @@ func (r wishesSeam) Put(key string, value []byte) {
 func (r wishesSeam) Sync(done func(error)) {
 	r.point("before a sync")
 	n := len(r.wishes.waiting)
-	bad := !r.calm && r.one(r.badSync)
+	if !r.calm && r.wishes.failing == 0 && r.one(r.badSync) {
+		r.wishes.failing = 1 + r.dice.IntN(10)
+	}
+	bad := r.wishes.failing > 0 && !r.calm
+	if bad {
+		r.wishes.failing--
+	}
 	r.lifelong(r.between(0, 30*time.Millisecond), func() {
 		if bad {
-			r.wishes.failed = true
 			done(errDisk)
 			return
 		}
@@ -179,16 +184,13 @@ func (w *wishesFake) write(n int) {
 	w.waiting = append(w.waiting[:0], w.waiting[n:]...)
 }
 
-// kill keeps some of what was not synced: the kernel has it.
+// kill keeps some of what was not synced: the kernel has it, or, when a power cut follows, the disk.
 func (w *wishesFake) kill(r *realm) {
 	w.write(r.dice.IntN(len(w.waiting) + 1))
-	w.waiting = nil
+	w.waiting, w.failing = nil, 0
 }
 
-// cut is after kill: what was kept then is lost again, or not. Both happen, as kill has thrown the dice.
-func (w *wishesFake) cut(*realm) {}
-
-func (w *wishesFake) read(*realm) map[string][]byte { return maps.Clone(w.disk) }
+func (w *wishesFake) read() map[string][]byte { return maps.Clone(w.disk) }
 
 // linesFake is the activity log: what is queued is lost by a kill.
 type linesFake struct {

@@ -84,11 +84,15 @@ func (r *realm) between(lo, hi time.Duration) time.Duration {
 
 func rollChances(d *rand.Rand) chances {
 	pick := func(of ...int) int { return of[d.IntN(len(of))] }
-	return chances{
-		kill: pick(0, 15, 40, 40, 150, 400), killAgain: pick(0, 4, 15, 40), cut: pick(0, 0, 6, 3),
-		badFlush: pick(0, 0, 0, 0, 0, 0, 30), badSync: pick(0, 0, 10), fail: pick(0, 20, 5, 2), quick: pick(0, 10, 3, 2),
+	c := chances{
+		kill: pick(0, 25, 70, 120, 200, 500), killAgain: pick(0, 6, 20, 60), cut: pick(0, 0, 6, 3),
+		badFlush: pick(0, 0, 0, 0, 0, 0, 30), badSync: pick(0, 0, 4), fail: pick(0, 20, 5, 2), quick: pick(0, 10, 3, 2),
 		stubborn: pick(0, 10, 3), refuses: pick(0, 0, 0, 8), slow: pick(0, 10), storm: d.IntN(8) == 0, pids: pick(12, 40),
 	}
+	if c.storm && c.kill > 0 { // long enough a life to use up the budget
+		c.kill, c.killAgain = pick(200, 500, 2000), 0
+	}
+	return c
 }
 
 // heldKey is what the keeper knows an instance by.
@@ -228,7 +232,6 @@ func (r *realm) powerCut() {
 		delete(r.pids, pid)
 	}
 	clear(r.held)
-	r.wishes.cut(r)
 	r.judgeLog(true)
 	r.journal.wipe()
 	r.ending = ended{}
@@ -254,13 +257,12 @@ func (r *realm) boot() {
 			r.fail("R4", "the journal cannot be read: %v", errs)
 		}
 		r.tell("BOOT %d: %d groups, ending %v, wishes %v", r.life, len(sv.groups), sv.ending, r.wishes.disk)
-		if r.story != nil {
-			for _, l := range sv.lines {
-				r.tell("kept line %d of %s, void %v, of %d: %q", l.key, l.id, l.void, sv.slots[model.ID{Group: strings.Split(l.id+":", ":")[0], Name: strings.Split(l.id+":", ":")[1]}].Said, l.text)
-			}
+		lines, wishes := sv.Lines(), r.wishes.read()
+		if r.bug != nil && r.bug.start != nil {
+			lines, wishes = r.bug.start(lines, wishes)
 		}
-		r.log.restore(r, sv.Lines())
-		r.core.SetWishes(r.wishes.read(r))
+		r.log.restore(r, lines)
+		r.core.SetWishes(wishes)
 		if sv.Empty() {
 			r.fresh()
 			return
@@ -272,6 +274,9 @@ func (r *realm) boot() {
 		r.core.Restore(sv)
 		r.point("the end of Restore")
 		r.observe()
+		if r.ending.acked && r.core.State() == model.DaemonRunning && !r.fog {
+			r.fail("R14", "the order to end everything is forgotten")
+		}
 		r.sweep()
 		r.checkTable()
 	})
@@ -338,6 +343,14 @@ func (r *realm) host() Host {
 	return h
 }
 
+// process is what the core is given of a process.
+func (r *realm) process(b *body) Process {
+	if r.bug != nil && r.bug.process != nil {
+		return r.bug.process(r, b)
+	}
+	return b
+}
+
 func (r *realm) Now() time.Duration { return r.now }
 func (r *realm) Wall() time.Time    { return time.Unix(1_700_000_000, 0).Add(r.now) }
 
@@ -363,7 +376,7 @@ func (r hostFake) Launch(i Instance) {
 		b := r.birth(p, i)
 		r.point("after an exec")
 		p.sh.heard = r.now
-		r.core.Launched(i, b)
+		r.core.Launched(i, r.process(b))
 	})
 	r.point("after a launch")
 }
@@ -398,8 +411,8 @@ func (r *realm) birth(p *prog, i Instance) *body {
 	secs := p.spec.Start.Secs
 	var life time.Duration
 	switch {
-	case r.chances.storm && r.one(2):
-		life = r.between(0, 20*time.Millisecond)
+	case r.chances.storm && !r.one(20):
+		life = r.between(0, 5*time.Millisecond)
 	case r.one(r.quick):
 		life = r.between(0, max(secs, time.Millisecond))
 	case r.one(3):
@@ -435,6 +448,10 @@ const detection = 2 * time.Millisecond
 func (b *body) report() {
 	b.r.lifelong(b.r.between(0, detection), func() {
 		b.p.sh.heardEnd = b.r.now
+		if bug := b.r.bug; bug != nil && bug.report != nil {
+			bug.report(b.r, b)
+			return
+		}
 		b.r.core.Ended(b.watcher, b.exit)
 	})
 }
@@ -507,7 +524,7 @@ func (r hostFake) Resume(i Instance, whichever bool) Resumed {
 	r.tell("resume %s:%d pid %d dead %v", id.Name, i.Gen, b.pid, b.dead)
 	i.Gen = b.key.gen
 	b.watcher, b.life = i, r.life
-	out := Resumed{Process: b, Gen: b.key.gen, Since: b.born}
+	out := Resumed{Process: r.process(b), Gen: b.key.gen, Since: b.born}
 	if b.dead {
 		e := b.exit
 		out.Exit, out.Ended = &e, b.ended

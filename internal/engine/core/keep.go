@@ -34,11 +34,12 @@ type Lines interface {
 	Written() (number uint64) // of the last line of which nothing is missing
 }
 
-// The journal's keys: one record each for the daemon, the set of groups, every active group, every program, and
-// every line that may not be in the activity log yet.
+// The journal's keys: one record each for the daemon, the set of groups, the budget of restarts, every active
+// group, every program, and every line that may not be in the activity log yet.
 const (
 	daemonKey   = "daemon"
 	groupsKey   = "groups"
+	stormKey    = "storm"
 	groupPrefix = "group/"
 	slotPrefix  = "program/"
 	linePrefix  = "line/"
@@ -263,6 +264,13 @@ func (c *Core) keepGroup(g *group) {
 		}
 	}
 	c.put(groupPrefix+g.entry.Spec.Name, r)
+}
+
+// keepStorm records how far the budget of automatic restarts is used up.
+func (c *Core) keepStorm() {
+	if c.keep.journal != nil {
+		c.put(stormKey, c.storm.full)
+	}
 }
 
 func (c *Core) forgetGroup(g *group) {

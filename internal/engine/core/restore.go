@@ -40,6 +40,7 @@ type Saved struct {
 	begun  bool       // there was a set of groups
 	names  []string   // of all groups of which there is a record
 	ending model.DaemonState
+	storm  time.Duration // when the budget of automatic restarts is full again
 }
 
 // keptLine is a line of the activity log with its key.
@@ -76,6 +77,8 @@ func Read(entries map[string][]byte) (*Saved, []error) {
 				id, text, _ := strings.Cut(string(entries[key]), "\x00")
 				sv.lines = append(sv.lines, keptLine{key: n, id: id, text: text})
 			}
+		case key == stormKey:
+			get(key, &sv.storm)
 		case key == daemonKey:
 			var r daemonRecord
 			if get(key, &r) {
@@ -180,6 +183,7 @@ func (c *Core) SetWishes(entries map[string][]byte) {
 func (c *Core) Restore(sv *Saved) {
 	leaving := sv.leaving()
 	c.restoreLines(sv)
+	c.storm.full = sv.storm
 	for _, r := range sv.groups {
 		g := &group{entry: &GroupEntry{Spec: r.Spec}, order: r.Order, leaving: r.Leaving}
 		c.keep.order = max(c.keep.order, r.Order)
@@ -260,9 +264,6 @@ func (c *Core) resume(s *Slot, records map[model.ID]slotRecord) {
 		s.epoch = s.m.Epoch
 		c.timers.set(&s.timer, s.m.Due)
 	}
-	if s.turn != 0 {
-		c.storm.resume(s.turn)
-	}
 	i := Instance{Slot: s, Gen: s.m.Gen}
 	var r Resumed
 	if s.inhabited() {
@@ -289,7 +290,7 @@ func (c *Core) resume(s *Slot, records map[model.ID]slotRecord) {
 		case c.safe:
 			c.LaunchFailed(i, safeText)
 		default:
-			c.launchAt(s, i, s.turn)
+			c.relaunch(s, i)
 		}
 		return
 	case s.m.Spawning:
@@ -301,6 +302,17 @@ func (c *Core) resume(s *Slot, records map[model.ID]slotRecord) {
 	case s.m.Live && s.sending != nil: // it was decided, and perhaps not done
 		c.send(s, lifecycle.Action{Do: lifecycle.Send, Gen: s.m.Gen, Signal: s.sending.Signal, Reach: s.sending.Reach})
 	}
+}
+
+// relaunch carries out a launch that was decided. Those that had to wait, and whose turn has come while nobody
+// was there, do not come all at once.
+func (c *Core) relaunch(s *Slot, i Instance) {
+	if now := c.host.Now(); s.turn != 0 && s.turn <= now {
+		s.turn = now + c.storm.take(now)
+		c.keepStorm()
+		c.touch(s)
+	}
+	c.launchAt(s, i, s.turn)
 }
 
 // adopt takes an instance of which only the host knows, because the journal is damaged or could not be

@@ -19,8 +19,11 @@ var (
 	simStory  = flag.Bool("sim.story", false, "tell the story of the first run that goes wrong")
 )
 
-// corpus are seeds that have found something once.
-var corpus = []uint64{}
+// corpus are seeds that have found something once: starts that had to wait came all at once after a kill; a
+// refused stop; the end of everything beside other orders.
+func corpus() []uint64 {
+	return []uint64{101088, 104516, 206954, 209865, 109908, 110266, 204110, 220620}
+}
 
 // newRealm makes a world from a seed.
 func newRealm(seed uint64, b *bug) *realm {
@@ -95,6 +98,9 @@ func (r *realm) turn() (next time.Duration, timed bool) {
 	if r.now > r.began {
 		r.again = 0
 	}
+	if r.bug != nil && r.bug.before != nil {
+		r.bug.before(r)
+	}
 	for first := true; first || !r.core.inbox.empty(); first = false {
 		r.guard(func() {
 			next, timed = r.core.Turn()
@@ -138,7 +144,8 @@ func (r *realm) over() {
 			r.fail("R12", "everything has ended, but %s is being launched", p.id.Name)
 		}
 	}
-	for _, b := range r.held { // of a group that nobody knew of when it died
+	for _, b := range r.held { // nobody waits for what could not be signalled, or was not known
+		b.p.foggy = true
 		r.free(b)
 	}
 	r.settleRequests()
@@ -203,6 +210,9 @@ func (r *realm) rest() {
 	if len(r.orders) > 0 && r.now >= until {
 		r.fail("R14", "never answered: %v", r.orders)
 	}
+	if r.ending.acked && !r.fog {
+		r.fail("R14", "the order to end everything has no effect")
+	}
 	for _, b := range r.pids {
 		if b.dead && r.now-b.ended > time.Second && !r.fog {
 			r.fail("R13", "%s:%d has ended %v ago and is not reaped", b.key.id.Name, b.key.gen, r.now-b.ended)
@@ -224,10 +234,11 @@ func (r *realm) unfinished() bool {
 }
 
 func TestFaultSimulation(t *testing.T) {
+	t.Parallel()
 	began := time.Now()
 	var sum tally
 	events, bad := 0, 0
-	seeds := append([]uint64{}, corpus...)
+	seeds := corpus()
 	for i := range uint64(*simRuns) {
 		seeds = append(seeds, *simFirst+i)
 	}

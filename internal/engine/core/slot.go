@@ -177,6 +177,7 @@ func (c *Core) launch(s *Slot, i Instance) {
 	now := c.host.Now()
 	if s.auto && s.ends.often(now) {
 		s.turn = now + c.storm.take(now)
+		c.keepStorm()
 	}
 	c.touch(s)
 	c.launchAt(s, i, s.turn)

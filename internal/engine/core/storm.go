@@ -29,8 +29,3 @@ func (l *limiter) take(now time.Duration) time.Duration {
 	l.full = max(l.full, now) + stormGap
 	return max(0, l.full-now-stormBurst*stormGap)
 }
-
-// resume takes into account a launch that an earlier process reserved for the given time.
-func (l *limiter) resume(turn time.Duration) {
-	l.full = max(l.full, turn+stormBurst*stormGap)
-}
