@@ -35,4 +35,3 @@ func descendants(pid int) []int {
 	}
 	return out
 }
-
