@@ -3,6 +3,7 @@ package app
 import (
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 
 	"github.com/upkeep-project/upkeep/internal/conf/supervisord"
@@ -62,7 +63,7 @@ func (p *Process) note(l activity.Level, format string, args ...any) {
 // single makes sure that no other daemon runs this configuration.
 func (p *Process) single(c *supervisord.Config) error {
 	place, err := PlaceOf(c.Settings.ConfigFile, c.Settings.UID, c.Settings.GID)
-	path := filepath.Join(place.State, "lock")
+	path := filepath.Join(place.State, lockName)
 	if err == nil {
 		p.Place = &place
 		p.lock, err = lock.Acquire(path)
@@ -72,6 +73,7 @@ func (p *Process) single(c *supervisord.Config) error {
 	case err == nil:
 		return nil
 	case errors.As(err, &held) && p.claim(place):
+		sign(place.State)
 		p.note(activity.Warn, "everything was taken over from pid %d, which stood in for a keeper that was killed", held.PID)
 		return nil
 	case errors.As(err, &held) && len(c.Servers) > 0:
@@ -83,6 +85,24 @@ func (p *Process) single(c *supervisord.Config) error {
 	}
 	p.note(activity.Info, "no lock against a second daemon with this configuration: %v", err)
 	return nil
+}
+
+// lockName is the file in the state directory that is locked as long as the instance lives.
+const lockName = "lock"
+
+// sign writes our pid into the file of a lock that was handed over to us: a second daemon is told who has it.
+// It is for people alone, so that it may fail. A link that leads out of the directory is not followed: the
+// directory may be another user's.
+func sign(place string) {
+	root, err := os.OpenRoot(place)
+	if err != nil {
+		return
+	}
+	defer root.Close()
+	if f, err := root.OpenFile(lockName, os.O_WRONLY|os.O_TRUNC, 0); err == nil {
+		_, _ = fmt.Fprintln(f, os.Getpid())
+		_ = f.Close()
+	}
 }
 
 // socketName is the socket in the runtime directory on which a stand-in for a keeper can be relieved.
