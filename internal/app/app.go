@@ -100,7 +100,8 @@ type App struct {
 	tree      *cgroup.Tree // nil = no control groups
 	pidfile   string
 	first     []core.NewGroup // what the first configuration runs
-	saved     *core.Saved     // what an earlier process has left; nil = nothing
+	found     *core.Saved     // what an earlier process has left; nil = no state is kept
+	saved     *core.Saved     // found, if there is something to go on with; else nil
 	left      bool            // programs run on without this process
 	said      said
 }
@@ -150,8 +151,8 @@ func (a *App) openLog() error {
 	} else {
 		a.tell(a.o.Config)
 	}
-	if a.saved != nil {
-		log.Restore(a.saved.Lines())
+	if a.found != nil {
+		log.Restore(a.found.Lines())
 	}
 	for _, n := range a.notes {
 		log.Logf(n.Level, "%s", n.Text)

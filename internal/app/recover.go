@@ -26,7 +26,7 @@ func (a *App) recover() error {
 		// configuration says now.
 		saved.Retain(launch.Living(entries), runnable(a.o.Config))
 	}
-	if !saved.Empty() {
+	if a.found = saved; !saved.Empty() {
 		a.saved = saved
 	}
 	return nil
@@ -44,8 +44,8 @@ func (a *App) resume() {
 	}
 	a.core.SetWishes(a.o.State.wishes.Snapshot())
 	a.host.Inherit(a.o.Keeper.held(), a.o.State.entries())
-	if a.saved != nil {
-		a.core.Restore(a.saved)
+	if a.found != nil {
+		a.core.Restore(a.found)
 	}
 	a.host.Settle(func(id model.ID) *core.Slot { return a.core.Table().Slot(id) })
 }

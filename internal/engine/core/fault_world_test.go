@@ -264,6 +264,9 @@ func (r *realm) boot() {
 		r.log.restore(r, lines)
 		r.core.SetWishes(wishes)
 		if sv.Empty() {
+			if len(r.held) == 0 {
+				r.core.Restore(sv)
+			}
 			r.fresh()
 			return
 		}

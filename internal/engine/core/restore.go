@@ -119,8 +119,8 @@ func Assume(groups []NewGroup) *Saved {
 	return sv
 }
 
-// Empty reports whether there is nothing to go on with: an earlier process has not come as far as its first
-// groups. One of which all groups were removed has.
+// Empty reports whether there are no groups to go on with, and the configuration is to be put into force: an
+// earlier process has not come as far as its first groups. One of which all groups were removed has.
 func (sv *Saved) Empty() bool { return !sv.begun }
 
 // Groups are the active groups in the order of their addition.
@@ -152,6 +152,7 @@ func (sv *Saved) Retain(living map[model.ID]bool, next *model.Config) {
 		n := next.Group(g.Spec.Name)
 		return ended || n == nil || model.Differs(model.DiffGroup(g.Spec, n))
 	})
+	sv.begun = len(sv.groups) > 0
 }
 
 // Lines are the lines of the activity log that may have been lost, in the order of their time. Give them to the
@@ -178,7 +179,8 @@ func (c *Core) SetWishes(entries map[string][]byte) {
 
 // Restore goes on where an earlier process was killed: its groups are active, its programs are in their
 // states, timers and counters run on, instances that live are taken back, launches that were decided are
-// carried out and an ordered end goes on. Call it before Run, with the host ready to launch.
+// carried out and an ordered end goes on. Of what is Empty it only clears the journal. Call it before Run, with
+// the host ready to launch.
 // Source: spec/reliability R1–R4.
 func (c *Core) Restore(sv *Saved) {
 	leaving := sv.leaving()
@@ -209,7 +211,7 @@ func (c *Core) Restore(sv *Saved) {
 		c.resumeChanges()
 	}
 	c.commit()
-	if sv.ending != model.DaemonRunning {
+	if sv.ending != model.DaemonRunning && sv.begun {
 		c.BeginEnd(sv.ending)
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"runtime/debug"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -13,7 +15,7 @@ import (
 )
 
 var (
-	simRuns   = flag.Int("sim.runs", 2000, "runs of the simulation with faults")
+	simRuns   = flag.Int("sim.runs", 1500, "runs of the simulation with faults")
 	simEvents = flag.Int("sim.events", 500, "events in each run")
 	simFirst  = flag.Uint64("sim.first", 1, "first seed of the simulation with faults")
 	simStory  = flag.Bool("sim.story", false, "tell the story of the first run that goes wrong")
@@ -233,8 +235,18 @@ func (r *realm) unfinished() bool {
 	return false
 }
 
+// slow reports whether the race detector is at work, under which fewer runs have to do: the simulation is of
+// one goroutine.
+func slow() bool {
+	info, _ := debug.ReadBuildInfo()
+	return info != nil && slices.ContainsFunc(info.Settings, func(s debug.BuildSetting) bool { return s.Key == "-race" && s.Value == "true" })
+}
+
 func TestFaultSimulation(t *testing.T) {
 	t.Parallel()
+	if slow() {
+		*simRuns /= 20
+	}
 	began := time.Now()
 	var sum tally
 	events, bad := 0, 0
