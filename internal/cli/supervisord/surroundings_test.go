@@ -192,7 +192,7 @@ func TestPidfileThroughALink(t *testing.T) {
 
 // whoami is a program that tells all about its surroundings.
 const whoami = `[program:me]
-command=sh -c 'umask; grep -E "^Sig(Ign|Blk)" /proc/self/status; ls /proc/$$/fd | tr "\n" " "; echo; env | grep -c ^UPKEEP; exec sleep 1000'
+command=sh -c 'umask; grep -E "^Sig(Ign|Blk)" /proc/self/status; ls -m /proc/$$/fd; env | grep -c ^UPKEEP; exec sleep 1000'
 stdout_logfile=%(here)s/me.log
 `
 
@@ -222,7 +222,7 @@ func TestOddSurroundings(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := s.client()
-	const want = "0000\nSigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n0 1 2 \n0\n"
+	const want = "0000\nSigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n0, 1, 2\n0\n"
 	s.until("the program has told", func() bool { return strings.Count(s.read("me.log"), "\n") == 5 })
 	if got := s.read("me.log"); got != want {
 		t.Errorf("got\n%swant\n%s", got, want)
@@ -263,7 +263,7 @@ func TestBackgroundSurroundings(t *testing.T) {
 		s.until("the daemon is gone", func() bool { _, err := os.Lstat(s.dir + "/d.pid"); return err != nil })
 	}()
 	s.until("the program has told", func() bool { return strings.Count(s.read("me.log"), "\n") == 6 })
-	want := "0027\n" + s.dir + "/sub\nSigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n0 1 2 \n0\n"
+	want := "0027\n" + s.dir + "/sub\nSigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n0, 1, 2\n0\n"
 	if got := s.read("me.log"); got != want {
 		t.Errorf("got\n%swant\n%s", got, want)
 	}

@@ -234,6 +234,9 @@ func (k *keeper) managerEnded(raw uint32) {
 	k.next(how)
 }
 
+// struckPause is how many times the shortest pause follows when a manager is killed before it is ready.
+const struckPause = 5
+
 // next decides what follows a manager that is gone, or could not be started.
 func (k *keeper) next(how string) {
 	now := time.Now()
@@ -257,8 +260,10 @@ func (k *keeper) next(how string) {
 	case was.safe && !was.ready && slices.ContainsFunc(k.pending, fdpass.Asks):
 		// Not even a manager that starts nothing lives long enough to be told.
 		k.finish(1)
-	case was.ready && was.struck:
+	case was.struck && was.ready:
 		k.restart = now.Add(k.t.Backoff) // somebody killed it: that is no fault of its own
+	case was.struck:
+		k.restart = now.Add(struckPause * k.t.Backoff)
 	default:
 		ready := time.Duration(-1)
 		if was.ready {

@@ -16,6 +16,7 @@ type extra struct {
 
 	stall   error // why the log cannot be written
 	since   time.Time
+	refused time.Time // since when the disk is held up by others; zero = it is not
 	retryAt time.Time
 	toldAt  time.Time // when the last trouble was reported
 	lost    int64     // by this trouble

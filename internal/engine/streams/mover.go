@@ -22,6 +22,8 @@ const (
 	fastWait = time.Millisecond
 	// partialWait is how long a rotation waits for the rest of a line.
 	partialWait = 20 * time.Millisecond
+	// hangs is how long a disk may be held up by other streams before it counts as one that hangs.
+	hangs = 2 * time.Second
 	// retryEvery is how often a log that cannot be written is tried again.
 	retryEvery = 250 * time.Millisecond
 	// readerWait is how long the reader of a full FIFO is given.
@@ -69,9 +71,18 @@ func (s *Stream) step(urgent bool) verdict {
 	if f := s.out.file; f != nil && (avail > 0 || s.waits()) {
 		d := disk(f)
 		if !s.p.enter(d) {
+			if x := s.more(); x.refused.IsZero() {
+				x.refused = now
+			}
+			if now.Sub(s.x.refused) < hangs && !urgent {
+				return verdict{force: true, after: time.Millisecond} // it is busy; the program waits as for any disk
+			}
 			return s.absorb(avail, end, urgent, now)
 		}
 		defer s.p.leave(d)
+		if s.x != nil {
+			s.x.refused = time.Time{}
+		}
 	}
 	c := s.p.scratch()
 	defer s.p.recycle(c)
