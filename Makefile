@@ -30,12 +30,12 @@ REF_D    ?= /usr/bin/supervisord
 REF_CTL  ?= /usr/bin/supervisorctl
 export SUPERVISORD SUPERVISORCTL REF_D REF_CTL
 
-STEPS := test-deps fmt vet lint cross unit fuzz readme webstack conformance fresh-root
+STEPS := test-deps fmt vet lint cross unit fuzz readme webstack conformance chaos-short fresh-root
 
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 .PHONY: help run test check build go-version test-deps tools fmt vet lint cross unit test-short fuzz readme webstack \
-	fresh-root conformance bench chaos install uninstall clean
+	fresh-root conformance bench chaos chaos-build chaos-short install uninstall clean
 .DEFAULT_GOAL := help
 
 help: ## list the tasks
@@ -125,11 +125,16 @@ bench: build ## measure against the installed original, some ten minutes (ARGS="
 	$(BUILD) -o $(BIN)/bench ./bench
 	@scripts/bench.sh $(BIN)/bench $(ARGS)
 
-chaos: build ## kill the daemon's processes under load, judge by ledgers (N=12 ROLE=manager,… PROGRAMS=40 PEER=1 ARGS=)
+chaos-build: build
 	$(BUILD) -o $(BIN)/chaos ./chaos
 	$(BUILD) -ldflags "-s -w -X github.com/upkeep-project/upkeep/internal/cli.Version=0.0.0-other" -o $(BIN)/upkeep-other ./cmd/upkeep
+
+chaos: chaos-build ## kill the daemon's processes under load, judge by ledgers (N=12 ROLE=manager,… PROGRAMS=40 PEER=1 ARGS=)
 	$(BIN)/chaos -daemon $(SUPERVISORD) -other $(BIN)/upkeep-other -role $(ROLE) -n $(N) -programs $(PROGRAMS) \
 		$(if $(PEER),-peer $(REF_D)) $(ARGS)
+
+chaos-short: chaos-build ## a small run of chaos, for every change
+	@scripts/chaos-short.sh $(BIN)/chaos $(SUPERVISORD) $(BIN)/upkeep-other
 
 install: build ## install; DESTDIR, PREFIX, LINKS=1 supervisord names, UNITS=1 service files
 	install -D -m 0755 $(BIN)/upkeep $(DESTDIR)$(PREFIX)/bin/upkeep
