@@ -83,7 +83,7 @@ func (p *Process) single(c *supervisord.Config) error {
 		return fmt.Errorf("Another supervisord (pid %d) is already running with this configuration: %s",
 			held.PID, c.Settings.ConfigFile)
 	}
-	p.note(activity.Info, "no lock against a second daemon with this configuration: %v", err)
+	p.note(activity.Warn, "there is no place for the state of this daemon: its programs would not survive it, and nothing keeps a second one away: %v", err)
 	return nil
 }
 

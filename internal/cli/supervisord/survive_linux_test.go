@@ -628,6 +628,6 @@ func TestNoPlaceForTheState(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.down()
-	h.times(1, "no lock against a second daemon with this configuration: ")
+	h.times(1, "there is no place for the state of this daemon: ")
 	h.times(1, h.root[:len(h.root)-len("/root")])
 }
