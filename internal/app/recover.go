@@ -9,6 +9,7 @@ import (
 	"github.com/upkeep-project/upkeep/internal/engine/core"
 	"github.com/upkeep-project/upkeep/internal/engine/launch"
 	"github.com/upkeep-project/upkeep/internal/face/listen"
+	"github.com/upkeep-project/upkeep/internal/sys/procfd"
 )
 
 // recover reads what an earlier process of this boot has left.
@@ -44,10 +45,38 @@ func (a *App) resume() {
 	}
 	a.core.SetWishes(a.o.State.wishes.Snapshot())
 	a.host.Inherit(a.o.Keeper.held(), a.o.State.entries())
+	if a.saved == nil && a.remains() {
+		// The journal is lost, and something lives: it is found by what the keeper holds, or by its marks. To
+		// start it a second time would be the worst (R8).
+		a.found, a.first = core.Assume(a.first), nil
+	}
 	if a.found != nil {
 		a.core.Restore(a.found)
 	}
 	a.host.Settle(func(id model.ID) *core.Slot { return a.core.Table().Slot(id) })
+}
+
+// remains reports whether instances of our programs may live although there is no journal of them.
+func (a *App) remains() bool {
+	if a.host.Holding() {
+		return true
+	}
+	var wanted []procfd.Wanted
+	for _, g := range a.first {
+		for _, p := range g.Spec.Programs {
+			wanted = append(wanted, procfd.Wanted{Group: p.ID.Group, Name: p.ID.Name, UID: p.Command.UID})
+		}
+	}
+	found, err := procfd.FindInstances(wanted)
+	if err != nil || len(found) == 0 {
+		return false // a system without such marks
+	}
+	lost := map[model.ID]procfd.Identity{}
+	for w, id := range found {
+		lost[model.ID{Group: w.Group, Name: w.Name}] = id
+	}
+	a.host.Lost(lost)
+	return true
 }
 
 // inherited is the listening socket that an earlier process has opened for a server; nil = none.

@@ -2,6 +2,7 @@ package launch
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"strings"
 	"syscall"
@@ -48,6 +49,16 @@ func (h *Host) Inherit(held []Held, journal map[string][]byte) {
 	}
 }
 
+// Holding reports whether a predecessor has left a process.
+func (h *Host) Holding() bool {
+	for _, held := range h.estate.held {
+		if held.PID != 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // Lost tells of instances that were found by their marks alone.
 func (h *Host) Lost(found map[model.ID]procfd.Identity) { h.estate.lost = found }
 
@@ -80,6 +91,9 @@ func (h *Host) Resume(i core.Instance, whichever bool) core.Resumed {
 		handle.Close()
 		h.discard(key, held)
 		return core.Resumed{}
+	}
+	if _, lost := h.estate.lost[i.Slot.Program().ID]; lost && b.Pipes == [3]uint64{} {
+		b.Pipes = pipesOf(handle.PID())
 	}
 	inst := h.takeBack(i, key, held, b, handle)
 	if exit, over, err := handle.Wait(true); err == nil && over {
@@ -206,6 +220,25 @@ func (h *Host) takeBack(i core.Instance, key string, held *Held, b birth, handle
 	}
 	inst.connect(fds, out)
 	return inst
+}
+
+// pipesOf are the pipes that a process has as stdin, stdout and stderr; 0 = none. Its stdout alone when both
+// outputs are the same.
+func pipesOf(pid int) [3]uint64 {
+	var out [3]uint64
+	for k := range out {
+		target, err := os.Readlink(fmt.Sprintf("/proc/%d/fd/%d", pid, k))
+		if err != nil {
+			continue
+		}
+		if _, err := fmt.Sscanf(target, "pipe:[%d]", &out[k]); err != nil {
+			out[k] = 0
+		}
+	}
+	if out[2] == out[1] {
+		out[2] = 0
+	}
+	return out
 }
 
 // reopen opens a pipe again that only the program has left; -1 when it has closed or exchanged it.
