@@ -169,6 +169,7 @@ func TestRotationReopenClear(t *testing.T) {
 	if got := read(t, path); got != "" {
 		t.Errorf("after Clear: %q", got)
 	}
+	l.Flush() // Clear waits for the file alone
 	if !strings.HasSuffix(out.String(), "INFO reopening log file\n") {
 		t.Errorf("stdout: %q", out.String())
 	}

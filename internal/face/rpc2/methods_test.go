@@ -203,7 +203,7 @@ func TestSignatures(t *testing.T) {
 		"[boolean]":                "clearLog restart shutdown",
 		"[string]":                 "getAPIVersion getIdentification getSupervisorVersion getVersion",
 		"[int]":                    "getPID",
-		"[struct]":                 "getState",
+		"[struct]":                 "getState upkeep.getInfo",
 		"[struct string]":          "getProcessInfo",
 		"[boolean string]":         "addProcessGroup removeProcessGroup clearProcessLog clearProcessLogs",
 		"[string int int]":         "readLog readMainLog",

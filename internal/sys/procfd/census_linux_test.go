@@ -255,14 +255,16 @@ func TestShared(t *testing.T) {
 		t.Fatal(err)
 	}
 	var wg sync.WaitGroup
+	var asking atomic.Int32
 	for range 200 {
 		wg.Go(func() {
+			asking.Add(1)
 			if _, err := c.Survivors(p.handle); err != nil {
 				t.Error(err)
 			}
 		})
 	}
-	eventually(t, func() bool { return scans.Load() == 1 })
+	eventually(t, func() bool { return scans.Load() == 1 && asking.Load() == 200 })
 	late := start(t, "g", "web", false, "sleep 1000") // after the question, before the look
 	pid := late.pid
 	gate <- time.Time{}
