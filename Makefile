@@ -85,10 +85,10 @@ cross: go-version ## build and vet for the other systems
 
 unit: build ## unit tests with the race detector, without cached results
 	@if command -v $$($(GO) env CC) >/dev/null 2>&1; then \
-		CGO_ENABLED=1 $(GO) test -race -count=1 -timeout 15m ./...; \
+		CGO_ENABLED=1 scripts/unit.sh -race -count=1 -timeout 15m; \
 	else \
 		echo "no C compiler: the race detector is left out"; \
-		CGO_ENABLED=0 $(GO) test -count=1 -timeout 15m ./...; \
+		CGO_ENABLED=0 scripts/unit.sh -count=1 -timeout 15m; \
 	fi
 
 test-short: build ## unit tests, the short ones, without the race detector
