@@ -76,7 +76,7 @@ func (r *record) decode(b []byte, size int64) {
 		return
 	}
 	le := binary.LittleEndian
-	r.done, r.shown = int64(le.Uint64(b)), int64(le.Uint64(b[8:]))
+	r.done, r.shown = max(int64(le.Uint64(b)), 0), int64(le.Uint64(b[8:]))
 	r.doneANSI, r.shownANSI, r.dropping = ansi(b[16])%3, ansi(b[17])%3, b[18] == 1
 	n := min(int(b[19]), maxGaps)
 	r.intent.at = logs.Place{Dev: le.Uint64(b[20:]), Ino: le.Uint64(b[28:]), Pos: int64(le.Uint64(b[36:]))}
@@ -98,7 +98,7 @@ func (r *record) decode(b []byte, size int64) {
 		g.skip = min(max(g.skip, 0), size-g.at) // it was cut off already
 		r.gaps = append(r.gaps, g)
 	}
-	if r.done < 0 || r.done > size { // emptied, and not yet said so
+	if r.done > size { // emptied, and not yet said so
 		r.done = 0
 	}
 	r.shown = min(max(r.shown, 0), size)
