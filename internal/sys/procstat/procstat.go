@@ -47,7 +47,7 @@ func Parse(line []byte) (Stat, error) {
 	}
 	s.Comm = string(line[open+1 : end])
 	f := bytes.Fields(line[end+1:])
-	if len(f) <= startField || len(f[0]) != 1 {
+	if len(f) <= startField || len(f[0]) != 1 || f[0][0] <= ' ' {
 		return Stat{}, fmt.Errorf("process stat %q: %d fields after the name", cut(line), len(f))
 	}
 	s.State = f[0][0]
