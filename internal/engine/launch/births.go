@@ -118,18 +118,19 @@ type birth struct {
 
 // bear has an instance known to the journal and to the store before it executes anything: whatever is killed
 // then, there is never an instance that nobody knows of.
-func (h *Host) bear(i core.Instance, req *spawn.Request, group *cgroup.Group) (key string, pipes [3]uint64, err error) {
+func (h *Host) bear(i core.Instance, req *spawn.Request, group *cgroup.Group) (key string, b *birth, err error) {
+	b = &birth{}
 	if h.o.Store == nil && h.o.Journal == nil {
-		return "", pipes, nil
+		return "", b, nil
 	}
 	key = keyOf(i)
 	if req.Pipes, err = spawn.MakePipes(req); err != nil {
-		return "", pipes, err
+		return "", b, err
 	}
 	fds := [3]int{req.Pipes.Stdin, req.Pipes.Stdout, req.Pipes.Stderr}
 	for k, fd := range fds {
 		if fd >= 0 {
-			pipes[k], _ = procfd.PipeInode(fd) // 0: it cannot be opened again, and descendants are not told by it
+			b.Pipes[k], _ = procfd.PipeInode(fd) // 0: it cannot be opened again, and descendants are not told by it
 		}
 	}
 	if h.o.Store != nil {
@@ -143,7 +144,7 @@ func (h *Host) bear(i core.Instance, req *spawn.Request, group *cgroup.Group) (k
 		}
 		if err := h.o.Store.Hold(key, roles.String(), held); err != nil {
 			req.Pipes.Close()
-			return "", pipes, &lostError{err}
+			return "", b, &lostError{err}
 		}
 	}
 	req.Identified = func(pid, pidfd int) error {
@@ -152,11 +153,11 @@ func (h *Host) bear(i core.Instance, req *spawn.Request, group *cgroup.Group) (k
 			return err
 		}
 		if h.o.Journal != nil {
-			b := birth{Process: id, Pipes: pipes}
+			b.Process = id
 			if group != nil {
 				b.Cgroup = group.Dir()
 			}
-			if err := h.record(key, b); err != nil && h.o.Store == nil {
+			if err := h.record(key, *b); err != nil && h.o.Store == nil {
 				return errors.Join(errUnknown, err)
 			}
 		}
@@ -167,7 +168,7 @@ func (h *Host) bear(i core.Instance, req *spawn.Request, group *cgroup.Group) (k
 		}
 		return nil
 	}
-	return key, pipes, nil
+	return key, b, nil
 }
 
 // record has the journal know of an instance.
@@ -181,15 +182,11 @@ func (h *Host) record(key string, b birth) error {
 }
 
 // executed has the journal know that an instance has become its program.
-func (h *Host) executed(key string, handle procfd.Handle, pipes [3]uint64, group *cgroup.Group) {
-	if h.o.Journal == nil {
-		return
+func (h *Host) executed(key string, b *birth) {
+	if h.o.Journal != nil {
+		b.Executed = true
+		_ = h.record(key, *b)
 	}
-	b := birth{Process: handle.Identity(), Pipes: pipes, Executed: true}
-	if group != nil {
-		b.Cgroup = group.Dir()
-	}
-	_ = h.record(key, b)
 }
 
 // abandon lets go of the control group of an instance that is no more, as soon as nothing is in it.

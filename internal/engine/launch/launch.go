@@ -223,7 +223,7 @@ func (h *Host) start(i core.Instance, p *model.Program) (*instance, error) {
 		return nil, &streamsError{err}
 	}
 	group := h.enclose(i, p, req)
-	key, pipes, err := h.bear(i, req, group)
+	key, born, err := h.bear(i, req, group)
 	if err != nil {
 		out.close()
 		abandon(group)
@@ -243,8 +243,8 @@ func (h *Host) start(i core.Instance, p *model.Program) (*instance, error) {
 	}
 	inst := &instance{host: h, handle: res.Handle, key: key}
 	h.know(inst)
-	h.executed(key, inst.handle, pipes, group)
-	h.track(inst, p.ID, pipes, group)
+	h.executed(key, born)
+	h.track(inst, p.ID, born.Pipes, group)
 	inst.connect([3]int{res.Stdin, res.Stdout, res.Stderr}, out)
 	return inst, nil
 }
