@@ -159,12 +159,14 @@ func (s *site) info(c *supervisor.Client, name string) supervisor.ProcessInfo {
 	return p
 }
 
+// running waits until a program runs; a daemon that is being restarted meanwhile answers nothing, or that it ends.
 func (s *site) running(c *supervisor.Client, name string) supervisor.ProcessInfo {
 	s.t.Helper()
 	var p supervisor.ProcessInfo
+	var err error
 	s.until(name+" runs", func() bool {
-		p = s.info(c, name)
-		return p.StateName == "RUNNING"
+		p, err = c.GetProcessInfo(context.Background(), name)
+		return err == nil && p.StateName == "RUNNING"
 	})
 	return p
 }
