@@ -199,6 +199,7 @@ func (a *App) makeEngine() (err error) {
 		a.tree = a.cgroups()
 		opts.Cgroups = a.tree
 		opts.Journal, parts.Journal, parts.Wishes = a.o.State.journal, a.o.State.journal, a.o.State.wishes
+		opts.Marks = a.o.State.marks
 		a.o.State.keepConfig(a.o.Config)
 	}
 	if a.o.Keeper != nil {
@@ -349,10 +350,14 @@ func (a *App) ended() Outcome {
 
 // makeSpawner makes what forks: with a keeper a small process of its own, else this one.
 func (a *App) makeSpawner() (spawn.Spawner, error) {
-	if a.o.Keeper == nil {
-		return spawn.NewDirect(spawn.Options{})
+	var marks *spawn.Marks
+	if a.o.State != nil {
+		marks = a.o.State.marks
 	}
-	return spawner.New(spawner.Options{Log: func(line string) { a.log.Logf(activity.Warn, "%s", line) }})
+	if a.o.Keeper == nil {
+		return spawn.NewDirect(spawn.Options{Marks: marks})
+	}
+	return spawner.New(spawner.Options{Marks: marks, Log: func(line string) { a.log.Logf(activity.Warn, "%s", line) }})
 }
 
 // background finishes the way into the background and writes the pidfile.

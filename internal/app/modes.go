@@ -131,6 +131,7 @@ func run(o Options, sigs *signals.Receiver) (Outcome, error) {
 	good := &lastGood{load: o.Load}
 	o.Load = good.read
 	debug.SetGCPercent(gcPercent)
+	giveBack()
 	runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), processors))
 	stop, err := StartProfile(o.Config.Settings.Profile)
 	if err != nil {

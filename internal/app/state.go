@@ -2,7 +2,9 @@ package app
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"path/filepath"
 	"time"
 
 	"github.com/upkeep-project/upkeep/internal/conf/supervisord"
@@ -11,6 +13,7 @@ import (
 	"github.com/upkeep-project/upkeep/internal/engine/core"
 	"github.com/upkeep-project/upkeep/internal/engine/journal"
 	"github.com/upkeep-project/upkeep/internal/sys/procstat"
+	"github.com/upkeep-project/upkeep/internal/sys/spawn"
 )
 
 // configKey is where the journal has the configuration in force.
@@ -22,6 +25,7 @@ const syncPatience = 2 * time.Second
 // State is what an instance keeps on disk: the journal of this boot, and the wishes.
 type State struct {
 	journal, wishes *journal.Store
+	marks           *spawn.Marks // nil = nowhere to have them
 	dir             string
 	// Notes tell the activity log what was found.
 	Notes []Note
@@ -46,6 +50,9 @@ func OpenState(p Place) (*State, error) {
 	if s.wishes, err = journal.Open(journal.Options{Dir: p.State, Name: "wishes", Log: note}); err != nil {
 		s.journal.Close()
 		return nil, err
+	}
+	if s.marks, err = spawn.OpenMarks(filepath.Join(p.Runtime, "marks")); err != nil && !errors.Is(err, errors.ErrUnsupported) {
+		note("which programs have begun is not known after a crash of all processes: %v", err)
 	}
 	return s, nil
 }
@@ -103,4 +110,7 @@ func (s *State) clear() {
 func (s *State) Close() {
 	s.journal.Close()
 	s.wishes.Close()
+	if s.marks != nil {
+		s.marks.Close()
+	}
 }

@@ -3,8 +3,10 @@ package launch
 import (
 	"encoding/json"
 	"errors"
+	"math/rand/v2"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/upkeep-project/upkeep/internal/domain/model"
 	"github.com/upkeep-project/upkeep/internal/engine/core"
@@ -111,9 +113,65 @@ type birth struct {
 	Process procfd.Identity
 	Pipes   [3]uint64 // inodes of its stdin, stdout and stderr; 0 = no pipe
 	Cgroup  string    // directory of its control group; empty = none
-	// Executed: it has become the program. Without it, and without a process, nobody can tell; it is taken for
-	// one that was never let go.
-	Executed bool
+	// Mark is set when it is let go; without one it is taken for let go.
+	Mark spawn.Mark
+}
+
+// marks gives out the words of spawn.Marks. It is safe for concurrent use.
+type marks struct {
+	mu    sync.Mutex
+	used  map[uint32]bool
+	byKey map[string]uint32 // by the key of the instance
+	next  uint32
+}
+
+// take is a mark for an instance, with a word that no other has; none when all are in use.
+func (m *marks) take(key string) spawn.Mark {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for range spawn.MarkLimit {
+		at := m.next % spawn.MarkLimit
+		m.next++
+		if !m.used[at] {
+			m.set(key, at)
+			return spawn.Mark{At: at, Tag: rand.Uint64() | 1}
+		}
+	}
+	return spawn.Mark{}
+}
+
+// keep takes the mark that an instance has already.
+func (m *marks) keep(key string, k spawn.Mark) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if k.Tag != 0 {
+		m.set(key, k.At)
+	}
+}
+
+// set notes who uses a word; the lock is held.
+func (m *marks) set(key string, at uint32) {
+	if m.used == nil {
+		m.used, m.byKey = map[uint32]bool{}, map[string]uint32{}
+	}
+	m.used[at], m.byKey[key] = true, at
+}
+
+func (m *marks) giveBack(key string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if at, ok := m.byKey[key]; ok {
+		delete(m.used, at)
+		delete(m.byKey, key)
+	}
+}
+
+// letGo reports whether an instance has begun to become its program.
+func (h *Host) letGo(b birth) bool {
+	if b.Mark.Tag == 0 || h.o.Marks == nil {
+		return b.Process.PID != 0
+	}
+	return h.o.Marks.Passed(b.Mark)
 }
 
 // bear has an instance known to the journal and to the store before it executes anything: whatever is killed
@@ -146,6 +204,10 @@ func (h *Host) bear(i core.Instance, req *spawn.Request, group *cgroup.Group) (k
 			req.Pipes.Close()
 			return "", b, &lostError{err}
 		}
+	}
+	if h.o.Marks != nil {
+		b.Mark = h.marks.take(key)
+		req.Mark = b.Mark
 	}
 	req.Identified = func(pid, pidfd int) error {
 		id, err := procfd.Identify(pid)
@@ -181,14 +243,6 @@ func (h *Host) record(key string, b birth) error {
 	return h.o.Journal.Flush()
 }
 
-// executed has the journal know that an instance has become its program.
-func (h *Host) executed(key string, b *birth) {
-	if h.o.Journal != nil {
-		b.Executed = true
-		_ = h.record(key, *b)
-	}
-}
-
 // abandon lets go of the control group of an instance that is no more, as soon as nothing is in it.
 func abandon(g *cgroup.Group) {
 	if g != nil {
@@ -219,6 +273,7 @@ func (h *Host) unbear(key string) {
 
 // forget deletes a birth from the journal, with its next flush: a record too many does no harm.
 func (h *Host) forget(key string) {
+	h.marks.giveBack(key)
 	if h.o.Journal != nil {
 		h.o.Journal.Put(birthPrefix+key, nil)
 	}

@@ -52,6 +52,8 @@ type Options struct {
 	// What makes instances survive this process; nil = they do not.
 	Store   Store
 	Journal core.Journal
+	// Marks is where the spawner notes which instances were let go; nil = nowhere.
+	Marks *spawn.Marks
 
 	// What makes a stop complete; nil = what outlives one is not known, and there are no control groups.
 	Census  *procfd.Census
@@ -86,6 +88,7 @@ type Host struct {
 	pids   sync.Map // pid → *instance: every one not yet released
 	keys   sync.Map // key → *instance: every one of which something is left
 
+	marks  marks
 	estate estate
 }
 
@@ -243,7 +246,6 @@ func (h *Host) start(i core.Instance, p *model.Program) (*instance, error) {
 	}
 	inst := &instance{host: h, handle: res.Handle, key: key}
 	h.know(inst)
-	h.executed(key, born)
 	h.track(inst, p.ID, born.Pipes, group)
 	inst.connect([3]int{res.Stdin, res.Stdout, res.Stderr}, out)
 	return inst, nil

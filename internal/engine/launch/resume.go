@@ -45,6 +45,7 @@ func (h *Host) Inherit(held []Held, journal map[string][]byte) {
 				continue
 			}
 			h.estate.births[key] = b
+			h.marks.keep(key, b.Mark)
 		}
 	}
 }
@@ -80,12 +81,12 @@ func (h *Host) Resume(i core.Instance, whichever bool) core.Resumed {
 	handle := h.identify(held, b, i.Slot.Program().ID, whichever)
 	if handle == nil {
 		h.discard(key, held)
-		return core.Resumed{Gone: b.Executed, PID: b.Process.PID}
+		return core.Resumed{Gone: h.letGo(b), PID: b.Process.PID}
 	}
 	if held.Ended {
 		handle.SetExit(held.Raw)
 	}
-	if !b.Executed && h.unexecuted(handle) {
+	if !h.letGo(b) && h.unexecuted(handle) {
 		// It never became the program: its manager died before it could let it go on.
 		_ = handle.Signal(int(syscall.SIGKILL), model.ReachProcess)
 		handle.Close()

@@ -36,7 +36,7 @@ type fakeMaker struct {
 
 func (f *fake) world() world {
 	return world{
-		start: func(string) (Maker, error) {
+		start: func(string, *spawn.Marks) (Maker, error) {
 			f.mu.Lock()
 			defer f.mu.Unlock()
 			if f.fail != nil {

@@ -25,6 +25,8 @@ type Options struct {
 	// Log is told, in one line, what a person should know: that the small process had to be replaced, or
 	// that none can be had. It is called from one goroutine at a time. nil = nobody.
 	Log func(line string)
+	// Marks notes which programs were let go; nil = nothing does.
+	Marks *spawn.Marks
 }
 
 // Client is a spawn.Spawner.
@@ -44,7 +46,7 @@ type Client struct {
 
 // world is what is outside of a Client.
 type world struct {
-	start func(self string) (Maker, error)
+	start func(self string, marks *spawn.Marks) (Maker, error)
 	after func(time.Duration) <-chan time.Time
 	now   func() time.Time
 }
@@ -75,12 +77,12 @@ func New(o Options) (spawn.Spawner, error) {
 }
 
 func realWorld() world {
-	start := func(self string) (Maker, error) { return spawn.StartMaker(self) }
+	start := func(self string, marks *spawn.Marks) (Maker, error) { return spawn.StartMaker(self, marks) }
 	return world{start: start, after: time.After, now: time.Now}
 }
 
 func newClient(o Options, w world) (*Client, error) {
-	d, err := spawn.NewDirect(spawn.Options{Shim: o.Self})
+	d, err := spawn.NewDirect(spawn.Options{Shim: o.Self, Marks: o.Marks})
 	if err != nil {
 		return nil, err
 	}
@@ -102,7 +104,7 @@ func (c *Client) keep() {
 	losses, said := 0, false
 	for {
 		began := c.world.now()
-		m, err := c.world.start(c.o.Self)
+		m, err := c.world.start(c.o.Self, c.o.Marks)
 		if err == nil {
 			if !c.offer(m) {
 				m.Dismiss()

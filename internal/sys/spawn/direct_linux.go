@@ -51,7 +51,7 @@ func (d *Direct) cloneGated(r *Request, s *stdio) (g *gate, pid int, err error) 
 	if g, err = newGate(); err != nil {
 		return nil, 0, err
 	}
-	d.forks.run(func() { pid, err = k.made.clone(r, files, g.theirs, nil) })
+	d.forks.run(func() { pid, err = k.made.clone(r, files, g.theirs, nil, d.marks) })
 	if err != nil {
 		g.close()
 		return nil, 0, startError(err)

@@ -22,11 +22,14 @@ type Options struct {
 	Threads int
 	// Shim is the binary that calls ShimMain; default this one.
 	Shim string
+	// Marks notes which programs were let go; nil = nothing does.
+	Marks *Marks
 }
 
 // Direct starts programs as children of this process.
 type Direct struct {
 	shim    string
+	marks   *Marks
 	null    *os.File
 	forks   forker
 	cloner  cloner
@@ -60,7 +63,7 @@ func NewDirect(o Options) (*Direct, error) {
 		null.Close()
 		return nil, fmt.Errorf("spawner: inherited descriptors: %w", err)
 	}
-	d := &Direct{shim: o.Shim, null: null, unclean: make(chan os.Signal, 1)}
+	d := &Direct{shim: o.Shim, marks: o.Marks, null: null, unclean: make(chan os.Signal, 1)}
 	if sigs := ignoredSignals(); len(sigs) > 0 {
 		signal.Notify(d.unclean, sigs...)
 	}
@@ -128,6 +131,7 @@ func (d *Direct) begin(r *Request, s *stdio) (*Result, error) {
 			abandon(h)
 			return nil, err
 		}
+		d.marks.set(r.Mark)
 	}
 	return &Result{Handle: h, PID: pid}, nil
 }

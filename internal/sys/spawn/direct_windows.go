@@ -14,6 +14,7 @@ import (
 type Options struct {
 	Threads int    // not used on this system
 	Shim    string // not used on this system
+	Marks   *Marks // not used on this system
 }
 
 // Direct starts programs as children of this process.

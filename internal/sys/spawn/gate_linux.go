@@ -19,6 +19,7 @@ func Gated() bool { return true }
 const (
 	gateFD     = 3   // where a waiting process has its gate
 	gateShut   = 253 // exit status of one that was not let through
+	passLength = 8   // of the message that lets a process through: the tag of its mark
 	reportByte = "R"
 	errorByte  = 'E'
 )
@@ -148,7 +149,7 @@ func (g *gate) pass(r *Request, pid int) (*Result, error) {
 		return nil, err
 	}
 	// A process that was killed while it waited cannot be let through; it is a started one that has ended.
-	_ = unix.Sendto(g.ours, []byte(reportByte), unix.MSG_NOSIGNAL, nil)
+	_ = unix.Sendto(g.ours, binary.NativeEndian.AppendUint64(nil, r.Mark.Tag), unix.MSG_NOSIGNAL, nil)
 	g.close()
 	return &Result{Handle: h, PID: pid, Stdin: -1, Stdout: -1, Stderr: -1}, nil
 }

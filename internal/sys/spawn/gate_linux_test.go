@@ -27,7 +27,7 @@ func needGate(t testing.TB) {
 func newMaker(t testing.TB) *Maker {
 	t.Helper()
 	needGate(t)
-	m, err := StartMaker("")
+	m, err := StartMaker("", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -162,7 +162,7 @@ func TestKilledBeforeTheGate(t *testing.T) {
 	defer null.Close()
 	fd := int(null.Fd())
 	var pid int32
-	n, err := c.clone(request("/bin/true"), [3]int{fd, fd, fd}, g.theirs, &pid)
+	n, err := c.clone(request("/bin/true"), [3]int{fd, fd, fd}, g.theirs, &pid, nil)
 	if err != nil || n != int(pid) {
 		t.Fatal(n, pid, err)
 	}
@@ -208,7 +208,7 @@ func TestRefusals(t *testing.T) {
 		g.close()
 	}
 	for _, msg := range [][]byte{{}, {1}, make([]byte, makerHeader), append(make([]byte, makerHeader), "junk"...), {makerVersion, 255, 0, 0, 0, 0, 0}} {
-		if err := serve(nil, make([]int32, boardUses), msg, []int{-1, -1, -1, -1}); err == nil {
+		if err := serve(nil, make([]int32, boardUses), nil, msg, []int{-1, -1, -1, -1}); err == nil {
 			t.Errorf("%q was served", msg)
 		}
 	}

@@ -28,6 +28,8 @@ func HelperMain() bool {
 		return false
 	}
 	switch os.Args[1] {
+	case "helper-marks":
+		helperMarks()
 	case "helper-daemon":
 		helperDaemon()
 	}

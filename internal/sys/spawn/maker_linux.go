@@ -28,8 +28,9 @@ const (
 
 	makerSocket = 3 // where a maker has its socket
 	makerBoard  = 4 // and its board
+	makerMarks  = 5 // and Marks, when there are any
 
-	makerVersion = 1
+	makerVersion = 2
 	maxInline    = 32 << 10 // longer requests are sent as a file
 
 	// makerPatience is how long a maker may take to make a process before it is taken for hanging. It takes
@@ -43,15 +44,20 @@ const (
 	boardUses = boardSize / 4
 )
 
-// A request to a maker is one message: the version, what comes with it, the number of a word of the board,
-// and the encoded request, unless it is in a file. Its descriptors are the gate, those of the program, and
+// A request to a maker is one message: the version, what comes with it, the number of a word of the board, the
+// number of its mark or noMark, and the encoded request, unless it is in a file. Its descriptors are the gate, those of the program, and
 // those that the flags name, in the order of the flags.
 const (
 	withCgroup = 1 << iota
 	withFile
 )
 
-const makerHeader = 6
+const makerHeader = 10
+
+const noMark = 1<<32 - 1
+
+// marksVariable says that a maker has Marks.
+const marksVariable = "UPKEEP_MARKS"
 
 // Maker is a process of ours that makes processes, with few descriptors, so that it costs the same however
 // many we have. What it makes are our children. It ends when we do. Linux only.
@@ -76,8 +82,9 @@ type Maker struct {
 }
 
 // StartMaker starts one: self, which has to call MakerMain, or this binary when empty. It inherits the umask,
-// the directory, the user and the limits of this process for its programs.
-func StartMaker(self string) (*Maker, error) {
+// the directory, the user and the limits of this process for its programs. marks notes which programs were let go; nil =
+// nothing does.
+func StartMaker(self string, marks *Marks) (*Maker, error) {
 	if self == "" {
 		self, _ = selfPath()
 	}
@@ -90,14 +97,14 @@ func StartMaker(self string) (*Maker, error) {
 	for i := range m.free {
 		m.free[i] = uint16(i)
 	}
-	if err := m.start(self); err != nil {
+	if err := m.start(self, marks); err != nil {
 		m.closeAll()
 		return nil, err
 	}
 	return m, nil
 }
 
-func (m *Maker) start(self string) error {
+func (m *Maker) start(self string, marks *Marks) error {
 	board, err := unix.MemfdCreate("board", unix.MFD_CLOEXEC)
 	if err != nil {
 		return os.NewSyscallError("memfd_create", err)
@@ -122,10 +129,16 @@ func (m *Maker) start(self string) error {
 	if m.raw, err = m.socket.SyscallConn(); err != nil {
 		return err
 	}
+	files := []uintptr{m.null.Fd(), m.null.Fd(), 2, uintptr(p[1]), uintptr(board)}
+	env := []string{"GOMAXPROCS=2", "GOTRACEBACK=single"}
+	if marks != nil {
+		files = append(files, marks.file.Fd())
+		env = append(env, marksVariable+"=1")
+	}
 	pidfd := -1
 	pid, err := syscall.ForkExec(self, []string{makerName}, &syscall.ProcAttr{
-		Env:   []string{"GOMAXPROCS=2", "GOTRACEBACK=single"},
-		Files: []uintptr{m.null.Fd(), m.null.Fd(), 2, uintptr(p[1]), uintptr(board)},
+		Env:   env,
+		Files: files,
 		// What a terminal sends to our group is not for it.
 		Sys: &syscall.SysProcAttr{Setpgid: true, PidFD: &pidfd},
 	})
@@ -306,6 +319,10 @@ func (m *Maker) send(r *Request, gate, word int) error {
 	msg := make([]byte, makerHeader, makerHeader+len(body))
 	msg[0], msg[1] = makerVersion, flags
 	binary.LittleEndian.PutUint32(msg[2:], uint32(word))
+	binary.LittleEndian.PutUint32(msg[6:], noMark)
+	if r.Mark.Tag != 0 {
+		binary.LittleEndian.PutUint32(msg[6:], r.Mark.At)
+	}
 	msg = append(msg, body...)
 	rights := unix.UnixRights(fds...)
 	var sent error
@@ -361,6 +378,13 @@ func makeProcesses() error {
 	}
 	unix.Close(makerBoard)
 	unix.CloseOnExec(makerSocket)
+	var marks *Marks
+	if os.Getenv(marksVariable) != "" {
+		if marks, err = mapMarks(makerMarks); err != nil {
+			return err
+		}
+		unix.Close(makerMarks)
+	}
 	limit, err := originalLimit()
 	if err != nil {
 		return err
@@ -380,12 +404,12 @@ func makeProcesses() error {
 	_ = os.WriteFile("/proc/self/comm", []byte(makerName), 0) // only for people
 	done := make(chan error)
 	for range makers {
-		go func() { done <- serveRequests(c, board) }()
+		go func() { done <- serveRequests(c, board, marks) }()
 	}
 	return <-done
 }
 
-func serveRequests(c *cloning, board []int32) error {
+func serveRequests(c *cloning, board []int32, marks *Marks) error {
 	runtime.LockOSThread()
 	name := []byte(makerName + "\x00")
 	_ = unix.Prctl(unix.PR_SET_NAME, uintptr(unsafe.Pointer(&name[0])), 0, 0, 0)
@@ -405,7 +429,7 @@ func serveRequests(c *cloning, board []int32) error {
 		}
 		fds := descriptors(oob[:oobn])
 		if len(fds) > 0 {
-			if err := serve(c, board, msg[:n], fds); err != nil {
+			if err := serve(c, board, marks, msg[:n], fds); err != nil {
 				refuse(fds[0], err)
 			}
 		}
@@ -428,7 +452,7 @@ func descriptors(oob []byte) []int {
 }
 
 // serve makes one process.
-func serve(c *cloning, board []int32, msg []byte, fds []int) error {
+func serve(c *cloning, board []int32, marks *Marks, msg []byte, fds []int) error {
 	if len(msg) < makerHeader || msg[0] != makerVersion {
 		return unix.EPROTO
 	}
@@ -462,7 +486,10 @@ func serve(c *cloning, board []int32, msg []byte, fds []int) error {
 		return unix.EPROTO
 	}
 	r.CgroupFD = cgroup
-	_, err = c.clone(r, files, gate, &board[word])
+	if at := binary.LittleEndian.Uint32(msg[6:]); at != noMark {
+		r.Mark = Mark{At: at, Tag: 1} // the tag itself comes through the gate
+	}
+	_, err = c.clone(r, files, gate, &board[word], marks)
 	return err
 }
 

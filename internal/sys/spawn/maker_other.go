@@ -12,7 +12,7 @@ import (
 type Maker struct{}
 
 // StartMaker fails with errors.ErrUnsupported.
-func StartMaker(string) (*Maker, error) { return nil, errors.ErrUnsupported }
+func StartMaker(string, *Marks) (*Maker, error) { return nil, errors.ErrUnsupported }
 
 // PID is 0.
 func (m *Maker) PID() int { return 0 }

@@ -318,8 +318,9 @@ func (c *cloning) keep(a *arena) {
 
 // clone makes a process for a request, with files as its descriptors 0, 1 and 2, which waits at gate, the
 // program's end of a gate. The caller closes all of them afterwards. When pid is not nil the number is
-// there before the process does anything. The error is a syscall.Errno.
-func (c *cloning) clone(r *Request, files [3]int, gate int, pid *int32) (int, error) {
+// there before the process does anything; marks, when not nil, has the request's mark. The error is a
+// syscall.Errno.
+func (c *cloning) clone(r *Request, files [3]int, gate int, pid *int32, marks *Marks) (int, error) {
 	a, err := c.arena(room(r))
 	if err != nil {
 		return 0, err
@@ -337,10 +338,10 @@ func (c *cloning) clone(r *Request, files [3]int, gate int, pid *int32) (int, er
 		raised = append(raised, files[i])
 	}
 	if r.CgroupFD <= 0 {
-		return c.run(a, r, files, gate, pid, -1)
+		return c.run(a, r, files, gate, pid, marks, -1)
 	}
 	if !c.moving.Load() {
-		n, err := c.run(a, r, files, gate, pid, -1)
+		n, err := c.run(a, r, files, gate, pid, marks, -1)
 		if !errors.Is(err, syscall.ENOSYS) && !errors.Is(err, syscall.EPERM) {
 			return n, err
 		}
@@ -353,13 +354,13 @@ func (c *cloning) clone(r *Request, files [3]int, gate int, pid *int32) (int, er
 		return 0, err
 	}
 	raised = append(raised, procs)
-	return c.run(a, r, files, gate, pid, procs)
+	return c.run(a, r, files, gate, pid, marks, procs)
 }
 
 // run writes the script and makes the process; procs is the file with which it joins its control group, -1 =
 // it is born there.
-func (c *cloning) run(a *arena, r *Request, files [3]int, gate int, pid *int32, procs int) (int, error) {
-	first := c.write(a, r, files, gate, procs)
+func (c *cloning) run(a *arena, r *Request, files [3]int, gate int, pid *int32, marks *Marks, procs int) (int, error) {
+	first := c.write(a, r, files, gate, marks, procs)
 	flags := uintptr(unix.SIGCHLD)
 	if c.siblings {
 		flags = unix.CLONE_PARENT // with the signal that this process has
@@ -415,7 +416,7 @@ type cloneArgs struct {
 func cloneScript(nr, a0, a1, a2, a3, a4 uintptr, all, old, first unsafe.Pointer) (result uintptr)
 
 // write writes what the process does. Source: spec/supervisor 2.5 (child side).
-func (c *cloning) write(a *arena, r *Request, files [3]int, gate, procs int) *step {
+func (c *cloning) write(a *arena, r *Request, files [3]int, gate int, marks *Marks, procs int) *step {
 	w := &writer{arena: a, c: c.c, list: a.steps(maxSteps)}
 	w.call(unix.SYS_SETPGID, 0, 0)
 	if procs >= 0 {
@@ -432,7 +433,11 @@ func (c *cloning) write(a *arena, r *Request, files [3]int, gate, procs int) *st
 	w.put(step{nr: unix.SYS_SENDTO, cond: exactly, want: 1, args: [6]uintptr{
 		gateFD, w.bytes(reportByte), 1, unix.MSG_NOSIGNAL,
 	}})
-	w.put(step{nr: unix.SYS_READ, cond: exactly, want: 1, args: [6]uintptr{gateFD, w.bytes(" "), 1}})
+	into := uintptr(unsafe.Pointer(&w.take(passLength)[0]))
+	if marks != nil && r.Mark.Tag != 0 && r.Mark.At < MarkLimit {
+		into = uintptr(unsafe.Pointer(marks.word(r.Mark.At)))
+	}
+	w.put(step{nr: unix.SYS_READ, cond: exactly, want: passLength, args: [6]uintptr{gateFD, into, passLength}})
 	w.signals(r)
 	if c.c.limit != 0 {
 		w.try(unix.SYS_PRLIMIT64, 0, unix.RLIMIT_NOFILE, c.c.limit, 0)

@@ -96,6 +96,9 @@ type Request struct {
 	// Where Gated reports false the program may run already while Identified is called; an error kills it.
 	Identified func(pid, pidfd int) error
 
+	// Mark is set when the process goes on after Identified, in the Marks that the spawner was made with.
+	Mark Mark
+
 	// CgroupFD is an open directory of a version 2 control group in which the program starts; 0 or less =
 	// that of the daemon. Linux only.
 	CgroupFD int
