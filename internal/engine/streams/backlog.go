@@ -48,6 +48,7 @@ func newBacklog(f *stage.Stage, mem *memory) *backlog {
 		b.r.decode(f.State(), f.Size())
 		b.seen, b.seenANSI = b.r.shown, b.r.shownANSI
 		b.adopted = true
+		b.commit() // what was cut off is so: what comes to its place is not
 	}
 	b.count()
 	return b
@@ -127,9 +128,7 @@ func (b *backlog) limit(from int64, most int64, c *scratch, why error) {
 			b.drop(from, why)
 			return
 		}
-		g := &b.r.gaps[len(b.r.gaps)-1]
-		g.skip += int64(i + 1)
-		g.lost += int64(i + 1)
+		b.lose(from, int64(i+1), why)
 		b.r.dropping = false
 		b.commit()
 		p, from = p[i+1:], from+int64(i+1)
@@ -142,15 +141,7 @@ func (b *backlog) limit(from int64, most int64, c *scratch, why error) {
 
 // drop counts what is behind a position and gives up its memory.
 func (b *backlog) drop(from int64, why error) {
-	n := b.f.Size() - from
-	k := len(b.r.gaps)
-	if k > 0 && b.r.gaps[k-1].at+b.r.gaps[k-1].skip == from && b.r.gaps[k-1].sent == 0 {
-		b.r.gaps[k-1].skip += n
-		b.r.gaps[k-1].lost += n
-		from = b.r.gaps[k-1].at
-	} else {
-		b.r.gaps = append(b.r.gaps, gap{at: from, skip: n, lost: n, errno: errnoOf(why)})
-	}
+	from = b.lose(from, b.f.Size()-from, why)
 	b.r.dropping = true
 	b.commit()
 	if b.f.Cut(from) == nil {
@@ -159,6 +150,26 @@ func (b *backlog) drop(from int64, why error) {
 		b.commit()
 	}
 	b.count()
+}
+
+// lose counts n bytes from a position on into the last gap, if they follow it and the log has nothing of its record
+// yet, or else into a new one. It returns where that begins.
+func (b *backlog) lose(from, n int64, why error) int64 {
+	if k := len(b.r.gaps); k > 0 && b.r.gaps[k-1].sent == 0 {
+		g := &b.r.gaps[k-1]
+		end := g.at + g.skip
+		if k == maxGaps { // there is no other: what was kept since is given up too
+			n += from - end
+			from = end
+		}
+		if end == from {
+			g.skip += n
+			g.lost += n
+			return g.at
+		}
+	}
+	b.r.gaps = append(b.r.gaps, gap{at: from, skip: n, lost: n, errno: errnoOf(why)})
+	return from
 }
 
 func errnoOf(err error) uint32 {

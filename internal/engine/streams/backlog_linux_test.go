@@ -227,26 +227,94 @@ func appendTo(t *testing.T, path, text string) {
 	check(t, err)
 }
 
-// The record of a gap that was written in part is completed.
+// The record of a gap of which something is in the log is completed as it was begun: what is dropped after it, in
+// whatever life, is counted anew. A record of which nothing is there yet counts it too.
 func TestSettleInAGap(t *testing.T) {
-	path := t.TempDir() + "/log"
+	const first, more = "[upkeep: 100 bytes lost: no space left on device]\n", "[upkeep: 2 bytes lost: no space left on device]\n"
+	for _, tt := range []struct {
+		name    string
+		written int
+		want    string
+	}{
+		{"nothing", 0, "[upkeep: 102 bytes lost: no space left on device]\n"},
+		{"the beginning", 20, first + more},
+		{"all but the end", len(first) - 1, first + more},
+		{"all", len(first), first + more},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			path := t.TempDir() + "/log"
+			s := newStand(t)
+			s.add("kept\n"+strings.Repeat("x", 100), 50)
+			f := open(t, logs.NewStore(), path, logs.Options{})
+			_, err := s.b.write(f, s.c, false, true, false, unix.ENOSPC)
+			check(t, err)
+			check(t, f.Close())
+			s.b.r.gaps[0].errno = uint32(unix.ENOSPC)
+			var st unix.Stat_t
+			check(t, unix.Stat(path, &st))
+			s.b.r.intent = intent{logs.Place{Dev: uint64(st.Dev), Ino: st.Ino, Pos: st.Size}, uint32(len(first))}
+			s.b.commit()
+			appendTo(t, path, first[:tt.written])
+			s.again()
+			f = open(t, logs.NewStore(), path, logs.Options{})
+			s.b.settle(f, s.c, false)
+			check(t, f.Close())
+			s.add("y\nz\n", 50)
+			if got, want := s.drain(path, false), "kept\n"+tt.want+"z\n"; got != want {
+				t.Errorf("got  %q\nwant %q", got, want)
+			}
+		})
+	}
+}
+
+// What was given up is cut off before the record says so, and the next piece comes to its place: killed in both
+// moments, nothing of the piece is taken for what was given up.
+func TestKilledAroundACut(t *testing.T) {
 	s := newStand(t)
 	s.add("kept\n"+strings.Repeat("x", 100), 50)
-	f := open(t, logs.NewStore(), path, logs.Options{})
-	_, err := s.b.write(f, s.c, false, true, false, unix.ENOSPC)
-	check(t, err)
-	check(t, f.Close())
-	g := &s.b.r.gaps[0]
-	g.errno = uint32(unix.ENOSPC)
-	var st unix.Stat_t
-	check(t, unix.Stat(path, &st))
-	s.b.r.intent = intent{logs.Place{Dev: uint64(st.Dev), Ino: st.Ino, Pos: st.Size}, uint32(len(g.text()))}
+	s.b.r.gaps[0].skip = 100 // as it was before the cut
 	s.b.commit()
-	appendTo(t, path, g.text()[:20])
 	s.again()
-	s.add("y\nz\n", 50)
-	if got, want := s.drain(path, false), "kept\n[upkeep: 102 bytes lost: no space left on device]\nz\n"; got != want && !strings.HasPrefix(got, "kept\n[upkeep: 10") {
+	_, err := pipe.Write(s.w, []byte("y\nz\n"))
+	check(t, err)
+	if n, err := s.b.f.Fill(s.r, 4); n != 4 || err != nil {
+		t.Fatal(n, err)
+	}
+	s.again()
+	s.b.r.dropping = false // there is room
+	if got, want := s.drain(t.TempDir()+"/log", false), "kept\n[upkeep: 100 bytes lost: no space left on device]\ny\nz\n"; got != want {
 		t.Errorf("got  %q\nwant %q", got, want)
+	}
+}
+
+// As many gaps as there may be, and a kill between a piece and what becomes of it: the last gap takes it, and the
+// record still tells of all.
+func TestNoMoreGaps(t *testing.T) {
+	s := newStand(t)
+	text := strings.Repeat("k\n", maxGaps)
+	s.add(text, 1<<20)
+	for i := range maxGaps {
+		s.b.r.gaps = append(s.b.r.gaps, gap{at: int64(2 + 2*i), lost: 10})
+	}
+	s.b.r.dropping = true
+	s.b.commit()
+	s.again()
+	_, err := pipe.Write(s.w, []byte("y\n"))
+	check(t, err)
+	if n, err := s.b.f.Fill(s.r, 2); n != 2 || err != nil {
+		t.Fatal(n, err)
+	}
+	s.again()
+	s.add("zzz\n", 1<<20)
+	s.again()
+	if n := len(s.b.r.gaps); n != maxGaps {
+		t.Fatalf("%d gaps", n)
+	}
+	if got, want := s.b.r.gaps[maxGaps-1].lost, int64(10+len("y\nzzz\n")); got != want {
+		t.Errorf("%d bytes are counted, want %d", got, want)
+	}
+	if s.b.f.Size() != int64(len(text)) {
+		t.Errorf("%d bytes are held", s.b.f.Size())
 	}
 }
 

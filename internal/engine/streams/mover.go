@@ -403,7 +403,8 @@ func (s *Stream) absorb(avail int, end, urgent bool, now time.Time) verdict {
 	}
 	c := s.p.scratch()
 	defer s.p.recycle(c)
-	if avail > 0 && !s.out.block && (urgent || end || fills) {
+	adopted := s.x != nil && s.x.log != nil && s.x.log.adopted // what of its record is in the log is not known yet
+	if avail > 0 && !s.out.block && !adopted && (urgent || end || fills) {
 		for avail > 0 && !s.p.detached.Load() {
 			b := s.backlog()
 			from := b.f.Size()
