@@ -13,6 +13,7 @@ import (
 	"github.com/upkeep-project/upkeep/internal/engine/keeper"
 	"github.com/upkeep-project/upkeep/internal/face/listen"
 	"github.com/upkeep-project/upkeep/internal/face/rpc2"
+	"github.com/upkeep-project/upkeep/internal/face/web"
 )
 
 // goodbye is how long requests under way may take after an ordered end.
@@ -90,10 +91,15 @@ func (a *App) makeServers() error {
 	if a.log.Enabled(activity.Trace) {
 		lines.Trace = line(activity.Trace)
 	}
+	pages, err := web.New(web.Options{Service: a.manager, Version: a.o.Version, Fault: rpc2.Fault, ErrorBody: rpc2.ErrorBody})
+	if err != nil {
+		return err
+	}
 	for _, e := range a.endpoints {
 		s, err := rpc2.New(rpc2.Options{
 			Service: a.manager, Listener: e.listener, Section: e.section.Section, Local: e.section.Unix,
 			Username: e.section.Username, Password: e.section.Password, Namespace: namespace, Log: lines,
+			Handlers: pages.Handlers(),
 		})
 		if err != nil {
 			return err

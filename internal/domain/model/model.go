@@ -3,6 +3,7 @@
 package model
 
 import (
+	"strings"
 	"time"
 )
 
@@ -21,6 +22,19 @@ func (id ID) String() string {
 
 // Namespec is the full form "group:name". Source: spec/supervisor 5.5.
 func (id ID) Namespec() string { return id.Group + ":" + id.Name }
+
+// SplitNamespec reads a namespec: "group:name", or "name" for "name:name". single is false for "group:*" and
+// "group:", which stand for the whole group. Source: spec/supervisor 5.5.
+func SplitNamespec(namespec string) (id ID, single bool) {
+	group, name, ok := strings.Cut(namespec, ":")
+	switch {
+	case !ok:
+		return ID{Group: namespec, Name: namespec}, true
+	case name == "" || name == "*":
+		return ID{Group: group}, false
+	}
+	return ID{Group: group, Name: name}, true
+}
 
 // Kind tells what a section declares.
 type Kind uint8

@@ -66,6 +66,9 @@ func detailed(code int, detail string) *xmlrpc.Fault {
 	return &xmlrpc.Fault{Code: code, Text: faultNames[code] + ": " + detail}
 }
 
+// Fault is the fault that stands for an error of the service; subject is the name that the caller used.
+func Fault(err error, subject string) *xmlrpc.Fault { return toFault(err, subject) }
+
 // toFault translates an error of the service; subject is what the caller named.
 func toFault(err error, subject string) *xmlrpc.Fault {
 	var text string

@@ -3,6 +3,7 @@ package rpc2
 import (
 	"context"
 
+	"github.com/upkeep-project/upkeep/internal/base/piece"
 	"github.com/upkeep-project/upkeep/internal/domain/model"
 	"github.com/upkeep-project/upkeep/internal/service"
 	"github.com/upkeep-project/upkeep/internal/wire/xmlrpc"
@@ -77,7 +78,7 @@ func orderAll(f verb) func(*caller, args) (any, error) {
 
 // selector reads a namespec that may stand for a group.
 func selector(name string) (sel service.Selector, single bool) {
-	id, single := splitName(name)
+	id, single := model.SplitNamespec(name)
 	if single {
 		return service.One(id), true
 	}
@@ -152,7 +153,7 @@ func (c *caller) one(a args) (id model.ID, name string, err error) {
 	if err != nil {
 		return id, name, err
 	}
-	id, single := splitName(name)
+	id, single := model.SplitNamespec(name)
 	if !single {
 		return id, name, detailed(faultBadName, name)
 	}
@@ -229,7 +230,7 @@ func (c *caller) read(ref service.LogRef, offset, length int64, name string) (an
 	if err != nil {
 		return nil, toFault(err, name)
 	}
-	return logText(trimText(data, offset != 0)), nil
+	return logText(piece.Trim(data, offset != 0)), nil
 }
 
 func readLog(ch service.Channel) func(*caller, args) (any, error) {
@@ -278,7 +279,7 @@ func tailLog(ch service.Channel) func(*caller, args) (any, error) {
 		case err != nil:
 			return nil, toFault(err, name)
 		}
-		return []any{logText(trimText(data, int64(len(data)) < end)), end, overflow}, nil
+		return []any{logText(piece.Trim(data, int64(len(data)) < end)), end, overflow}, nil
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"os"
 	"runtime/debug"
 	"strconv"
@@ -60,10 +61,22 @@ func (s *Server) admit(w http.ResponseWriter, r *http.Request) int {
 	} else if !s.hostAllowed(r) {
 		return http.StatusMisdirectedRequest
 	}
-	if s.csrf.Check(r) != nil {
+	if s.csrf.Check(r) != nil || foreignReferer(r) {
 		return http.StatusForbidden
 	}
 	return 0
+}
+
+// foreignReferer reports whether the request would change something and was sent by a page of another host
+// in a browser that is too old to say so in better ways. Source: spec/reliability S2.
+func foreignReferer(r *http.Request) bool {
+	from := r.Header.Get("Referer")
+	if from == "" || r.Header.Get("Origin") != "" || r.Header.Get("Sec-Fetch-Site") != "" ||
+		r.Method == http.MethodGet || r.Method == http.MethodHead || r.Method == http.MethodOptions {
+		return false
+	}
+	u, err := url.Parse(from)
+	return err != nil || u.Host != r.Host
 }
 
 // fromBrowser reports whether the request carries headers that only browsers send by themselves.
@@ -134,9 +147,11 @@ func (s *Server) route(w *recorder, r *http.Request) {
 	}
 	path = "/" + strings.TrimLeft(path, "/")
 	switch h := s.page(path); {
-	case h != nil:
+	case h != nil && (r.Method == http.MethodGet || r.Method == http.MethodHead || r.Method == http.MethodPost):
+		ctx, end := s.detached(r)
+		defer end()
 		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
-		h.ServeHTTP(w, r)
+		h.ServeHTTP(w, r.WithContext(ctx))
 	case r.Method != http.MethodGet && r.Method != http.MethodHead && (path != "/ok.html" || r.Method != http.MethodPost):
 		s.fail(w, http.StatusBadRequest)
 	case path == "/ok.html":

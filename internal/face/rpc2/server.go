@@ -88,7 +88,9 @@ type Options struct {
 	Hosts     []string // further names that requests over TCP may call this host
 
 	// Handlers serve further pages by path, "/index.html"; a path that ends in a slash, except "/"
-	// itself, serves everything below it. They are called after all checks.
+	// itself, serves everything below it. They are called after all checks, for GET, HEAD and POST. The
+	// context of their requests does not end when the client goes away, only with the server: what was
+	// ordered is done.
 	Handlers map[string]http.Handler
 
 	Log   Log

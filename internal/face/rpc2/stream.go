@@ -6,8 +6,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
-	"unicode/utf8"
 
+	"github.com/upkeep-project/upkeep/internal/base/piece"
 	"github.com/upkeep-project/upkeep/internal/domain/model"
 	"github.com/upkeep-project/upkeep/internal/service"
 )
@@ -31,7 +31,7 @@ func (s *Server) serveLogTail(w *recorder, r *http.Request) {
 	default:
 		ok = false
 	}
-	id, single := splitName(name)
+	id, single := model.SplitNamespec(name)
 	if !ok || !single {
 		s.fail(w, http.StatusNotFound)
 		return
@@ -47,19 +47,6 @@ func (s *Server) serveMainLogTail(w *recorder, r *http.Request) {
 		return
 	}
 	s.stream(w, r, service.LogRef{Main: true})
-}
-
-// splitName reads a namespec: "group:name", or "name" for "name:name". single is false for "group:*" and
-// "group:", which stand for the whole group. Source: spec/supervisor 5.5.
-func splitName(namespec string) (id model.ID, single bool) {
-	group, name, ok := strings.Cut(namespec, ":")
-	switch {
-	case !ok:
-		return model.ID{Group: namespec, Name: namespec}, true
-	case name == "" || name == "*":
-		return model.ID{Group: group}, false
-	}
-	return model.ID{Group: group, Name: name}, true
 }
 
 // stream sends a log as it grows, until the client goes away, the server ends or the log is closed.
@@ -98,11 +85,11 @@ func (s *Server) stream(w *recorder, r *http.Request, ref service.LogRef) {
 		n, err := f.Read(buf[held:])
 		data := buf[:held+n]
 		if first {
-			data = data[cutStart(data):]
+			data = data[piece.Start(data):]
 		}
 		rest := 0
 		if err == nil {
-			rest = cutEnd(data)
+			rest = piece.End(data)
 		}
 		if len(data) > rest {
 			// A client that does not read is let go; the log is on the disk and loses nothing.
@@ -120,42 +107,4 @@ func (s *Server) stream(w *recorder, r *http.Request, ref service.LogRef) {
 			panic(http.ErrAbortHandler)
 		}
 	}
-}
-
-// cutStart is how many bytes at the start of data belong to a character that began before it.
-func cutStart(data []byte) int {
-	for i := 0; i < min(len(data), utf8.UTFMax-1); i++ {
-		if utf8.RuneStart(data[i]) {
-			return i
-		}
-	}
-	switch {
-	case len(data) < utf8.UTFMax:
-		return len(data)
-	case utf8.RuneStart(data[utf8.UTFMax-1]):
-		return utf8.UTFMax - 1
-	}
-	return 0 // not the rest of a character: bytes of something else
-}
-
-// cutEnd is how many bytes at the end of data begin a character that goes on after it.
-func cutEnd(data []byte) int {
-	for i := 1; i <= min(len(data), utf8.UTFMax-1); i++ {
-		if tail := data[len(data)-i:]; utf8.RuneStart(tail[0]) {
-			if utf8.FullRune(tail) {
-				return 0
-			}
-			return i
-		}
-	}
-	return 0
-}
-
-// trimText removes the halves of characters at both ends of a piece of a log; before says that the piece
-// does not begin at the start of the log. Source: spec/supervisor F7.
-func trimText(data []byte, before bool) []byte {
-	if before {
-		data = data[cutStart(data):]
-	}
-	return data[:len(data)-cutEnd(data)]
 }
