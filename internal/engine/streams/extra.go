@@ -13,6 +13,7 @@ import (
 type extra struct {
 	log   *backlog // nil for none
 	lines lines
+	after owed // what comes first
 
 	stall   error // why the log cannot be written
 	since   time.Time
@@ -152,7 +153,7 @@ func (s *Stream) relax() bool {
 	if x.log != nil && x.log.disposable() {
 		s.unstage()
 	}
-	if x.fast < 0 && x.log == nil && x.stall == nil && len(x.lines.part) == 0 && x.toldAt.IsZero() {
+	if x.fast < 0 && x.log == nil && x.after.by == nil && x.stall == nil && len(x.lines.part) == 0 && x.toldAt.IsZero() {
 		s.x = nil
 	}
 	return s.x == nil || x.fast < 0 && x.log == nil

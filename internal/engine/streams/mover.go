@@ -70,7 +70,7 @@ func (s *Stream) step(urgent bool) verdict {
 	}
 	if f := s.out.file; f != nil && (avail > 0 || s.waits()) {
 		d := disk(f)
-		if !s.p.enter(d) {
+		if s.behind() || !s.p.enter(d) {
 			if x := s.more(); x.refused.IsZero() {
 				x.refused = now
 			}

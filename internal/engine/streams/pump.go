@@ -101,6 +101,7 @@ type Pump struct {
 	mu      sync.Mutex
 	closed  bool
 	streams map[*Stream]struct{}
+	latest  map[*logs.File]*Stream // who has begun last to write to a log
 	inputs  map[*Input]struct{}
 	disks   map[any]int // workers inside each
 	spare   []*scratch
@@ -125,7 +126,7 @@ func NewPump(o Options) (*Pump, error) {
 	}
 	p := &Pump{
 		o: o, r: o.Reactor, budget: pipe.NewBudget(o.PipeMemory), mem: memory{limit: o.TotalMemory}, began: time.Now(),
-		streams: make(map[*Stream]struct{}), inputs: make(map[*Input]struct{}),
+		streams: make(map[*Stream]struct{}), latest: make(map[*logs.File]*Stream), inputs: make(map[*Input]struct{}),
 		disks: make(map[any]int), empty: make(chan struct{}),
 		fastBytes: fastBytes, fastRate: fastRate,
 	}
@@ -271,6 +272,9 @@ func (p *Pump) removeStream(s *Stream) {
 		return
 	}
 	delete(p.streams, s)
+	if f := s.out.file; f != nil && p.latest[f] == s {
+		delete(p.latest, f)
+	}
 	p.forgetLocked(s)
 	if p.closed && len(p.streams) == 0 {
 		close(p.empty)

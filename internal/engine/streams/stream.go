@@ -81,6 +81,7 @@ func (p *Pump) Attach(fd int, o Output) *Stream {
 		return s
 	}
 	s.adopt(o.Stages)
+	p.succeed(s)
 	if !p.addStream(s) {
 		s.finishLocked()
 		return s
