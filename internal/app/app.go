@@ -289,8 +289,9 @@ func (a *App) Run() (Outcome, error) {
 	if a.spawner, err = a.makeSpawner(); err != nil {
 		return Ended, err
 	}
-	a.host.Serve(a.core, a.spawner)
+	a.host.Tell(a.core)
 	a.resume()
+	a.host.Serve(a.spawner)
 	leave, lost := make(chan struct{}, 1), make(chan error, 1)
 	if a.o.Keeper != nil {
 		a.o.Keeper.serve(a, leave, lost)

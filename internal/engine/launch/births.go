@@ -89,8 +89,10 @@ func (h *Held) fd(role rune) int {
 const keyPrefix = "p/"
 
 // keyOf is the key of an instance in the store and, behind birthPrefix, in the journal.
-func keyOf(i core.Instance) string {
-	return keyPrefix + i.Slot.Program().ID.Namespec() + "/" + strconv.FormatUint(i.Gen, 10)
+func keyOf(i core.Instance) string { return instanceKey(i.Slot.Program().ID, i.Gen) }
+
+func instanceKey(id model.ID, gen uint64) string {
+	return keyPrefix + id.Namespec() + "/" + strconv.FormatUint(gen, 10)
 }
 
 // parseKey is the reverse of keyOf.

@@ -92,7 +92,7 @@ type Host struct {
 	estate estate
 }
 
-// New makes a host. It launches when Serve is called.
+// New makes a host. Call Tell; it launches when Serve is called.
 func New(o Options) *Host {
 	h := &Host{
 		o: o, env: newEnvironment(o.Environ, o.ServerURL), order: orderPatience, last: make(chan struct{}),
@@ -108,9 +108,13 @@ type job struct {
 	before, done chan struct{}
 }
 
-// Serve begins to launch with the given spawner, on goroutines that Close ends.
-func (h *Host) Serve(to Reports, with spawn.Spawner) {
-	h.to, h.spawner = to, with
+// Tell says who hears of starts and ends. Those of instances that are taken back by Resume may come at once.
+func (h *Host) Tell(to Reports) { h.to = to }
+
+// Serve begins to launch with the given spawner, on goroutines that Close ends. What predecessors have left is
+// dealt with before: Resume, Settle.
+func (h *Host) Serve(with spawn.Spawner) {
+	h.spawner = with
 	for range launchers {
 		h.working.Go(h.work)
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -21,13 +22,14 @@ type estate struct {
 	held   map[string]*Held // by key
 	births map[string]birth
 	stages map[string][]int             // by the key of the stream
+	late   map[model.ID][]uint64        // generations of which only outputs are left
 	lost   map[model.ID]procfd.Identity // found without any record, when there was none at all
 }
 
 // Inherit takes what predecessors have left: what the keeper held, and the journal's births. Call it before
 // Resume.
 func (h *Host) Inherit(held []Held, journal map[string][]byte) {
-	h.estate = estate{held: map[string]*Held{}, births: map[string]birth{}, stages: map[string][]int{}}
+	h.estate = estate{held: map[string]*Held{}, births: map[string]birth{}, stages: map[string][]int{}, late: map[model.ID][]uint64{}}
 	for i := range held {
 		key := held[i].Key
 		if stream, ok := strings.CutPrefix(key, stagePrefix); ok {
@@ -36,6 +38,9 @@ func (h *Host) Inherit(held []Held, journal map[string][]byte) {
 			continue
 		}
 		h.estate.held[key] = &held[i]
+		if id, gen, ok := parseKey(key); ok && held[i].PID == 0 {
+			h.estate.late[id] = append(h.estate.late[id], gen)
+		}
 	}
 	for key, value := range journal {
 		if key, ok := strings.CutPrefix(key, birthPrefix); ok {
@@ -96,6 +101,7 @@ func (h *Host) Resume(i core.Instance, whichever bool) core.Resumed {
 	if _, lost := h.estate.lost[i.Slot.Program().ID]; lost && b.Pipes == [3]uint64{} {
 		b.Pipes = pipesOf(handle.PID())
 	}
+	h.earlier(i)
 	inst := h.takeBack(i, key, held, b, handle)
 	if exit, over, err := handle.Wait(true); err == nil && over {
 		for _, s := range inst.out {
@@ -303,6 +309,21 @@ func alive(held *Held) bool {
 	defer handle.Close()
 	_, over, err := handle.Wait(true)
 	return err == nil && !over
+}
+
+// earlier connects what is left of the instances before this one: what they wrote comes first.
+func (h *Host) earlier(i core.Instance) {
+	id := i.Slot.Program().ID
+	gens := h.estate.late[id]
+	delete(h.estate.late, id)
+	slices.Sort(gens)
+	for _, gen := range gens {
+		key := instanceKey(id, gen)
+		if held := h.estate.held[key]; held != nil && gen < i.Gen {
+			delete(h.estate.held, key)
+			h.lateOutput(key, held, i.Slot)
+		}
+	}
 }
 
 // lateOutput moves what comes through the pipes of an instance that has ended and was released.

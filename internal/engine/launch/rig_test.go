@@ -98,7 +98,8 @@ func newRig(t testing.TB, set func(*Options), wrap func(spawn.Spawner) spawn.Spa
 	if wrap != nil {
 		s = wrap(s)
 	}
-	r.host.Serve(r, s)
+	r.host.Tell(r)
+	r.host.Serve(s)
 	t.Cleanup(func() {
 		r.host.Close()
 		r.killAll()
