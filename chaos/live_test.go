@@ -443,4 +443,9 @@ func TestInOutage(t *testing.T) {
 			t.Errorf("%s: %v", c.name, got)
 		}
 	}
+	for began, want := range map[int64]bool{8: false, 10: true, 11: true, 13: false} {
+		if got := r.inOutage(instance{pid: 7, plan: own, began: began * second}, nil); got != want {
+			t.Errorf("never seen, begun at %d: %v", began, got)
+		}
+	}
 }

@@ -12,6 +12,7 @@ import (
 	mrand "math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -376,16 +377,19 @@ func (r *run) inOutage(t instance, seen []sight) bool {
 		return false
 	}
 	for _, s := range seen {
-		if s.inner != t.pid || s.died == 0 || s.died < t.began || s.first > t.began+int64(time.Second) {
-			continue
-		}
-		for _, o := range r.outages {
-			if s.died >= o.from-int64(behind) && (o.to == 0 || s.last <= o.to) {
-				return true
-			}
+		if s.inner == t.pid && (s.died == 0 || s.died >= t.began) && s.first <= t.began+int64(time.Second) {
+			return s.died != 0 && r.down(s.last, s.died)
 		}
 	}
-	return false
+	// It lived too short to be seen, between two looks.
+	return r.down(t.began, t.began)
+}
+
+// down reports whether something that happened in a span of time may have happened in an outage or right before.
+func (r *run) down(from, to int64) bool {
+	return slices.ContainsFunc(r.outages, func(o span64) bool {
+		return to >= o.from-int64(behind) && (o.to == 0 || from <= o.to)
+	})
 }
 
 // judge compares everything but the logs.
