@@ -67,7 +67,7 @@ func fromHex(c byte) byte {
 	if c <= '9' {
 		return c - '0'
 	}
-	return c|0x20 - 'a' + 10
+	return c | 0x20 - 'a' + 10
 }
 
 // quote escapes everything but letters, digits and _.-~ for a part of an address.

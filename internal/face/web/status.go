@@ -41,7 +41,7 @@ func (s *Site) serveStatus(w http.ResponseWriter, r *http.Request) {
 		s.act(w, r, f)
 		return
 	}
-	p := statusPage{frame: s.frame("Supervisor Status", "index.html"), Message: cut(f["message"], maxMessage)}
+	p := statusPage{frame: s.frame("Supervisor Status", "index.html"), Message: visible(cut(f["message"], maxMessage))}
 	list, err := s.o.Service.List(r.Context())
 	status = http.StatusOK
 	if err != nil {
