@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/upkeep-project/upkeep/internal/cli/daemon"
+	"github.com/upkeep-project/upkeep/internal/cli/echoconf"
+	"github.com/upkeep-project/upkeep/internal/cli/pidproxy"
 	"github.com/upkeep-project/upkeep/internal/cli/supervisorctl"
 	"github.com/upkeep-project/upkeep/internal/cli/supervisord"
 )
@@ -28,6 +30,8 @@ func personalities() []personality {
 		{"supervisord", "the daemon, as Supervisor's users know it", supervisord.Command{Version: Version}.Main},
 		{"daemon", "the daemon as a whole: upgrade it while the programs run on", daemon.Main},
 		{"supervisorctl", "its command line", supervisorctl.Main},
+		{"echo_supervisord_conf", "print a sample configuration with everything in it explained", echoconf.Main},
+		{"pidproxy", "run a command and pass signals on to the process of its pid file", pidproxy.Main},
 	}
 }
 
@@ -65,8 +69,8 @@ func Main(args []string) int {
 func usage(w io.Writer, prog string) {
 	fmt.Fprintf(w, "upkeep %s keeps programs running.\n\nUsage: %s COMMAND [ARGUMENT...]\n\nCommands:\n", Version, prog)
 	for _, p := range personalities() {
-		fmt.Fprintf(w, "  %-15s %s\n", p.name, p.help)
+		fmt.Fprintf(w, "  %-21s %s\n", p.name, p.help)
 	}
-	fmt.Fprintf(w, "  %-15s %s\n  %-15s %s\n", "version", "print the version", "help", "print this text")
+	fmt.Fprintf(w, "  %-21s %s\n  %-21s %s\n", "version", "print the version", "help", "print this text")
 	fmt.Fprintln(w, "\nA link to this binary that is named after a command runs that command.")
 }
