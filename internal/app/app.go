@@ -29,6 +29,7 @@ import (
 	"github.com/upkeep-project/upkeep/internal/service/manager"
 	"github.com/upkeep-project/upkeep/internal/sys/cgroup"
 	"github.com/upkeep-project/upkeep/internal/sys/daemon"
+	"github.com/upkeep-project/upkeep/internal/sys/notify"
 	"github.com/upkeep-project/upkeep/internal/sys/privilege"
 	"github.com/upkeep-project/upkeep/internal/sys/procfd"
 	"github.com/upkeep-project/upkeep/internal/sys/signals"
@@ -51,6 +52,8 @@ type Options struct {
 	Stdout  io.Writer // gets a copy of the activity log; nil = none
 	// Background is set when the launching command waits for the daemon to be ready.
 	Background *daemon.Background
+	// Notify is where an init system waits to be told that the daemon is up; nil = none does.
+	Notify *notify.Socket
 	// Notes are lines for the activity log about what was done before the parts were built.
 	Notes []Note
 	// Signals are what the daemon obeys. They outlive it, so that one that comes during an ordered restart
@@ -292,9 +295,10 @@ func (a *App) Run() (Outcome, error) {
 	a.host.Tell(a.core)
 	a.resume()
 	a.host.Serve(a.spawner)
-	leave, lost := make(chan struct{}, 1), make(chan error, 1)
-	if a.o.Keeper != nil {
-		a.o.Keeper.serve(a, leave, lost)
+	leave, lost := make(chan struct{}, 1), make(chan error)
+	if k := a.o.Keeper; k != nil {
+		leave, lost = k.leave, k.lost
+		k.serve(a)
 	}
 	ended := make(chan struct{})
 	go func() {
@@ -310,6 +314,8 @@ func (a *App) Run() (Outcome, error) {
 		if err := a.o.Keeper.ready(); err != nil {
 			a.log.Logf(activity.Error, "keeper: %v", err)
 		}
+	} else if err := a.o.Notify.Ready(); err != nil {
+		a.log.Logf(activity.Warn, "%v", err)
 	}
 	for {
 		select {

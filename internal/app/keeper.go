@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -23,11 +24,18 @@ type Keeper struct {
 	// become makes this process the keeper when the keeper is gone; it returns only on failure.
 	become func([]keeper.Item) error
 	ever   bool // READY was said
+
+	app   atomic.Pointer[App] // who is told; another one after each ordered restart
+	leave chan struct{}       // this process is to leave
+	lost  chan error          // the keeper is gone
 }
 
 // NewKeeper wraps the link of keeper.Attach.
 func NewKeeper(link *keeper.Link, items []keeper.Item, signals func(syscall.Signal), become func([]keeper.Item) error) *Keeper {
-	return &Keeper{link: link, items: items, signals: signals, become: become}
+	return &Keeper{
+		link: link, items: items, signals: signals, become: become,
+		leave: make(chan struct{}, 1), lost: make(chan error, 1),
+	}
 }
 
 // PID is the keeper's pid.
@@ -104,43 +112,10 @@ func (s store) Bind(key string, pid, pidfd int) error { return s.link.Bind(key, 
 func (s store) Release(key string) error              { return s.link.Release(key) }
 func (s store) Drop(key string) error                 { return s.link.Drop(key) }
 
-// serve begins to obey the keeper on behalf of a.
-func (k *Keeper) serve(a *App, leave chan<- struct{}, lost chan<- error) {
-	k.link.Serve(keeper.Events{
-		Exit: a.host.Told,
-		Orphans: func(n, pid int, raw uint32) {
-			text := fmt.Sprintf("reaped unknown pid %d (%s)", pid, fdpass.Describe(raw))
-			if n > 1 {
-				text += fmt.Sprintf(" and %d others", n-1)
-			}
-			level := activity.Debug
-			if k.PID() == 1 { // it is the one who has to
-				level = activity.Info
-			}
-			a.log.Logf(level, "%s", text)
-		},
-		Signal: func(sig int) { k.signals(syscall.Signal(sig)) },
-		Leave: func() {
-			select {
-			case leave <- struct{}{}:
-			default:
-			}
-		},
-		Refused: func(key string, why error) {
-			if key == "" {
-				a.log.Logf(activity.Error, "not upgraded, everything runs on: %v", why)
-				return
-			}
-			a.log.Logf(activity.Error, "the keeper does not hold %s, it would not survive a crash of the daemon: %v", key, why)
-		},
-		Alive: a.core.Ping,
-		Lost: func(err error) {
-			select {
-			case lost <- err:
-			default:
-			}
-		},
-	})
+// serve obeys the keeper on behalf of a from now on.
+func (k *Keeper) serve(a *App) {
+	k.app.Store(a)
+	k.link.Serve(k.events()) // the link has one reader, which the first call makes
 	if text := k.link.RolledBack(); text != "" {
 		a.log.Logf(activity.Error, "the upgrade was taken back: %s", text)
 	} else if k.Continues() && !k.ever {
@@ -149,6 +124,49 @@ func (k *Keeper) serve(a *App, leave chan<- struct{}, lost chan<- error) {
 	if k.link.Safe() {
 		a.log.Logf(activity.Critical, "the daemon has crashed too often: nothing is started by itself until it is restarted or upgraded")
 	}
+}
+
+// events tell whoever is served when they come.
+func (k *Keeper) events() keeper.Events {
+	return keeper.Events{
+		Exit:    func(key string, raw uint32) { k.app.Load().host.Told(key, raw) },
+		Orphans: k.orphans,
+		Signal:  func(sig int) { k.signals(syscall.Signal(sig)) },
+		Leave: func() {
+			select {
+			case k.leave <- struct{}{}:
+			default:
+			}
+		},
+		Refused: func(key string, why error) {
+			log := k.app.Load().log
+			if key == "" {
+				log.Logf(activity.Error, "not upgraded, everything runs on: %v", why)
+				return
+			}
+			log.Logf(activity.Error, "the keeper does not hold %s, it would not survive a crash of the daemon: %v", key, why)
+		},
+		Alive: func(reply func()) { k.app.Load().core.Ping(reply) },
+		Lost: func(err error) {
+			select {
+			case k.lost <- err:
+			default:
+			}
+		},
+	}
+}
+
+// orphans tells of ended processes that belonged to nothing.
+func (k *Keeper) orphans(n, pid int, raw uint32) {
+	text := fmt.Sprintf("reaped unknown pid %d (%s)", pid, fdpass.Describe(raw))
+	if n > 1 {
+		text += fmt.Sprintf(" and %d others", n-1)
+	}
+	level := activity.Debug
+	if k.PID() == 1 { // it is the one who has to
+		level = activity.Info
+	}
+	k.app.Load().log.Logf(level, "%s", text)
 }
 
 // hostPatience is how long starts under way are waited for when this process is to be replaced: one that

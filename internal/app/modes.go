@@ -30,8 +30,11 @@ func Keep(o Options, process *Process) int {
 	if fd := process.Lock(); fd >= 0 {
 		k.Items = []keeper.Item{{Key: LockKey, Roles: "k", FDs: []int{fd}}}
 	}
-	if o.Background != nil {
-		k.Ready = o.Background.Ready
+	k.Ready = func() error {
+		if o.Background == nil {
+			return o.Notify.Ready()
+		}
+		return errors.Join(o.Background.Ready(), o.Notify.Ready())
 	}
 	debug.FreeOSMemory() // the configuration was needed for the checks alone
 	return keeper.Run(k)

@@ -61,6 +61,9 @@ func (a *App) remains() bool {
 	if a.host.Holding() {
 		return true
 	}
+	if a.o.State.over {
+		return false // what has the marks of a program was left by one, and is not to be taken for it
+	}
 	var wanted []procfd.Wanted
 	for _, g := range a.first {
 		for _, p := range g.Spec.Programs {

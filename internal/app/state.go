@@ -16,6 +16,10 @@ import (
 	"github.com/upkeep-project/upkeep/internal/sys/spawn"
 )
 
+// overKey is in the journal from an ordered end to the next start: nothing of ours lives, and the journal
+// knows it.
+const overKey = "over"
+
 // configKey is where the journal has the configuration in force.
 const configKey = "config"
 
@@ -27,6 +31,7 @@ type State struct {
 	journal, wishes *journal.Store
 	marks           *spawn.Marks // nil = nowhere to have them
 	dir             string
+	over            bool // what ran before has ended in order, or with its boot
 	// Notes tell the activity log what was found.
 	Notes []Note
 }
@@ -51,6 +56,9 @@ func OpenState(p Place) (*State, error) {
 		s.journal.Close()
 		return nil, err
 	}
+	found := s.journal.Recovered()
+	_, ended := s.journal.Snapshot()[overKey]
+	s.over = found.Same && ended || !found.Same && found.Stamp != ""
 	if s.marks, err = spawn.OpenMarks(filepath.Join(p.Runtime, "marks")); err != nil && !errors.Is(err, errors.ErrUnsupported) {
 		note("which programs have begun is not known after a crash of all processes: %v", err)
 	}
@@ -83,6 +91,7 @@ func (s *State) Config() *supervisord.Config {
 
 // keepConfig records the configuration in force, without the programs: their groups have records of their own.
 func (s *State) keepConfig(c *supervisord.Config) {
+	s.journal.Put(overKey, nil)
 	head := *c
 	head.Model = nil
 	if value, err := json.Marshal(&head); err == nil {
@@ -95,6 +104,8 @@ func (s *State) clear() {
 	for key := range s.journal.Snapshot() {
 		s.journal.Put(key, nil)
 	}
+	s.journal.Put(overKey, []byte("{}"))
+	s.over = true
 	_ = s.journal.Flush()
 	done := make(chan error, 1)
 	s.wishes.Sync(func(err error) { done <- err })

@@ -14,6 +14,7 @@ import (
 	"github.com/upkeep-project/upkeep/internal/app"
 	conf "github.com/upkeep-project/upkeep/internal/conf/supervisord"
 	"github.com/upkeep-project/upkeep/internal/sys/daemon"
+	"github.com/upkeep-project/upkeep/internal/sys/notify"
 	"github.com/upkeep-project/upkeep/internal/sys/rlimit"
 )
 
@@ -71,6 +72,8 @@ func (cmd Command) Main(prog string, argv []string) int {
 	if err != nil {
 		return refuse(os.Stderr, prog, err)
 	}
+	o.Notify = notify.Take() // not before the last time that this process executes itself for its limits
+	o.Environ = os.Environ()
 	process, err := app.Prepare(c)
 	if err != nil {
 		return refuse(os.Stderr, prog, err)
