@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -44,7 +45,7 @@ func TestMain(m *testing.M) {
 		fmt.Println("leader", unix.Getpgrp() == os.Getpid(), os.Args)
 	case "exec": // executes itself once
 		if os.Args[0] == "again" {
-			fmt.Println(os.Args[1:])
+			fmt.Println(os.Args[1:], hears(unix.SIGUSR1), hears(unix.SIGUSR2))
 			return
 		}
 		image, err := Self()
@@ -55,6 +56,21 @@ func TestMain(m *testing.M) {
 			err = Exec(image, []string{"again", os.Args[1]}, os.Environ())
 		}
 		fmt.Println(err)
+	}
+}
+
+// hears reports whether a signal that came before anybody asked for it arrives.
+func hears(sig unix.Signal) bool {
+	if err := unix.Kill(os.Getpid(), sig); err != nil {
+		return false
+	}
+	c := make(chan os.Signal, 1)
+	signal.Notify(c, sig)
+	select {
+	case <-c:
+		return true
+	case <-time.After(20 * time.Second):
+		return false
 	}
 }
 
@@ -491,7 +507,7 @@ func TestExec(t *testing.T) {
 		t.Fatal("it does not end")
 	}
 	raw, _, _ := Reap(pidfd, pid)
-	if b, _ := os.ReadFile(out.Name()); raw != 0 || string(b) != "[word]\n" {
+	if b, _ := os.ReadFile(out.Name()); raw != 0 || string(b) != "[word] true true\n" {
 		t.Errorf("%s: %q", Describe(raw), b)
 	}
 	if err := Exec(-1, nil, nil); !errors.Is(err, os.ErrNotExist) {

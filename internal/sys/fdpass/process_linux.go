@@ -235,8 +235,16 @@ func Memory(name string) (*os.File, error) {
 	return os.NewFile(uintptr(fd), name), nil
 }
 
-// Exec executes an image in this process. It returns only on failure. A signal that ends a process ends the
-// new image until that has asked os/signal for it: Go cannot be made to leave such a signal blocked.
+// Exec executes an image in this process. It returns only on failure. USR1 and USR2 stay pending until the new
+// image asks os/signal for them: without that a process 1 would lose them and another one would end. The other
+// signals do just that: Go's runtime unblocks those that can end a process before a program begins.
 func Exec(image int, argv, env []string) error {
-	return os.NewSyscallError("execve", syscall.Exec(ImagePath(image), argv, env))
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	var wait, before unix.Sigset_t
+	wait.Val[0] = 1<<(unix.SIGUSR1-1) | 1<<(unix.SIGUSR2-1)
+	_ = unix.PthreadSigmask(unix.SIG_BLOCK, &wait, &before) // fails on bad arguments only
+	err := syscall.Exec(ImagePath(image), argv, env)
+	_ = unix.PthreadSigmask(unix.SIG_SETMASK, &before, nil)
+	return os.NewSyscallError("execve", err)
 }
