@@ -385,7 +385,7 @@ func (f *File) Clear() error {
 		return err
 	}
 	defer f.release()
-	f.store.noteClear(f.path)
+	defer f.store.noteClear(f.path)()
 	if f.closed || f.h != nil && !f.h.Regular() {
 		return nil
 	}

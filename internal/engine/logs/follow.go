@@ -46,7 +46,7 @@ type Follower struct {
 	note string // to be given out first
 	// clears is how often the log had been cleared at the last look, cleared how often by now; nil = never.
 	clears  int
-	cleared func() int
+	cleared func() clears
 	// leaving: the path leads to another file by now; this one gets no more bytes once it is at its end.
 	leaving bool
 }
@@ -131,14 +131,17 @@ func (f *Follower) next(p []byte) (int, error) {
 			f.note = f.note[n:]
 			return n, nil
 		}
-		if f.rewritten() {
-			f.off, f.last = 0, f.last[:0]
-			if !f.clearedSince() {
-				f.note = truncated
-			}
+		if f.acrossClear() {
+			return 0, nil
+		}
+		if f.rewritten() && !f.clearing() {
+			f.off, f.last, f.note = 0, f.last[:0], truncated
 			continue
 		}
 		n, err := f.file.ReadAt(p, f.off)
+		if f.clearing() {
+			continue // it may be of either side
+		}
 		if n > 0 {
 			f.off += int64(n)
 			f.last = append(f.last, p[max(0, n-lastBytes):n]...)
@@ -162,14 +165,31 @@ func (f *Follower) next(p []byte) (int, error) {
 	return 0, nil
 }
 
-// clearedSince reports whether the log has been cleared on purpose since the last look.
-func (f *Follower) clearedSince() bool {
+// clearing reports whether the log has been cleared on purpose since the last look, or is about to be.
+func (f *Follower) clearing() bool {
 	if f.cleared == nil {
 		return false
 	}
-	before := f.clears
-	f.clears = f.cleared()
-	return f.clears != before
+	c := f.cleared()
+	return c.underWay > 0 || c.done != f.clears
+}
+
+// acrossClear goes to the start of a log that has been cleared since the last look, as nothing in the file
+// tells one that was filled again with the same text. What was rotated before is read to its end first.
+// It reports whether the clear has to be waited for.
+func (f *Follower) acrossClear() (wait bool) {
+	if !f.clearing() {
+		return false
+	}
+	c := f.cleared()
+	if c.underWay > 0 {
+		return true
+	}
+	if !f.leaving && f.number() == 0 && f.open(f.path) != nil {
+		return true // gone for the moment
+	}
+	f.clears = c.done
+	return false
 }
 
 // rewritten reports whether the file has shrunk, or was emptied and filled again since the last look.

@@ -38,13 +38,13 @@ const patience = 2 * time.Second
 type Store struct {
 	mu     sync.Mutex
 	files  map[string]*File
-	clears map[string]int // how often the log at a path was cleared, for those who follow it
+	clears map[string]clears // of the log at a path, for those who follow it
 	open   openFiles
 }
 
 // NewStore makes an empty set.
 func NewStore() *Store {
-	return &Store{files: make(map[string]*File), clears: make(map[string]int), open: openFiles{few: fewOpen, many: manyOpen}}
+	return &Store{files: make(map[string]*File), clears: make(map[string]clears), open: openFiles{few: fewOpen, many: manyOpen}}
 }
 
 // Open opens a log for appending, or shares the one that is open at that path; the options given last
@@ -111,7 +111,7 @@ func (s *Store) Clear(path string) error {
 	if f != nil {
 		return f.Clear()
 	}
-	s.noteClear(key)
+	defer s.noteClear(key)()
 	h, err := logfile.Open(key, 0, logfile.Existing)
 	if err != nil {
 		return err
@@ -125,10 +125,19 @@ func (s *Store) Clear(path string) error {
 	return nil
 }
 
-func (s *Store) noteClear(key string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.clears[key]++
+// clears is what followers know of how often a log was cleared.
+type clears struct{ underWay, done int }
+
+// noteClear tells followers that the log is being cleared, until the function that it returns is called.
+func (s *Store) noteClear(key string) (done func()) {
+	count := func(underWay, done int) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		c := s.clears[key]
+		s.clears[key] = clears{c.underWay + underWay, c.done + done}
+	}
+	count(1, 0)
+	return func() { count(-1, 1) }
 }
 
 // Follow is the function Follow for a log that this store may clear: what follows a Clear is no truncation
@@ -138,12 +147,12 @@ func (s *Store) Follow(ctx context.Context, path string, backlog int64) (*Follow
 	if err != nil {
 		return nil, err
 	}
-	cleared := func() int {
+	cleared := func() clears {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		return s.clears[key]
 	}
-	before := cleared()
+	before := cleared().done
 	f, err := Follow(ctx, path, backlog)
 	if err != nil {
 		return nil, err
