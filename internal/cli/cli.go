@@ -8,8 +8,12 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/upkeep-project/upkeep/internal/cli/batchmail"
+	"github.com/upkeep-project/upkeep/internal/cli/crashmail"
 	"github.com/upkeep-project/upkeep/internal/cli/daemon"
 	"github.com/upkeep-project/upkeep/internal/cli/echoconf"
+	"github.com/upkeep-project/upkeep/internal/cli/httpok"
+	"github.com/upkeep-project/upkeep/internal/cli/memmon"
 	"github.com/upkeep-project/upkeep/internal/cli/pidproxy"
 	"github.com/upkeep-project/upkeep/internal/cli/supervisorctl"
 	"github.com/upkeep-project/upkeep/internal/cli/supervisord"
@@ -32,6 +36,12 @@ func personalities() []personality {
 		{"supervisorctl", "its command line", supervisorctl.Main},
 		{"echo_supervisord_conf", "print a sample configuration with everything in it explained", echoconf.Main},
 		{"pidproxy", "run a command and pass signals on to the process of its pid file", pidproxy.Main},
+		{"memmon", "event listener: restart programs that use too much memory", memmon.Main},
+		{"httpok", "event listener: restart programs when a page does not answer as it should", httpok.Main},
+		{"crashmail", "event listener: mail when a program has crashed", crashmail.Main},
+		{"crashmailbatch", "event listener: mail about crashes, once an interval", batchmail.Crashmailbatch},
+		{"fatalmailbatch", "event listener: mail about programs that do not start, once an interval", batchmail.Fatalmailbatch},
+		{"crashsms", "event listener: text message about crashes, by mail", batchmail.Crashsms},
 	}
 }
 

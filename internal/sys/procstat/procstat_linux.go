@@ -5,10 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // BootID is the identity of the current boot of this machine.
@@ -27,6 +31,21 @@ func Read(pid int) (Stat, error) {
 		return Stat{}, gone(err)
 	}
 	return Parse(b)
+}
+
+// ticksPerSecond is the unit of start times that programs are shown, the same on all machines.
+const ticksPerSecond = 100
+
+// Age is how long ago a process with that start time began, suspends included, rounded up to the next clock tick.
+func Age(startTicks uint64) (time.Duration, error) {
+	var now unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &now); err != nil {
+		return 0, os.NewSyscallError("clock_gettime", err)
+	}
+	if startTicks == 0 || startTicks > math.MaxInt64/uint64(time.Second/ticksPerSecond) {
+		return 0, ErrUnsupported
+	}
+	return max(time.Duration(now.Nano())-time.Duration(startTicks)*(time.Second/ticksPerSecond), 0), nil
 }
 
 // Children lists the direct children of a process, those of all its threads, living and unreaped.

@@ -2,6 +2,8 @@
 
 package procstat
 
+import "time"
+
 // BootID is the identity of the current boot of this machine.
 func BootID() (string, error) { return "", ErrUnsupported }
 
@@ -16,3 +18,9 @@ func PIDs() ([]int, error) { return nil, ErrUnsupported }
 
 // Cmdline is the argument vector of a process.
 func Cmdline(int) ([]string, error) { return nil, ErrUnsupported }
+
+// Age is how long ago a process began.
+func Age(uint64) (time.Duration, error) { return 0, ErrUnsupported }
+
+// RSS is unsupported on this system.
+func RSS(int) (int64, error) { return 0, ErrUnsupported }
