@@ -53,7 +53,13 @@ func (a *App) resume() {
 	if a.found != nil {
 		a.core.Restore(a.found)
 	}
-	a.host.Settle(func(id model.ID) *core.Slot { return a.core.Table().Slot(id) })
+	coming := map[model.ID]bool{}
+	for _, g := range a.first {
+		for _, p := range g.Spec.Programs {
+			coming[p.ID] = true
+		}
+	}
+	a.host.Settle(a.core.Table().Slot, func(id model.ID) bool { return coming[id] })
 }
 
 // remains reports whether instances of our programs may live although there is no journal of them.

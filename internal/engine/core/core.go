@@ -170,7 +170,7 @@ func (c *Core) launched(i Instance, p Process) { c.launchedAt(i, p, c.host.Now()
 func (c *Core) launchedAt(i Instance, p Process, at time.Duration) {
 	s := i.Slot
 	s.proc, s.pid = p, p.PID()
-	s.start = c.host.Wall()
+	s.start = c.wallAt(at)
 	c.logf(s, activity.Info, "spawned: '%s' with pid %d", s.spec.ID.Name, s.pid)
 	if s.retune {
 		s.tune()
@@ -178,6 +178,9 @@ func (c *Core) launchedAt(i Instance, p Process, at time.Duration) {
 	c.stepAt(s, at, lifecycle.Event{Kind: lifecycle.Spawned, Gen: i.Gen})
 	c.settleSpawned(s)
 }
+
+// wallAt is the time of day at a time of the host's clock.
+func (c *Core) wallAt(at time.Duration) time.Time { return c.host.Wall().Add(at - c.host.Now()) }
 
 // LaunchFailed reports that an instance could not be started, with the text for people.
 func (c *Core) LaunchFailed(i Instance, text string) {
@@ -206,7 +209,7 @@ func (c *Core) EndedAt(i Instance, e model.Exit, at time.Duration) {
 		if at == 0 {
 			at = c.host.Now()
 		}
-		s.exit, s.stop = e, c.host.Wall()
+		s.exit, s.stop = e, c.wallAt(at)
 		s.ends.add(at)
 		proc := s.proc
 		c.stepAt(s, at, lifecycle.Event{Kind: lifecycle.Ended, Gen: i.Gen, Code: e.Code()})

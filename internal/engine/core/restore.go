@@ -333,8 +333,9 @@ func (c *Core) adopt(s *Slot, known bool) bool {
 	c.timers.clear(&s.timer)
 	s.begin, s.sending, s.turn = false, nil, 0
 	s.proc, s.pid = r.Process, r.Process.PID()
-	s.start = c.host.Wall()
-	s.m = lifecycle.Adopted(i.Gen, c.host.Now())
+	since := cmp.Or(r.Since, c.host.Now())
+	s.start = c.wallAt(since)
+	s.m = lifecycle.Adopted(i.Gen, since)
 	s.publish()
 	c.touch(s)
 	c.logf(s, activity.Warn, "adopted: '%s' with pid %d", s.spec.ID.Name, s.pid)

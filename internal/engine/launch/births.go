@@ -184,6 +184,7 @@ func (h *Host) bear(i core.Instance, req *spawn.Request, group *cgroup.Group) (k
 		return "", b, nil
 	}
 	key = keyOf(i)
+	h.keys.Delete(key) // one whose output lingers, of a program of that name that was removed
 	if req.Pipes, err = spawn.MakePipes(req); err != nil {
 		return "", b, err
 	}

@@ -366,8 +366,7 @@ func (n *instance) connect(fds [3]int, out *outputs) {
 		n.roles = append(n.roles, [2]rune{roleStdout, roleStderr}[k])
 		if n.key != "" {
 			out.of[k].Key = n.streamKey(len(n.roles) - 1)
-			out.of[k].Stages = n.host.estate.stages[out.of[k].Key]
-			delete(n.host.estate.stages, out.of[k].Key)
+			out.of[k].Stages = n.host.estate.stages(out.of[k].Key)
 		}
 		n.out = append(n.out, n.host.o.Pump.Attach(fd, out.of[k]))
 	}
@@ -392,8 +391,9 @@ func (n *instance) settle() {
 	}
 	n.mu.Unlock()
 	if over {
-		n.host.keys.CompareAndDelete(key, n)
-		n.host.unbear(key)
+		if n.host.keys.CompareAndDelete(key, n) { // else it is another's by now
+			n.host.unbear(key)
+		}
 	}
 }
 

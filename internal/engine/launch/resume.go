@@ -1,161 +1,90 @@
 package launch
 
 import (
-	"encoding/json"
 	"fmt"
 	"os"
-	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/upkeep-project/upkeep/internal/domain/model"
 	"github.com/upkeep-project/upkeep/internal/engine/activity"
 	"github.com/upkeep-project/upkeep/internal/engine/core"
 	"github.com/upkeep-project/upkeep/internal/sys/cgroup"
-	"github.com/upkeep-project/upkeep/internal/sys/pipe"
 	"github.com/upkeep-project/upkeep/internal/sys/procfd"
 	"github.com/upkeep-project/upkeep/internal/sys/procstat"
 )
 
-// estate is what predecessors of this process have left.
-type estate struct {
-	held   map[string]*Held // by key
-	births map[string]birth
-	stages map[string][]int             // by the key of the stream
-	late   map[model.ID][]uint64        // generations of which only outputs are left
-	lost   map[model.ID]procfd.Identity // found without any record, when there was none at all
-}
-
-// Inherit takes what predecessors have left: what the keeper held, and the journal's births. Call it before
-// Resume.
-func (h *Host) Inherit(held []Held, journal map[string][]byte) {
-	h.estate = estate{held: map[string]*Held{}, births: map[string]birth{}, stages: map[string][]int{}, late: map[model.ID][]uint64{}}
-	for i := range held {
-		key := held[i].Key
-		if stream, ok := strings.CutPrefix(key, stagePrefix); ok {
-			stream = stream[:max(strings.LastIndexByte(stream, '/'), 0)]
-			h.estate.stages[stream] = append(h.estate.stages[stream], held[i].fd(roleStage))
-			continue
-		}
-		h.estate.held[key] = &held[i]
-		if id, gen, ok := parseKey(key); ok && held[i].PID == 0 {
-			h.estate.late[id] = append(h.estate.late[id], gen)
-		}
-	}
-	for key, value := range journal {
-		if key, ok := strings.CutPrefix(key, birthPrefix); ok {
-			var b birth
-			if err := json.Unmarshal(value, &b); err != nil {
-				h.o.Log.Logf(activity.Error, "journal: %s: %v", key, err)
-				continue
-			}
-			h.estate.births[key] = b
-			h.marks.keep(key, b.Mark)
-		}
-	}
-}
-
-// Holding reports whether a predecessor has left a process.
-func (h *Host) Holding() bool {
-	for _, held := range h.estate.held {
-		if held.PID != 0 {
-			return true
-		}
-	}
-	return false
-}
-
-// Lost tells of instances that were found by their marks alone.
-func (h *Host) Lost(found map[model.ID]procfd.Identity) { h.estate.lost = found }
-
-// Resume takes back an instance that an earlier process launched.
+// Resume takes back an instance that an earlier process launched. What is left of earlier instances of the program
+// comes before it in the logs.
 func (h *Host) Resume(i core.Instance, whichever bool) core.Resumed {
-	key := keyOf(i)
+	slot, id := i.Slot, i.Slot.Program().ID
+	r := h.estate.take(i, whichever)
 	if whichever {
-		key = h.newest(i.Slot.Program().ID, key)
-		if _, gen, ok := parseKey(key); ok {
-			i.Gen = gen // it keeps its own
-		}
+		i.Gen = r.gen // it keeps its own
 	}
-	held, b := h.estate.held[key], h.estate.births[key]
-	delete(h.estate.held, key)
-	delete(h.estate.births, key)
-	if held == nil {
-		held = &Held{}
+	// Of a program that is added later an end is no news.
+	ended := func(o *remains) bool { return (h.estate.settled || !whichever && o.gen < i.Gen) && !o.alive() }
+	for _, o := range h.estate.takeIf(id, func(o *remains) bool { return o.held.Key != "" && (o.held.PID == 0 || ended(o)) }) {
+		h.lateOutput(o, slot)
 	}
-	handle := h.identify(held, b, i.Slot.Program().ID, whichever)
-	if handle == nil {
-		h.discard(key, held)
-		return core.Resumed{Gone: h.letGo(b), PID: b.Process.PID}
-	}
-	if held.Ended {
-		handle.SetExit(held.Raw)
-	}
-	if !h.letGo(b) && h.unexecuted(handle) {
-		// It never became the program: its manager died before it could let it go on.
-		_ = handle.Signal(int(syscall.SIGKILL), model.ReachProcess)
-		handle.Close()
-		h.discard(key, held)
+	if h.estate.settled && !r.alive() {
+		h.lateOutput(r, slot)
 		return core.Resumed{}
 	}
-	if _, lost := h.estate.lost[i.Slot.Program().ID]; lost && b.Pipes == [3]uint64{} {
-		b.Pipes = pipesOf(handle.PID())
+	handle := r.process()
+	found, lost := h.estate.lost[id]
+	if handle == nil && lost && whichever {
+		handle, _ = procfd.Adopt(found)
 	}
-	h.earlier(i)
-	inst := h.takeBack(i, key, held, b, handle)
+	if handle == nil {
+		return h.departed(r, slot)
+	}
+	if r.handle = h.foreign(handle); !h.letGo(r.birth) && h.unexecuted(r.handle) {
+		// It never became the program: its manager died before it could let it go on.
+		_ = r.handle.Signal(int(syscall.SIGKILL), model.ReachProcess)
+		h.bury(r)
+		return core.Resumed{}
+	}
+	r.tell()
+	handle = r.handle
+	if lost && r.birth.Pipes == [3]uint64{} {
+		r.birth.Pipes = pipesOf(handle.PID())
+	}
+	inst := h.takeBack(i, r)
+	out := core.Resumed{Process: inst, Gen: i.Gen, Since: h.since(handle)}
 	if exit, over, err := handle.Wait(true); err == nil && over {
 		for _, s := range inst.out {
 			s.Drain()
 		}
 		h.sweep(i, inst)
-		return core.Resumed{Process: inst, Gen: i.Gen, Exit: &exit}
+		out.Exit = &exit
+		return out
 	}
 	if err := h.o.Watcher.Watch(handle, func() { h.ended(i, inst) }); err != nil {
-		h.o.Log.Logf(activity.Critical, "cannot watch %s (pid %d): %v", i.Slot.Program().ID.Name, inst.PID(), err)
+		h.o.Log.Logf(activity.Critical, "cannot watch %s (pid %d): %v", id, inst.PID(), err)
 	}
-	return core.Resumed{Process: inst, Gen: i.Gen}
+	return out
 }
 
-// newest is the key of the latest known instance of a program; fallback when there is none.
-func (h *Host) newest(id model.ID, fallback string) string {
-	best, key := uint64(0), fallback
-	look := func(k string) {
-		if kid, gen, ok := parseKey(k); ok && kid == id && gen >= best {
-			best, key = gen, k
-		}
+// departed gives up an instance whose process is gone.
+func (h *Host) departed(r *remains, s *core.Slot) core.Resumed {
+	out := core.Resumed{Gone: h.letGo(r.birth), PID: r.birth.Process.PID}
+	if out.Gone {
+		h.lateOutput(r, s)
+	} else {
+		h.bury(r) // at once: it may be launched again under the same key
 	}
-	for k, held := range h.estate.held {
-		if held.PID != 0 {
-			look(k)
-		}
-	}
-	for k := range h.estate.births {
-		look(k)
-	}
-	return key
+	return out
 }
 
-// identify finds the process of an instance; nil when there is none any more.
-func (h *Host) identify(held *Held, b birth, id model.ID, whichever bool) procfd.Handle {
-	if fd := held.fd(rolePidfd); fd >= 0 {
-		handle, err := procfd.FromPidfd(fd, held.PID)
-		if err == nil {
-			return h.foreign(handle)
-		}
-		pipe.Close(fd)
-		h.o.Log.Logf(activity.Error, "%s: %v", id, err)
+// since is when a process began, on the host's clock; 0 = that is not known.
+func (h *Host) since(handle procfd.Handle) time.Duration {
+	age, err := procstat.Age(handle.Identity().StartTicks)
+	if err != nil {
+		return 0
 	}
-	if b.Process.PID != 0 {
-		if handle, err := procfd.Adopt(b.Process); err == nil {
-			return handle
-		}
-	}
-	if found, ok := h.estate.lost[id]; ok && whichever {
-		if handle, err := procfd.Adopt(found); err == nil {
-			return handle
-		}
-	}
-	return nil
+	return max(h.Now()-age, 1)
 }
 
 // foreign is the handle of a process that is neither our child nor the keeper's, as after the death of an
@@ -185,28 +114,14 @@ func (h *Host) unexecuted(handle procfd.Handle) bool {
 	return err == nil && (s.Comm == "upkeep-spawner" || s.Comm == "upkeep-manager")
 }
 
-// discard lets go of what was held for an instance that is not there.
-func (h *Host) discard(key string, held *Held) {
-	for _, fd := range held.FDs {
-		if fd >= 0 {
-			pipe.Close(fd)
-		}
-	}
-	h.unbear(key)
-}
-
 // takeBack connects an instance as after its start.
-func (h *Host) takeBack(i core.Instance, key string, held *Held, b birth, handle procfd.Handle) *instance {
-	p := i.Slot.Program()
-	fds := [3]int{held.fd(roleStdin), held.fd(roleStdout), held.fd(roleStderr)}
+func (h *Host) takeBack(i core.Instance, r *remains) *instance {
+	p, key, b, handle := i.Slot.Program(), r.key, r.birth, r.handle
+	fds := [3]int{r.held.fd(roleStdin), r.held.fd(roleStdout), r.held.fd(roleStderr)}
 	for k := range fds {
 		if fds[k] < 0 && b.Pipes[k] != 0 {
 			fds[k] = h.reopen(handle.PID(), k, b.Pipes[k])
 		}
-	}
-	if h.o.Store != nil && key != keyOf(i) {
-		h.unbear(key) // it goes by another generation from now on
-		key = keyOf(i)
 	}
 	inst := &instance{host: h, handle: handle, key: key}
 	h.know(inst)
@@ -217,8 +132,12 @@ func (h *Host) takeBack(i core.Instance, key string, held *Held, b birth, handle
 		}
 	}
 	h.track(inst, p.ID, b.Pipes, group)
-	if h.o.Store != nil && held.Key != key {
+	if h.o.Store != nil && r.held.Key == "" {
 		h.holdAnew(key, fds, handle)
+	}
+	if h.o.Journal != nil && !r.born {
+		b.Process = handle.Identity()
+		_ = h.record(key, b) // the journal reports its own trouble
 	}
 	out, err := h.outputs(i.Slot)
 	if err != nil {
@@ -269,141 +188,4 @@ func (h *Host) holdAnew(key string, fds [3]int, handle procfd.Handle) {
 	}
 	_ = h.o.Store.Hold(key, roles.String(), have)
 	_ = h.o.Store.Bind(key, handle.PID(), procfd.Descriptor(handle))
-}
-
-// Settle deals with what nobody has resumed: outputs that descendants of ended instances still hold go to
-// their program's log; processes that belong to no program are named and left alone. Call it after Resume
-// was called for every program.
-func (h *Host) Settle(find func(model.ID) *core.Slot) {
-	for key, held := range h.estate.held {
-		id, _, ok := parseKey(key)
-		if !ok {
-			continue
-		}
-		s := find(id)
-		if held.PID != 0 && !held.Ended && alive(held) {
-			h.o.Log.Logf(activity.Warn, "pid %d was started as %s, which is not to run: it is left alone", held.PID, id)
-		}
-		if s == nil {
-			h.discard(key, held)
-			continue
-		}
-		h.lateOutput(key, held, s)
-	}
-	for key := range h.estate.births {
-		h.forget(key)
-	}
-	h.estate = estate{}
-}
-
-func alive(held *Held) bool {
-	fd := held.fd(rolePidfd)
-	if fd < 0 {
-		return false
-	}
-	handle, err := procfd.FromPidfd(fd, held.PID)
-	if err != nil {
-		pipe.Close(fd)
-		return false
-	}
-	defer handle.Close()
-	_, over, err := handle.Wait(true)
-	return err == nil && !over
-}
-
-// earlier connects what is left of the instances before this one: what they wrote comes first.
-func (h *Host) earlier(i core.Instance) {
-	id := i.Slot.Program().ID
-	gens := h.estate.late[id]
-	delete(h.estate.late, id)
-	slices.Sort(gens)
-	for _, gen := range gens {
-		key := instanceKey(id, gen)
-		if held := h.estate.held[key]; held != nil && gen < i.Gen {
-			delete(h.estate.held, key)
-			h.lateOutput(key, held, i.Slot)
-		}
-	}
-}
-
-// lateOutput moves what comes through the pipes of an instance that has ended and was released.
-func (h *Host) lateOutput(key string, held *Held, s *core.Slot) {
-	if h.o.Store != nil {
-		_ = h.o.Store.Release(key)
-	}
-	fds := [3]int{-1, held.fd(roleStdout), held.fd(roleStderr)}
-	rest := *held
-	if fd := rest.fd(roleStdin); fd >= 0 {
-		pipe.Close(fd)
-	}
-	out, err := h.outputs(s)
-	if err != nil {
-		out = &outputs{}
-	}
-	inst := &instance{host: h, key: key, released: true}
-	h.keys.Store(key, inst)
-	inst.connect(fds, out)
-}
-
-// Living are the programs of which the journal knows a process that is alive.
-func Living(journal map[string][]byte) map[model.ID]bool {
-	out := map[model.ID]bool{}
-	for key, value := range journal {
-		key, ok := strings.CutPrefix(key, birthPrefix)
-		id, _, ok2 := parseKey(key)
-		var b birth
-		if !ok || !ok2 || json.Unmarshal(value, &b) != nil {
-			continue
-		}
-		handle, err := procfd.Adopt(b.Process)
-		if err != nil {
-			continue
-		}
-		if _, over, err := handle.Wait(true); err == nil && !over {
-			out[id] = true
-		}
-		handle.Close()
-	}
-	return out
-}
-
-// Told takes the wait status of an instance that somebody else is the parent of.
-func (h *Host) Told(key string, raw uint32) {
-	if inst, ok := h.keys.Load(key); ok {
-		inst.(*instance).handle.SetExit(raw)
-	}
-}
-
-// Belongings are all descriptors that a successor of this process needs, after Close and the pump's Detach.
-func (h *Host) Belongings() []Held {
-	var out []Held
-	h.keys.Range(func(key, value any) bool {
-		inst := value.(*instance)
-		it := Held{Key: key.(string)}
-		add := func(role rune, fd int) {
-			if fd >= 0 {
-				it.Roles += string(role)
-				it.FDs = append(it.FDs, fd)
-			}
-		}
-		inst.mu.Lock()
-		if !inst.released {
-			it.PID = inst.handle.PID()
-			add(rolePidfd, procfd.Descriptor(inst.handle))
-		}
-		inst.mu.Unlock()
-		if inst.in != nil {
-			add(roleStdin, inst.in.Descriptor())
-		}
-		for k, s := range inst.out {
-			fd, on := s.Descriptors()
-			add(inst.roles[k], fd)
-			for _, fd := range on {
-				out = append(out, Held{Key: stageKey(inst.streamKey(k), fd), Roles: string(roleStage), FDs: []int{fd}})
-			}
-		}
-		out = append(out, it)
-		return true
-	})
-	return out
 }
