@@ -39,7 +39,6 @@ const (
 // worker is busy).
 type mover struct {
 	spliceable bool
-	told       bool  // Closed was called
 	held       bool  // the beginning of a line waits for its end before a rotation
 	seen       int32 // bytes at the head of the pipe that the consumers have been shown
 
@@ -66,7 +65,7 @@ func (s *Stream) step(urgent bool) verdict {
 	}
 	if avail == 0 && s.x == nil { // often the case: nothing is needed for that
 		s.held = false
-		return verdict{eof: end, end: end, after: s.pace(0, 0, 0, now), idle: true}
+		return verdict{end: end, after: s.pace(0, 0, 0, now), idle: true}
 	}
 	if f := s.out.file; f != nil && (avail > 0 || s.waits()) {
 		d := disk(f)
@@ -440,7 +439,7 @@ func (s *Stream) absorb(avail int, end, urgent bool, now time.Time) verdict {
 // log does not take it, or is not to be tried now, the stream lives on until it does.
 func (s *Stream) eof(c *scratch, taken int, now time.Time, try bool) verdict {
 	if s.x == nil || s.x.log == nil {
-		return verdict{taken: taken, eof: true, end: true}
+		return verdict{taken: taken, end: true}
 	}
 	s.showStaged(c, true)
 	if s.out.line != nil {
@@ -452,9 +451,9 @@ func (s *Stream) eof(c *scratch, taken int, now time.Time, try bool) verdict {
 		}
 	}
 	if s.out.file == nil || !s.x.log.pending(true) {
-		return verdict{taken: taken, eof: true, end: true}
+		return verdict{taken: taken, end: true}
 	}
-	return verdict{taken: taken, eof: true, force: true, after: max(s.x.retryAt.Sub(now), stallLook)}
+	return verdict{taken: taken, force: true, after: max(s.x.retryAt.Sub(now), stallLook)}
 }
 
 // problems reports trouble with rotation.

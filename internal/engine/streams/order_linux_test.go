@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/upkeep-project/upkeep/internal/engine/logs"
 )
@@ -60,5 +61,39 @@ func TestInstancesInOrder(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// TestClosedWhenWritten: a stream has not come to its end while something of it waits for its log. Whoever is told
+// so gives up what a successor would need to write it.
+func TestClosedWhenWritten(t *testing.T) {
+	var rec recorder
+	p := newPump(t, Options{Log: &rec})
+	path := t.TempDir() + "/log"
+	f := open(t, logs.NewStore(), path, logs.Options{})
+	busy := disk(f)
+	for range diskShare {
+		p.enter(busy)
+	}
+	prog := attach(t, p, Output{File: f})
+	prog.write("last words\n")
+	prog.s.Drain()
+	prog.w.Close()
+	prog.s.Drain()
+	select {
+	case <-prog.closed:
+		t.Errorf("closed with %q in the log", content(t, path))
+	case <-time.After(5 * stallLook): // enough to see that it is wrong, never enough to fail what is right
+	}
+	for range diskShare {
+		p.leave(busy)
+	}
+	select {
+	case <-prog.closed:
+	case <-time.After(30 * time.Second):
+		t.Fatal("never closed")
+	}
+	if got := content(t, path); got != "last words\n" {
+		t.Errorf("in the log: %q", got)
 	}
 }

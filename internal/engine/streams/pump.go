@@ -79,7 +79,7 @@ type Output struct {
 	StripANSI bool         // remove terminal sequences first
 	Line      func([]byte) // gets whole lines, without their ends
 	Tap       func([]byte) // gets a copy of each piece, at most 128 KiB
-	Closed    func()       // called once when every writer of the pipe is gone and all has been moved
+	Closed    func()       // called once when every writer of the pipe is gone and all has been written
 	Key       string       // for the Keeper
 	// Stages are the descriptors that the Keeper got from the predecessor under this key, in any order, with
 	// their numbers in this process; they belong to the stream.

@@ -218,10 +218,8 @@ func (s *Stream) run() {
 	default:
 		s.reg.ArmAfter(v.after)
 	}
-	ended := v.eof && !s.told
-	s.told = s.told || v.eof
 	s.mu.Unlock()
-	if ended && s.out.closed != nil {
+	if v.end && s.out.closed != nil {
 		s.out.closed()
 	}
 }
@@ -297,6 +295,5 @@ type verdict struct {
 	after time.Duration // when to look again
 	force bool          // even if nothing comes
 	idle  bool          // nothing is left to do now
-	eof   bool          // every writer is gone and the pipe is empty
-	end   bool          // and all has been written
+	end   bool          // every writer is gone, and all has been written
 }
