@@ -339,11 +339,16 @@ func TestCensus(t *testing.T) {
 	}
 }
 
-// TestShipment follows a log that is rotated as fast as it can be.
+// TestShipment follows a log that is rotated as fast as it can be, steadily or in bursts.
 func TestShipment(t *testing.T) {
+	t.Run("steady", func(t *testing.T) { followRotations(t, 10, 1) })
+	t.Run("bursts", func(t *testing.T) { followRotations(t, 50, 15) })
+}
+
+// followRotations makes 149 rotations, with a pause after each burst of them.
+func followRotations(t *testing.T, backups, burst int) {
 	name := filepath.Join(t.TempDir(), "log")
 	records, slots := writtenRecords("r", 9000)
-	const backups = 10
 	rotate := func() {
 		for n := backups; n > 0; n-- {
 			from := name
@@ -358,12 +363,19 @@ func TestShipment(t *testing.T) {
 	s := newShipper([]*shipment{sh})
 	s.start(func() {})
 	var f *os.File
+	made := 0
 	for i, rec := range records {
 		if i%60 == 0 {
 			if f != nil {
 				f.Close()
 				rotate()
-				time.Sleep(5 * time.Millisecond) // a rate of rotations
+				if made++; made%burst == 0 {
+					for seen := -1; seen < made-1; time.Sleep(time.Millisecond) { // else files would come and go unseen
+						s.mu[0].Lock()
+						seen = sh.rotated
+						s.mu[0].Unlock()
+					}
+				}
 			}
 			var err error
 			if f, err = os.Create(name); err != nil {

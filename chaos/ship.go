@@ -41,21 +41,52 @@ type shipment struct {
 	missed  bool // every name was looked at and none was known: some file may have come and gone
 }
 
-// scan looks for younger files. Names are read from the current one upwards while the daemon renames from
-// the highest down: a file only ever moves towards the reader, so none can slip past.
+// maxScans bounds how often a look at the names is begun anew because the log was rotated meanwhile.
+const maxScans = 200
+
+// scan looks for younger files. A look during which the log was rotated is begun anew: a younger file may then
+// have come to a name behind that of an older one.
 func (s *shipment) scan() error {
-	var fresh []*generation // youngest first
-	met := len(s.gens) == 0
+	for range maxScans {
+		before, there := identify(s.path)
+		fresh, met, err := s.look()
+		if err != nil {
+			return err
+		}
+		if after, still := identify(s.path); there && still && before == after || len(fresh) == 0 && met {
+			s.take(fresh, met)
+			return nil
+		}
+		for _, g := range fresh {
+			g.file.Close()
+		}
+	}
+	return nil // the next one may have more luck; if files are missed meanwhile, that is noticed
+}
+
+// identify is the file that has a name.
+func identify(name string) (fileID, bool) {
+	var st unix.Stat_t
+	if err := unix.Stat(name, &st); err != nil {
+		return fileID{}, false
+	}
+	return fileID{uint64(st.Dev), st.Ino}, true
+}
+
+// look reads the names from the current one upwards while the daemon renames from the highest down: a file only
+// ever moves towards the reader, so none can slip past. It returns unknown files, the youngest first, and whether the
+// youngest known one was met.
+func (s *shipment) look() (fresh []*generation, met bool, err error) {
+	met = len(s.gens) == 0
 	for n := 0; n <= s.backups; n++ {
 		name := s.path
 		if n > 0 {
 			name = fmt.Sprintf("%s.%d", s.path, n)
 		}
-		var st unix.Stat_t
-		if err := unix.Stat(name, &st); err != nil {
+		id, ok := identify(name)
+		if !ok {
 			continue // between two renames
 		}
-		id := fileID{uint64(st.Dev), st.Ino}
 		if len(s.gens) > 0 && id == s.gens[len(s.gens)-1].id {
 			met = true
 			break
@@ -66,7 +97,7 @@ func (s *shipment) scan() error {
 				n-- // it was renamed meanwhile: look again, another file may have come to this name
 				continue
 			}
-			return err
+			return fresh, met, err
 		}
 		if s.known(g.id, fresh) {
 			g.file.Close()
@@ -78,6 +109,11 @@ func (s *shipment) scan() error {
 		}
 		fresh = append(fresh, g)
 	}
+	return fresh, met, nil
+}
+
+// take adds the files of a look.
+func (s *shipment) take(fresh []*generation, met bool) {
 	if !met && len(fresh) > 0 {
 		s.missed = true
 	}
@@ -87,7 +123,6 @@ func (s *shipment) scan() error {
 		}
 		s.gens = append(s.gens, fresh[i])
 	}
-	return nil
 }
 
 func (s *shipment) known(id fileID, fresh []*generation) bool {
