@@ -34,7 +34,7 @@ var files embed.FS
 
 // assets are the files under site that are served as they are, with their types.
 var assets = map[string]string{
-	"/stylesheets/supervisor.css": "text/css;charset=utf-8",
+	"/stylesheets/supervisor.css": "text/css",
 	"/scripts/refresh.js":         "text/javascript;charset=utf-8",
 	"/images/icon.png":            "image/png",
 }
