@@ -40,7 +40,7 @@ func (h *Host) Resume(i core.Instance, whichever bool) core.Resumed {
 	if handle == nil {
 		return h.departed(r, slot)
 	}
-	if r.handle = h.foreign(handle); !h.letGo(r.birth) && h.unexecuted(r.handle) {
+	if r.handle = h.foreign(handle); !h.begun(r.birth, r.handle) {
 		// It never became the program: its manager died before it could let it go on.
 		_ = r.handle.Signal(int(syscall.SIGKILL), model.ReachProcess)
 		h.bury(r)
@@ -105,13 +105,40 @@ func (h *Host) foreign(handle procfd.Handle) procfd.Handle {
 // gateStatus is the exit status of a process that was never let go. Source: package spawn.
 const gateStatus = 253
 
-// unexecuted reports whether a process waits to become its program, bearing our own name, or has given up.
-func (h *Host) unexecuted(handle procfd.Handle) bool {
-	if e, over, err := handle.Wait(true); err == nil && over {
-		return e.Known && e.Signal == 0 && e.Status == gateStatus
+// How long a process may stand at its gate after the death of who keeps it, and how often it is looked at. It sees at
+// once whether it was let go, but on a busy machine it may be a while until it runs.
+const (
+	gatePatience = 10 * time.Second
+	gateLook     = time.Millisecond
+)
+
+// begun reports whether a process has become its program. While it bears our own name it has not found out yet.
+func (h *Host) begun(b birth, handle procfd.Handle) bool {
+	patience := time.NewTimer(gatePatience)
+	defer patience.Stop()
+	for {
+		e, over, err := handle.Wait(true)
+		over = over && err == nil
+		switch marked := b.Mark.Tag != 0 && h.o.Marks != nil; {
+		case marked && h.o.Marks.Passed(b.Mark):
+			return true
+		case marked && over:
+			return false
+		case over:
+			return !e.Known || e.Signal != 0 || e.Status != gateStatus
+		}
+		s, err := procstat.Read(handle.PID())
+		if err != nil || s.Comm != "upkeep-spawner" && s.Comm != "upkeep-manager" {
+			return true
+		}
+		look := time.NewTimer(gateLook)
+		select {
+		case <-look.C:
+		case <-patience.C:
+			look.Stop()
+			return false
+		}
 	}
-	s, err := procstat.Read(handle.PID())
-	return err == nil && (s.Comm == "upkeep-spawner" || s.Comm == "upkeep-manager")
 }
 
 // takeBack connects an instance as after its start.

@@ -22,7 +22,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	if spawn.ShimMain() {
+	if spawn.ShimMain() || spawn.MakerMain() {
 		return
 	}
 	os.Exit(m.Run())

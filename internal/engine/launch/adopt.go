@@ -1,0 +1,144 @@
+package launch
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+	"time"
+
+	"github.com/upkeep-project/upkeep/internal/domain/model"
+	"github.com/upkeep-project/upkeep/internal/engine/core"
+	"github.com/upkeep-project/upkeep/internal/sys/procfd"
+	"github.com/upkeep-project/upkeep/internal/sys/procstat"
+)
+
+// The ways in which a process cannot become an instance; an error of Candidate or Take is one of them, with more, or
+// one of the system.
+var (
+	ErrNoProcess    = errors.New("there is no such process")
+	ErrNotPermitted = errors.New("this daemon may not signal it")
+	ErrKernel       = errors.New("it is a thread of the kernel")
+	ErrInit         = errors.New("it is the first process of the system")
+	ErrOurselves    = errors.New("it is a process of this daemon")
+	ErrTaken        = errors.New("it is an instance of a program already")
+)
+
+// candidate is a process that may become an instance. It holds the process, not its number.
+type candidate struct {
+	host   *Host
+	handle procfd.Handle // nil when it was taken
+}
+
+// Candidate finds the process that has a number at this moment and checks that it can become an instance.
+func (h *Host) Candidate(pid int) (c interface {
+	core.Candidate
+	Close()
+}, err error) {
+	id, err := procfd.Identify(pid)
+	if err != nil {
+		return nil, notThere(pid, err)
+	}
+	handle, err := procfd.Adopt(id)
+	if err != nil {
+		return nil, notThere(pid, err)
+	}
+	if err := h.eligible(handle); err != nil {
+		handle.Close()
+		return nil, fmt.Errorf("pid %d: %w", pid, err)
+	}
+	return &candidate{h, handle}, nil
+}
+
+func notThere(pid int, err error) error {
+	if errors.Is(err, procfd.ErrGone) || errors.Is(err, procfd.ErrStranger) { // gone, and the number is another's
+		err = ErrNoProcess
+	}
+	return fmt.Errorf("pid %d: %w", pid, err)
+}
+
+// eligible says why a process cannot become an instance.
+func (h *Host) eligible(handle procfd.Handle) error {
+	s, err := procstat.Read(handle.PID())
+	switch {
+	case errors.Is(err, syscall.ESRCH):
+		return ErrNoProcess
+	case err != nil:
+		return err
+	case s.Kernel:
+		return ErrKernel
+	case s.Dead() || s.StartTicks != handle.Identity().StartTicks:
+		return ErrNoProcess
+	case h.Known(s.PID):
+		return ErrTaken
+	case h.own(s):
+		return ErrOurselves
+	case s.PID == 1:
+		return ErrInit
+	}
+	switch err := handle.Signal(0, model.ReachProcess); {
+	case errors.Is(err, syscall.EPERM):
+		return ErrNotPermitted
+	case errors.Is(err, syscall.ESRCH):
+		return ErrNoProcess
+	default:
+		return err
+	}
+}
+
+// own reports whether a process is this one, its keeper, or a helper that makes processes.
+func (h *Host) own(s procstat.Stat) bool {
+	switch {
+	case s.PID == os.Getpid():
+		return true
+	case h.o.Store != nil && s.PID == os.Getppid():
+		return true
+	}
+	return helper(s.Comm) && (s.PPID == os.Getpid() || h.o.Store != nil && s.PPID == os.Getppid())
+}
+
+// Since is when the process began.
+func (c *candidate) Since() time.Duration { return c.host.since(c.handle) }
+
+// Take makes it an instance: known to the journal and the keeper, and watched.
+func (c *candidate) Take(i core.Instance) (core.Process, error) {
+	h, handle := c.host, c.handle
+	inst := &instance{host: h, handle: handle}
+	if _, taken := h.pids.LoadOrStore(handle.PID(), inst); taken {
+		return nil, fmt.Errorf("pid %d: %w", handle.PID(), ErrTaken)
+	}
+	undo := func() {
+		h.pids.CompareAndDelete(handle.PID(), inst)
+		if inst.key != "" {
+			h.keys.CompareAndDelete(inst.key, inst)
+			h.unbear(inst.key)
+		}
+	}
+	if h.o.Store != nil || h.o.Journal != nil {
+		inst.key = keyOf(i)
+		h.keys.Store(inst.key, inst)
+	}
+	if h.o.Journal != nil {
+		if err := h.record(inst.key, birth{Process: handle.Identity()}); err != nil && h.o.Store == nil {
+			undo()
+			return nil, errors.Join(errUnknown, err)
+		}
+	}
+	if h.o.Store != nil {
+		h.holdAnew(inst.key, [3]int{-1, -1, -1}, handle)
+	}
+	if err := h.o.Watcher.Watch(handle, func() { h.ended(i, inst) }); err != nil {
+		undo()
+		return nil, fmt.Errorf("pid %d: %w", handle.PID(), err)
+	}
+	h.track(inst, i.Slot.Program().ID, [3]uint64{}, nil)
+	c.handle = nil
+	return inst, nil
+}
+
+// Close lets go of a process that was not taken.
+func (c *candidate) Close() {
+	if c.handle != nil {
+		c.handle.Close()
+	}
+}
