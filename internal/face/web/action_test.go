@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/upkeep-project/upkeep/internal/domain/model"
 	"github.com/upkeep-project/upkeep/internal/service"
 )
 
@@ -100,14 +101,15 @@ func TestLookingChangesNothing(t *testing.T) {
 	}
 }
 
-// TestConfirmation: the page that asks has a form that does it.
+// TestConfirmation: the page that asks has a form that does it, to the very same program.
 func TestConfirmation(t *testing.T) {
 	for a, d := range deeds {
 		f := newFake()
+		f.list = append(f.list, program("g", "a b&c=d%41", model.Running))
 		s := site(t, f)
 		target := "/index.html?action=" + string(a)
 		if d.one != nil {
-			target += "&processname=g%3Aa"
+			target += "&processname=g%3Aa%20b%26c%3Dd%2541"
 		}
 		var action, method, label, question string
 		for _, e := range elements(t, text(t, ask(t, s, http.MethodGet, target, ""))) {
@@ -125,10 +127,10 @@ func TestConfirmation(t *testing.T) {
 				}
 			}
 		}
-		if method != "post" || label != d.label || !strings.Contains(question, "?") || d.one != nil && !strings.Contains(question, "g:a") {
+		if method != "post" || label != d.label || !strings.Contains(question, "?") || d.one != nil && !strings.Contains(question, "g:a b&c=d%41") {
 			t.Errorf("%s: %q %q %q", a, method, label, question)
 		}
-		if r := ask(t, s, http.MethodPost, "/"+action, ""); r.StatusCode != http.StatusSeeOther || len(f.calls) == 0 {
+		if r := ask(t, s, http.MethodPost, "/"+action, ""); r.StatusCode != http.StatusSeeOther || len(f.calls) == 0 || d.one != nil && !strings.HasSuffix(f.calls[0], " g:a b&c=d%41") {
 			t.Errorf("%s: %q: %d %v", a, action, r.StatusCode, f.calls)
 		}
 	}
