@@ -224,7 +224,10 @@ func (m *Message) encode(now time.Time) ([]byte, error) {
 	if _, err := w.Write([]byte(strings.ToValidUTF8(m.Text, "\ufffd"))); err != nil {
 		return nil, err
 	}
-	return b.Bytes(), w.Close()
+	if err := w.Close(); err != nil {
+		return nil, err
+	}
+	return b.Bytes(), nil
 }
 
 // longestLine is the longest that mail may have, in bytes. Source: RFC 5322, 2.1.1.
