@@ -3,6 +3,7 @@ package app
 import (
 	"errors"
 	"os"
+	"slices"
 
 	"github.com/upkeep-project/upkeep/internal/domain/model"
 	"github.com/upkeep-project/upkeep/internal/engine/activity"
@@ -40,16 +41,13 @@ func (a *App) restored(group string) bool {
 
 // resume takes back what lives and goes on with everything that was under way.
 func (a *App) resume() {
-	if a.o.State == nil {
-		return
+	if s := a.o.State; s != nil {
+		a.core.SetWishes(s.wishes.Snapshot())
+		a.host.Inherit(a.o.Keeper.held(), s.entries())
+	} else {
+		a.host.Inherit(nil, nil)
 	}
-	a.core.SetWishes(a.o.State.wishes.Snapshot())
-	a.host.Inherit(a.o.Keeper.held(), a.o.State.entries())
-	if a.saved == nil && a.remains() {
-		// The journal is lost, and something lives: it is found by what the keeper holds, or by its marks. To
-		// start it a second time would be the worst (R8).
-		a.found, a.first = core.Assume(a.first), nil
-	}
+	a.assume()
 	if a.found != nil {
 		a.core.Restore(a.found)
 	}
@@ -62,30 +60,71 @@ func (a *App) resume() {
 	a.host.Settle(a.core.Table().Slot, func(id model.ID) bool { return coming[id] })
 }
 
-// remains reports whether instances of our programs may live although there is no journal of them.
-func (a *App) remains() bool {
-	if a.host.Holding() {
-		return true
+// assume goes on with what lives although no record says so: it is found by what the keeper holds, or by its
+// marks. To start it a second time would be the worst. Source: spec/reliability R8.
+func (a *App) assume() {
+	held := a.saved == nil && a.host.Holding()
+	lost := map[model.ID]procfd.Identity{}
+	if !held && a.unsure() {
+		lost = a.search()
+		a.host.Lost(lost)
 	}
-	if a.o.State.over {
-		return false // what has the marks of a program was left by one, and is not to be taken for it
-	}
-	var wanted []procfd.Wanted
+	var lives, coming []core.NewGroup
 	for _, g := range a.first {
-		for _, p := range g.Spec.Programs {
+		is := func(p *model.Program) bool { _, found := lost[p.ID]; return found }
+		if held || slices.ContainsFunc(g.Spec.Programs, is) {
+			lives = append(lives, g)
+		} else {
+			coming = append(coming, g)
+		}
+	}
+	if len(lives) == 0 {
+		return
+	}
+	if a.found == nil {
+		a.found = core.Assume(nil)
+	}
+	a.found.Add(lives)
+	a.first = coming
+}
+
+// unsure reports whether something may live of which there is no record: there are no records at all, and that
+// is not because everything has ended, or some are damaged.
+func (a *App) unsure() bool {
+	switch {
+	case a.o.State == nil:
+		return true
+	case a.saved == nil:
+		return !a.o.State.over // else what has the marks of a program was left by one, and is not to be taken for it
+	}
+	return a.o.State.damaged()
+}
+
+// search finds the instances of our programs by their marks.
+func (a *App) search() map[model.ID]procfd.Identity {
+	var wanted []procfd.Wanted
+	want := func(g *model.Group) {
+		for _, p := range g.Programs {
 			wanted = append(wanted, procfd.Wanted{Group: p.ID.Group, Name: p.ID.Name, UID: p.Command.UID})
 		}
 	}
+	for _, g := range a.first {
+		want(g.Spec)
+	}
+	if a.saved != nil {
+		for _, g := range a.saved.Groups() {
+			want(g)
+		}
+	}
 	found, err := procfd.FindInstances(wanted)
-	if err != nil || len(found) == 0 {
-		return false // a system without such marks
+	if err != nil {
+		return nil // a system without such marks
 	}
 	lost := map[model.ID]procfd.Identity{}
 	for w, id := range found {
 		lost[model.ID{Group: w.Group, Name: w.Name}] = id
 	}
-	a.host.Lost(lost)
-	return true
+	return lost
 }
 
 // inherited is the listening socket that an earlier process has opened for a server; nil = none.

@@ -58,12 +58,15 @@ func OpenState(p Place) (*State, error) {
 	}
 	found := s.journal.Recovered()
 	_, ended := s.journal.Snapshot()[overKey]
-	s.over = found.Same && ended || !found.Same && found.Stamp != ""
+	s.over = found.Same && ended && !s.damaged() || !found.Same && found.Stamp != ""
 	if s.marks, err = spawn.OpenMarks(filepath.Join(p.Runtime, "marks")); err != nil && !errors.Is(err, errors.ErrUnsupported) {
 		note("which programs have begun is not known after a crash of all processes: %v", err)
 	}
 	return s, nil
 }
+
+// damaged reports whether something in the journal could not be read.
+func (s *State) damaged() bool { return len(s.journal.Recovered().Damage) > 0 }
 
 // entries is the journal's content, as far as it is of this boot.
 func (s *State) entries() map[string][]byte {

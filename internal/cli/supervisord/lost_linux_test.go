@@ -32,7 +32,7 @@ func TestStateIsLost(t *testing.T) {
 	h, before, _ := populate(t, "")
 	lives := h.living()
 	h.root = t.TempDir() // its own, so that the other tests keep theirs
-	h.kill(before.PID, before.Manager, h.spawner(before))
+	h.kill(before.Manager, before.PID, h.spawner(before))
 	h.over()
 	now := h.begin()
 	h.same(lives)

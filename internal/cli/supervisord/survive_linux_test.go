@@ -450,7 +450,7 @@ func TestSpawnerIsKilled(t *testing.T) {
 
 func TestAllAreKilled(t *testing.T) {
 	h, before, lives := populate(t, "")
-	h.kill(before.PID, before.Manager, h.spawner(before))
+	h.kill(before.Manager, before.PID, h.spawner(before))
 	h.over()
 	h.begin()
 	h.unchanged(lives)
