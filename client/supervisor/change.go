@@ -31,6 +31,29 @@ type Info struct {
 	RolledBack string // why the last upgrade was taken back; empty = it was not
 }
 
+// Adopted is a process that was taken as the instance of a program.
+type Adopted struct {
+	Group, Name string
+	PID         int
+	Start       int  // when it began, in seconds since 1970
+	Output      bool // whether what it writes is logged
+}
+
+// Adopt takes a process that somebody else has started as the running instance of a program of which nothing runs.
+// Only upkeep offers it.
+func (c *Client) Adopt(ctx context.Context, name string, pid int) (Adopted, error) {
+	const method = "upkeep.adopt"
+	v, err := c.Call(ctx, method, name, pid)
+	if err != nil {
+		return Adopted{}, err
+	}
+	s, err := as[Struct](method, v)
+	output, _ := s.Get("output").(bool)
+	return Adopted{
+		Group: s.Str("group"), Name: s.Str("name"), PID: s.Int("pid"), Start: s.Int("start"), Output: output,
+	}, err
+}
+
 // Info tells which process answers. Only upkeep offers it.
 func (c *Client) Info(ctx context.Context) (Info, error) {
 	const method = "upkeep.getInfo"

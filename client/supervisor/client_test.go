@@ -115,6 +115,12 @@ func TestWrappers(t *testing.T) {
 		{"supervisor.sendProcessStdin[n x]", true, func(c *Client) (any, error) { return only(c.SendProcessStdin(ctx, "n", "x")) }, nil},
 		{"supervisor.sendRemoteCommEvent[t d]", true, func(c *Client) (any, error) { return only(c.SendRemoteCommEvent(ctx, "t", "d")) }, nil},
 		{
+			"upkeep.adopt[n 7]",
+			Struct{{Name: "name", Value: "n"}, {Name: "group", Value: "g"}, {Name: "pid", Value: 7}, {Name: "start", Value: 8}, {Name: "output", Value: false}},
+			func(c *Client) (any, error) { return c.Adopt(ctx, "n", 7) },
+			Adopted{"g", "n", 7, 8, false},
+		},
+		{
 			"upkeep.plan[]",
 			[]any{Struct{
 				{Name: "group", Value: "g"},

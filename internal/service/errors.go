@@ -21,6 +21,10 @@ const (
 	CodeStillRunning
 	CodeCannotReread
 	CodeShuttingDown
+	CodeNoProcess    // there is no such process
+	CodeNotPermitted // it may not be signalled
+	CodeNotAdoptable // it is none that can be an instance: the daemon's own, the system's
+	CodeTaken        // it is an instance already
 )
 
 // Error is a refused or failed verb. Text is the detail that a person needs (a name, a path, a
@@ -45,7 +49,8 @@ var codeWords = map[Code]string{
 	CodeAbnormalTermination: "abnormal termination", CodeSpawnError: "spawn error",
 	CodeAlreadyStarted: "already started", CodeNotRunning: "not running", CodeAlreadyAdded: "already added",
 	CodeStillRunning: "still running", CodeCannotReread: "cannot read the configuration",
-	CodeShuttingDown: "shutting down",
+	CodeShuttingDown: "shutting down", CodeNoProcess: "no such process", CodeNotPermitted: "not permitted",
+	CodeNotAdoptable: "not adoptable", CodeTaken: "already an instance",
 }
 
 // CodeOf is the code of err, CodeFailed for errors of other kinds, and 0 for nil.

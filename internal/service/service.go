@@ -99,6 +99,12 @@ type Service interface {
 	Start(ctx context.Context, sel Selector, wait Wait) ([]Result, error)
 	// Stop is the counterpart: CodeNotRunning for a single program that is down.
 	Stop(ctx context.Context, sel Selector, wait Wait) ([]Result, error)
+	// Adopt takes a process that somebody else has started as the instance of a program that is STOPPED, EXITED
+	// or FATAL, and returns the program's status after that. It is RUNNING from then on, and everything is as for
+	// an instance of our own, except that its input and output are not ours: nothing of it is logged. Its next
+	// start is. CodeNoSuchProgram, CodeAlreadyStarted, CodeBadArguments, CodeNoProcess, CodeNotPermitted,
+	// CodeNotAdoptable, CodeTaken; CodeFailed where the system cannot hold foreign processes.
+	Adopt(ctx context.Context, id model.ID, pid int) (model.Status, error)
 	// Signal sends a signal by name ("HUP", "SIGHUP") or number ("1"). CodeBadSignal, CodeNotRunning.
 	Signal(ctx context.Context, sel Selector, signal string) ([]Result, error)
 	// WriteStdin queues data for the program's standard input. CodeNotRunning, CodeNoFile when it has

@@ -30,11 +30,14 @@ type candidate struct {
 	handle procfd.Handle // nil when it was taken
 }
 
-// Candidate finds the process that has a number at this moment and checks that it can become an instance.
-func (h *Host) Candidate(pid int) (c interface {
+// Candidate is a process that may become an instance. Close lets go of one that was not taken.
+type Candidate interface {
 	core.Candidate
 	Close()
-}, err error) {
+}
+
+// Candidate finds the process that has a number at this moment and checks that it can become an instance.
+func (h *Host) Candidate(pid int) (Candidate, error) {
 	id, err := procfd.Identify(pid)
 	if err != nil {
 		return nil, notThere(pid, err)
@@ -96,6 +99,9 @@ func (h *Host) own(s procstat.Stat) bool {
 	}
 	return helper(s.Comm) && (s.PPID == os.Getpid() || h.o.Store != nil && s.PPID == os.Getppid())
 }
+
+// helper reports whether a name is that of a process of ours which makes others, or is about to become one.
+func helper(comm string) bool { return comm == "upkeep-spawner" || comm == "upkeep-manager" }
 
 // Since is when the process began.
 func (c *candidate) Since() time.Duration { return c.host.since(c.handle) }

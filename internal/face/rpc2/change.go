@@ -2,6 +2,8 @@ package rpc2
 
 import (
 	"errors"
+	"math"
+	"strconv"
 
 	"github.com/upkeep-project/upkeep/internal/service"
 	"github.com/upkeep-project/upkeep/internal/wire/xmlrpc"
@@ -12,6 +14,16 @@ import (
 // different.
 func changeMethods() []method {
 	return []method{
+		{
+			name: "upkeep.adopt", level: LevelAdminister, subject: true, run: adopt,
+			help: "Takes a process that was started by somebody else as the running instance of a program that is STOPPED, EXITED or " +
+				"FATAL. It is stopped, watched and survives like any other; what it writes is not logged, because its output is not " +
+				"ours, and it cannot be sent input. The next start of the program is as always. Refused: a process of the kernel, of " +
+				"this daemon or of another program, and one that may not be signalled.\n\n" + nameParam +
+				"@param int pid  number of the process\n" +
+				"@return struct result  name, group, pid, start (when it began, in seconds since 1970) and output (whether what it " +
+				"writes is logged: false)",
+		},
 		{
 			name: "upkeep.getInfo", level: LevelObserve, run: getInfo,
 			help: "Tells which process answers.\n\n" +
@@ -116,4 +128,29 @@ func textOf(err error) string {
 		return e.Text
 	}
 	return ""
+}
+
+func adopt(c *caller, a args) (any, error) {
+	id, name, err := c.one(a)
+	if err != nil {
+		return nil, err
+	}
+	pid, err := a.number(1)
+	if err != nil {
+		return nil, err
+	}
+	if pid <= 0 || pid > math.MaxInt32 {
+		return nil, detailed(faultFailed, strconv.FormatInt(pid, 10)+" is no process number")
+	}
+	st, err := c.o.Service.Adopt(c.ctx, id, int(pid))
+	if err != nil {
+		return nil, toFault(err, name)
+	}
+	return xmlrpc.Struct{
+		{Name: "name", Value: st.ID.Name},
+		{Name: "group", Value: st.ID.Group},
+		{Name: "pid", Value: st.PID},
+		{Name: "start", Value: int(st.Start.Unix())},
+		{Name: "output", Value: false},
+	}, nil
 }

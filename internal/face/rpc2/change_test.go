@@ -50,3 +50,44 @@ func TestApply(t *testing.T) {
 		}
 	}
 }
+
+func TestAdopt(t *testing.T) {
+	f := newFake()
+	c := direct(t, f, nil)
+	const want = "[{name a} {group g} {pid 42} {start 1700000000} {output false}]"
+	if got := fmt.Sprint(c.result(t, "upkeep.adopt", "g:a", 42)); got != want {
+		t.Errorf("%s\nwant %s", got, want)
+	}
+	if got := f.noted(); got != "Adopt g:a 42" {
+		t.Error(got)
+	}
+	for _, bad := range []struct {
+		params []any
+		want   string
+	}{
+		{[]any{5, 42}, "FAULT 2 INCORRECT_PARAMETERS"},
+		{[]any{"g:a", []any{}}, "FAULT 2 INCORRECT_PARAMETERS"},
+		{[]any{"g:a"}, "FAULT 2 INCORRECT_PARAMETERS"},
+		{[]any{"g:*", 42}, "FAULT 10 BAD_NAME: g:*"},
+		{[]any{"g:a", 0}, "FAULT 30 FAILED: 0 is no process number"},
+		{[]any{"g:a", -7}, "FAULT 30 FAILED: -7 is no process number"},
+	} {
+		if got := c.result(t, "upkeep.adopt", bad.params...); got != bad.want {
+			t.Errorf("%v: %v, want %s", bad.params, got, bad.want)
+		}
+	}
+	if got := f.noted(); got != "Adopt g:a 42" {
+		t.Error(got)
+	}
+	for code, want := range map[service.Code]string{
+		service.CodeNoSuchProgram: "FAULT 10 BAD_NAME: g:a", service.CodeAlreadyStarted: "FAULT 60 ALREADY_STARTED: g:a",
+		service.CodeNoProcess: "FAULT 30 FAILED: x", service.CodeNotPermitted: "FAULT 30 FAILED: x",
+		service.CodeNotAdoptable: "FAULT 30 FAILED: x", service.CodeTaken: "FAULT 30 FAILED: x",
+		service.CodeShuttingDown: "FAULT 6 SHUTDOWN_STATE",
+	} {
+		f.err = &service.Error{Code: code, Text: "x"}
+		if got := c.result(t, "upkeep.adopt", "g:a", 42); got != want {
+			t.Errorf("%v, want %s", got, want)
+		}
+	}
+}

@@ -204,6 +204,10 @@ func (f *fake) Reread(context.Context) (service.Changes, error) {
 	return service.Changes{Added: []string{"n1", "n2"}, Removed: []string{"r"}}, f.note("Reread")
 }
 
+func (f *fake) Adopt(_ context.Context, id model.ID, pid int) (model.Status, error) {
+	return model.Status{ID: id, PID: pid, Start: time.Unix(1_700_000_000, 0)}, f.note("Adopt %s %d", id.Namespec(), pid)
+}
+
 func (f *fake) Plan(context.Context) ([]service.Step, error) {
 	id := model.ID{Group: "g", Name: "a"}
 	return []service.Step{

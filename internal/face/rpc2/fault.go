@@ -56,6 +56,10 @@ var serviceFaults = map[service.Code]struct {
 	service.CodeStillRunning:        {faultStillRunning, true},
 	service.CodeCannotReread:        {faultCannotReread, false},
 	service.CodeShuttingDown:        {faultShutdown, false},
+	service.CodeNoProcess:           {faultFailed, false},
+	service.CodeNotPermitted:        {faultFailed, false},
+	service.CodeNotAdoptable:        {faultFailed, false},
+	service.CodeTaken:               {faultFailed, false},
 }
 
 // bare is a fault without detail.

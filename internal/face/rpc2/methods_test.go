@@ -217,6 +217,7 @@ func TestSignatures(t *testing.T) {
 		"[array boolean]":          "startAllProcesses stopAllProcesses",
 		"[string string]":          "system.methodHelp",
 		"[array array]":            "system.multicall upkeep.apply",
+		"[struct string int]":      "upkeep.adopt",
 	}
 	c := direct(t, newFake(), nil)
 	seen := 0

@@ -15,6 +15,7 @@ import (
 	"github.com/upkeep-project/upkeep/internal/engine/activity"
 	"github.com/upkeep-project/upkeep/internal/engine/core"
 	"github.com/upkeep-project/upkeep/internal/engine/events"
+	"github.com/upkeep-project/upkeep/internal/engine/launch"
 	"github.com/upkeep-project/upkeep/internal/engine/logs"
 	"github.com/upkeep-project/upkeep/internal/service"
 )
@@ -25,6 +26,8 @@ type Programs interface {
 	Check(*model.Program) error
 	// MakeLogs resolves a program's log files and creates the automatic ones.
 	MakeLogs(*model.Program) (core.LogPaths, error)
+	// Candidate finds a process that is to become an instance; its errors are those of package launch.
+	Candidate(pid int) (launch.Candidate, error)
 	// DropLogs deletes the automatic log files of a program that is no longer wanted.
 	DropLogs(*model.Program, core.LogPaths)
 }

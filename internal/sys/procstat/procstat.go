@@ -25,10 +25,17 @@ type Stat struct {
 	PGRP       int
 	Session    int
 	StartTicks uint64 // start time in clock ticks since boot; with the pid it identifies the process
+	Kernel     bool   // it is a thread of the kernel itself
 }
 
 // Dead reports whether the process has ended and only its exit status is left.
 func (s Stat) Dead() bool { return s.State == 'Z' || s.State == 'X' }
+
+// flagsField is the position of the kernel's flags, kernelThread the one that tells its own threads.
+const (
+	flagsField   = 6
+	kernelThread = 0x00200000
+)
 
 // startField is the position of the start time, counted from the field after the name (state = 0).
 const startField = 19
@@ -59,6 +66,11 @@ func Parse(line []byte) (Stat, error) {
 	if s.StartTicks, err = strconv.ParseUint(string(f[startField]), 10, 64); err != nil {
 		return Stat{}, fmt.Errorf("process stat %q: %w", cut(line), err)
 	}
+	flags, err := strconv.ParseUint(string(f[flagsField]), 10, 64)
+	if err != nil {
+		return Stat{}, fmt.Errorf("process stat %q: %w", cut(line), err)
+	}
+	s.Kernel = flags&kernelThread != 0
 	return s, nil
 }
 

@@ -23,6 +23,11 @@ func TestParse(t *testing.T) {
 			name: "line break in the name", line: "7 (a\nb) S 5 6 7 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 42",
 			want: Stat{PID: 7, Comm: "a\nb", State: 'S', PPID: 5, PGRP: 6, Session: 7, StartTicks: 42},
 		},
+		{
+			name: "thread of the kernel", line: "2 (kthreadd) S 0 0 0 0 -1 2129984 0 0 0 0 0 0 0 0 20 0 1 0 7",
+			want: Stat{PID: 2, Comm: "kthreadd", State: 'S', StartTicks: 7, Kernel: true},
+		},
+		{name: "flags are no number", line: "7 (a) S 5 6 7 0 -1 x 0 0 0 0 0 0 0 0 20 0 1 0 42", bad: true},
 		{name: "empty", line: "", bad: true},
 		{name: "no name", line: "7 S 1 2 3", bad: true},
 		{name: "parentheses in the wrong order", line: "7 )x( S", bad: true},
