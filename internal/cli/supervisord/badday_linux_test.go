@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/upkeep-project/upkeep/client/supervisor"
 	"github.com/upkeep-project/upkeep/internal/app"
 )
@@ -93,29 +95,54 @@ var spoiled = []struct {
 // TestSpoiledState: all processes of the daemon are killed, and what they have left on the disk is no good. The
 // next one says so, keeps what it cannot read under another name, and starts nothing a second time.
 func TestSpoiledState(t *testing.T) {
+	if testing.Short() {
+		t.Skip("one day after the other")
+	}
 	for _, day := range spoiled {
-		for _, file := range []string{"journal", "wishes"} {
-			t.Run(day.name+" "+file, func(t *testing.T) {
-				h, before, _ := populate(t, "")
-				lives := h.living()
-				p := h.place()
-				path := filepath.Join(p.Runtime, file)
-				if file == "wishes" {
-					path = filepath.Join(p.State, file)
-				}
-				h.allGone(before)
-				day.spoil(t, path)
-				now := h.begin()
-				h.same(lives)
+		t.Run(day.name, func(t *testing.T) {
+			h, before, _ := populate(t, "")
+			lives := h.living()
+			p := h.place()
+			h.allGone(before)
+			day.spoil(t, filepath.Join(p.Runtime, "journal"))
+			day.spoil(t, filepath.Join(p.State, "wishes"))
+			now := h.begin()
+			h.same(lives)
+			for _, file := range []string{"journal", "wishes"} {
 				if day.said != "" {
 					h.logged(fmt.Sprintf(day.said, file))
 				}
-				h.kill(now.Manager) // what is on the disk now is good
-				h.await("another manager answers", func(i supervisor.Info) bool { return i.Manager != now.Manager })
-				h.same(lives)
-				h.down()
-			})
-		}
+			}
+			h.kill(now.Manager) // what is on the disk now is good
+			h.await("another manager answers", func(i supervisor.Info) bool { return i.Manager != now.Manager })
+			h.same(lives)
+			h.down()
+		})
+	}
+}
+
+// TestSpoiledUnderAKeeper: only the manager is killed, and its journal is no good. What the keeper holds is enough
+// to go on with.
+func TestSpoiledUnderAKeeper(t *testing.T) {
+	if testing.Short() {
+		t.Skip("one day after the other")
+	}
+	for _, day := range spoiled {
+		t.Run(day.name, func(t *testing.T) {
+			h, before, _ := populate(t, "")
+			lives := h.living()
+			path := filepath.Join(h.place().Runtime, "journal")
+			if err := unix.Kill(before.Manager, unix.SIGSTOP); err != nil {
+				t.Fatal(err)
+			}
+			day.spoil(t, path)
+			h.kill(before.Manager)
+			h.await("another manager answers", func(i supervisor.Info) bool { return i.Manager != before.Manager })
+			h.same(lives)
+			h.order("seven")
+			h.ends("seven", "exit status 7", 7)
+			h.down()
+		})
 	}
 }
 
