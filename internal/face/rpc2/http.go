@@ -32,6 +32,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer s.recoverPanic(rw, r)
 	s.beginAccess(r, rw)
 	w.Header().Set("Server", serverHeader)
+	// The answer before on this connection has left a deadline. What takes long sets another one.
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeTime))
 	if r.ContentLength != 0 {
 		// Whatever is or is not read of the body, it does not hold the connection for ever.
 		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTime))

@@ -107,6 +107,7 @@ func (s *Site) redirect(w http.ResponseWriter, message string) {
 	w.Header().Set("Location", "./?message="+quote(cut(message, maxMessage)))
 	w.Header().Set("Content-Type", "text/html")
 	w.Header().Set("Content-Length", "0")
+	begin(w)
 	w.WriteHeader(http.StatusSeeOther)
 }
 

@@ -143,6 +143,14 @@ func (s *Site) read(w http.ResponseWriter, r *http.Request) (f form, status int)
 	return parseForm(r.URL.RawQuery, string(body)), 0
 }
 
+// writeTime is how long a client may take to receive a page.
+const writeTime = time.Minute
+
+// begin gives the client its time from now on, however long the action before has taken.
+func begin(w http.ResponseWriter) {
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeTime))
+}
+
 // page writes a page made of a template.
 func (s *Site) page(w http.ResponseWriter, status int, name string, data any) {
 	var b bytes.Buffer
@@ -153,6 +161,7 @@ func (s *Site) page(w http.ResponseWriter, status int, name string, data any) {
 	dynamic(h)
 	h.Set("Content-Type", "text/html;charset=utf-8")
 	h.Set("Content-Length", strconv.Itoa(b.Len()))
+	begin(w)
 	w.WriteHeader(status)
 	_, _ = w.Write(b.Bytes())
 }

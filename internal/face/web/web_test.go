@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -186,6 +187,31 @@ func TestBodyThatCannotBeRead(t *testing.T) {
 		s.Handlers()[path].ServeHTTP(w, httptest.NewRequest(http.MethodPost, path+"?action=stopall", io.MultiReader(broken{})))
 		if w.Code != 400 || len(f.calls) != 0 {
 			t.Errorf("%s: %d %v", path, w.Code, f.calls)
+		}
+	}
+}
+
+// timed remembers the deadline that was in force when the answer began.
+type timed struct {
+	*httptest.ResponseRecorder
+	deadline, began time.Time
+}
+
+func (w *timed) SetWriteDeadline(t time.Time) error { w.deadline = t; return nil }
+
+func (w *timed) WriteHeader(status int) {
+	w.began = w.deadline
+	w.ResponseRecorder.WriteHeader(status)
+}
+
+// TestClientsHaveTheirTime: an action may take longer than an answer; the time of that counts from its end.
+func TestClientsHaveTheirTime(t *testing.T) {
+	for _, target := range append([]string{"/?action=stop&processname=cat"}, pages...) {
+		w := &timed{ResponseRecorder: httptest.NewRecorder(), deadline: time.Unix(1, 0)}
+		r := httptest.NewRequest(http.MethodPost, target, nil)
+		site(t, newFake()).Handlers()[r.URL.Path].ServeHTTP(w, r)
+		if left := time.Until(w.began); left < time.Second || left > writeTime {
+			t.Errorf("%s: %v", target, left)
 		}
 	}
 }
