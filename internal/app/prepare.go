@@ -3,8 +3,10 @@ package app
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/upkeep-project/upkeep/internal/conf/supervisord"
 	"github.com/upkeep-project/upkeep/internal/engine/activity"
@@ -12,6 +14,7 @@ import (
 	"github.com/upkeep-project/upkeep/internal/face/listen"
 	"github.com/upkeep-project/upkeep/internal/sys/lock"
 	"github.com/upkeep-project/upkeep/internal/sys/privilege"
+	"github.com/upkeep-project/upkeep/internal/sys/procstat"
 	"github.com/upkeep-project/upkeep/internal/sys/rlimit"
 	"github.com/upkeep-project/upkeep/internal/sys/spawn"
 )
@@ -69,10 +72,19 @@ func (p *Process) single(c *supervisord.Config) error {
 		p.lock, err = lock.Acquire(path)
 	}
 	var held *lock.HeldError
+	claimed := false
+	for over := time.Now().Add(orphanPatience); errors.As(err, &held) && !claimed; {
+		if claimed = p.claim(place); claimed || !gone(held.PID) || time.Now().After(over) {
+			break
+		}
+		// Whoever took the lock is dead, and somebody has inherited it who is about to end, or to stand in.
+		<-time.After(orphanLook)
+		p.lock, err = lock.Acquire(path)
+	}
 	switch {
 	case err == nil:
 		return nil
-	case errors.As(err, &held) && p.claim(place):
+	case claimed:
 		sign(place.State)
 		p.note(activity.Warn, "everything was taken over from pid %d, which stood in for a keeper that was killed", held.PID)
 		return nil
@@ -85,6 +97,18 @@ func (p *Process) single(c *supervisord.Config) error {
 	}
 	p.note(activity.Warn, "there is no place for the state of this daemon: its programs would not survive it, and nothing keeps a second one away: %v", err)
 	return nil
+}
+
+// How long a lock may be held by others than who took it, and how often that is looked at.
+const (
+	orphanPatience = 10 * time.Second
+	orphanLook     = 20 * time.Millisecond
+)
+
+// gone reports whether a process is known to have ended.
+func gone(pid int) bool {
+	s, err := procstat.Read(pid)
+	return pid > 0 && (errors.Is(err, fs.ErrNotExist) || err == nil && s.Dead())
 }
 
 // lockName is the file in the state directory that is locked as long as the instance lives.
