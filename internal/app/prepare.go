@@ -3,9 +3,9 @@ package app
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"github.com/upkeep-project/upkeep/internal/conf/supervisord"
@@ -108,7 +108,7 @@ const (
 // gone reports whether a process is known to have ended.
 func gone(pid int) bool {
 	s, err := procstat.Read(pid)
-	return pid > 0 && (errors.Is(err, fs.ErrNotExist) || err == nil && s.Dead())
+	return pid > 0 && (errors.Is(err, syscall.ESRCH) || err == nil && s.Dead())
 }
 
 // lockName is the file in the state directory that is locked as long as the instance lives.
