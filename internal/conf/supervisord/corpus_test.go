@@ -383,13 +383,18 @@ func dumpServer(s *Server) map[string]any {
 func dumpGroup(g *model.Group) map[string]any {
 	processes := []any{}
 	for _, p := range g.Programs {
-		processes = append(processes, dumpProcess(p))
+		one := dumpProcess(p)
+		if p.Socket != nil && g.Kind != model.KindFastCGI {
+			one["socket"] = p.Socket.URL
+		}
+		processes = append(processes, one)
 	}
 	out := map[string]any{"name": g.Name, "priority": g.Priority, "processes": processes}
 	if g.Pool != nil {
 		out["events"], out["buffer"] = slices.Sorted(slices.Values(g.Pool.Events)), g.Pool.Buffer
 	}
-	if s := g.Socket; s != nil {
+	if g.Kind == model.KindFastCGI && len(g.Programs) > 0 {
+		s := g.Programs[0].Socket
 		out["socket"], out["backlog"] = s.URL, s.Backlog
 		if strings.HasPrefix(s.URL, "unix:") {
 			out["mode"], out["owner"] = s.Mode, []int{}

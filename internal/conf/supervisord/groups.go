@@ -125,19 +125,37 @@ func (r *reader) group(sect *ini.Section, grouped map[string]bool, global map[st
 		case program != nil && fcgi != nil:
 			o.fail("programs", errors.New("["+sect.Name+"] name "+member+" is ambiguous (exists as program and fcgi-program)"))
 			continue
-		case program == nil:
-			program = fcgi
-			r.warn("For [" + sect.Name + "], the processes of [" + fcgi.Name + "] get no socket because they are listed in a group (" +
-				place(fcgi.File, fcgi.Line) + ")")
 		}
-		grouped[program.Name] = true
-		list, err := r.programs(program, g.Name, model.KindProgram, global)
+		list, err := r.member(cmp.Or(program, fcgi), g.Name, global)
 		if err != nil {
 			return nil, err
 		}
+		grouped[cmp.Or(program, fcgi).Name] = true
 		g.Programs = append(g.Programs, list...)
 	}
 	return g, o.failure()
+}
+
+// member makes the processes of a section that a group lists. FastCGI programs keep their socket there (F32).
+func (r *reader) member(sect *ini.Section, group string, global map[string]string) ([]*model.Program, error) {
+	if !strings.HasPrefix(sect.Name, "fcgi-program:") {
+		return r.programs(sect, group, model.KindProgram, global)
+	}
+	o := r.options(sect, scope{"here": r.here})
+	s := r.sharedSocket(o)
+	if err := o.failure(); err != nil {
+		return nil, err
+	}
+	list, err := r.programs(sect, group, model.KindFastCGI, global)
+	return sharing(list, s), err
+}
+
+// sharing gives processes their common socket.
+func sharing(list []*model.Program, s *model.SocketSpec) []*model.Program {
+	for _, p := range list {
+		p.Socket = s
+	}
+	return list
 }
 
 // defaultHandler is the judge of listeners' results that is built in.
@@ -214,6 +232,18 @@ func (r *reader) fastCGI(sect *ini.Section, global map[string]string) (*model.Gr
 	o := r.options(sect, scope{"here": r.here})
 	g := r.newGroup(o, model.KindFastCGI)
 	g.Priority = o.number("priority", 999)
+	s := r.sharedSocket(o)
+	g, err := r.finish(o, g, global)
+	if err != nil {
+		return nil, err
+	}
+	sharing(g.Programs, s)
+	return g, nil
+}
+
+// sharedSocket reads the socket of an [fcgi-program:x] section.
+func (r *reader) sharedSocket(o *options) *model.SocketSpec {
+	sect := o.sect
 	var owner *model.Owner // the default one
 	if name, ok := o.text("user"); ok {
 		u, err := r.env.user(name)
@@ -223,7 +253,6 @@ func (r *reader) fastCGI(sect *ini.Section, global map[string]string) (*model.Gr
 		}
 	}
 	s := &model.SocketSpec{Mode: 0o700}
-	g.Socket = s
 	if _, ok := o.raw("socket_backlog", ""); ok {
 		n := o.integer("socket_backlog", 0)
 		if n < 1 || n > 65535 {
@@ -248,7 +277,7 @@ func (r *reader) fastCGI(sect *ini.Section, global map[string]string) (*model.Gr
 		}
 		s.Mode = uint32(mode & 0o777)
 	}
-	o.sc["program_name"] = g.Name
+	_, o.sc["program_name"], _ = strings.Cut(sect.Name, ":")
 	url, _ := o.text("socket")
 	if o.err == nil && url == "" {
 		o.fail("socket", errors.New("["+sect.Name+"] section requires a \"socket\" line"))
@@ -258,7 +287,7 @@ func (r *reader) fastCGI(sect *ini.Section, global map[string]string) (*model.Gr
 			o.fail("socket", errors.New(err.Error()+" in ["+sect.Name+"] socket"))
 		}
 	}
-	return r.finish(o, g, global)
+	return s
 }
 
 // tcpSocket is tcp://host:port, with brackets around an IPv6 address.

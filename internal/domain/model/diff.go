@@ -64,7 +64,7 @@ func EffectOf(changes []FieldChange) Effect {
 // Diff lists what differs between two definitions of the same program, in a fixed order; nil when nothing
 // does. IDs are not compared.
 //
-// Source: spec/supervisor 1.10, with F30 (log targets are compared as configured).
+// Source: spec/supervisor 1.10, with F30 (log targets are compared as configured, all values of a socket count).
 func Diff(old, next *Program) []FieldChange {
 	var out []FieldChange
 	for i := range programFields {
@@ -83,7 +83,7 @@ func Diff(old, next *Program) []FieldChange {
 // DiffGroup lists what differs between two definitions of the group of one name: its own values, then
 // its programs in the order of next, then those that went; nil when nothing differs. Names are not compared.
 //
-// Source: spec/supervisor 1.10, with F30 (all values of a socket count) and F42 (events are a set).
+// Source: spec/supervisor 1.10, with F42 (events are a set).
 func DiffGroup(old, next *Group) []FieldChange {
 	var out []FieldChange
 	add := func(key string, effect Effect, before, after string) {
@@ -96,7 +96,6 @@ func DiffGroup(old, next *Group) []FieldChange {
 		add(FieldType, EffectRestart, old.Kind.String(), next.Kind.String())
 	}
 	diffPool(old.Pool, next.Pool, add)
-	diffSocket(old.Socket, next.Socket, add)
 	if old.Origin != next.Origin {
 		add(FieldOrigin, EffectNone, showOrigin(old.Origin), showOrigin(next.Origin))
 	}
@@ -165,33 +164,6 @@ func diffPool(old, next *Pool, add func(key string, effect Effect, before, after
 	}
 }
 
-// diffSocket: whatever changes, the socket has to be made anew, and so have the processes that hold it.
-func diffSocket(old, next *SocketSpec, add func(key string, effect Effect, before, after string)) {
-	if old == nil && next == nil {
-		return
-	}
-	if old == nil {
-		add("socket", EffectRestart, "", next.URL)
-		return
-	}
-	if next == nil {
-		add("socket", EffectRestart, old.URL, "")
-		return
-	}
-	if old.URL != next.URL {
-		add("socket", EffectRestart, old.URL, next.URL)
-	}
-	if (old.Owner == nil) != (next.Owner == nil) || old.Owner != nil && *old.Owner != *next.Owner {
-		add("socket_owner", EffectRestart, showOwner(old.Owner), showOwner(next.Owner))
-	}
-	if old.Mode != next.Mode {
-		add("socket_mode", EffectRestart, showMode(old.Mode), showMode(next.Mode))
-	}
-	if old.Backlog != next.Backlog {
-		add("socket_backlog", EffectRestart, strconv.Itoa(old.Backlog), strconv.Itoa(next.Backlog))
-	}
-}
-
 // programField compares one value of two programs.
 type programField struct {
 	key     string
@@ -233,6 +205,11 @@ var programFields = [...]programField{
 	field("stderr_events_enabled", EffectLive, func(p *Program) bool { return p.IO.Stderr.Events }, strconv.FormatBool),
 	field("stderr_syslog", EffectRestart, func(p *Program) bool { return p.IO.Stderr.Syslog }, strconv.FormatBool),
 	field("serverurl", EffectRestart, func(p *Program) string { return p.ServerURL }, showURL),
+	// Whatever changes about a socket, who holds it has to be made anew.
+	field("socket", EffectRestart, socketURL, asIs),
+	socketField("socket_owner", func(s *SocketSpec) string { return showOwner(s.Owner) }),
+	socketField("socket_mode", func(s *SocketSpec) string { return showMode(s.Mode) }),
+	socketField("socket_backlog", func(s *SocketSpec) string { return strconv.Itoa(s.Backlog) }),
 	field(FieldSection, EffectNone, func(p *Program) string { return p.Section }, asIs),
 	field(FieldOrigin, EffectNone, func(p *Program) Origin { return p.Origin }, showOrigin),
 }
@@ -245,6 +222,24 @@ func field[T comparable](key string, effect Effect, get func(*Program) T, show f
 			return "", "", false
 		}
 		return show(a), show(b), true
+	}}
+}
+
+func socketURL(p *Program) string {
+	if p.Socket == nil {
+		return ""
+	}
+	return p.Socket.URL
+}
+
+// socketField compares a value of sockets; one that comes or goes is told by its address alone.
+func socketField(key string, show func(*SocketSpec) string) programField {
+	return programField{key, EffectRestart, func(old, next *Program) (string, string, bool) {
+		if old.Socket == nil || next.Socket == nil {
+			return "", "", false
+		}
+		before, after := show(old.Socket), show(next.Socket)
+		return before, after, before != after
 	}}
 }
 

@@ -1,7 +1,6 @@
 package model
 
 import (
-	"fmt"
 	"os"
 	"regexp"
 	"slices"
@@ -18,6 +17,7 @@ func otherProgram() *Program {
 		Stop:    StopPolicy{Signal: 9, Wait: 9, Reach: ReachTree, KillReach: ReachTree},
 		Exit:    ExitPolicy{Restart: RestartAlways, Codes: []int{9}},
 		IO:      IOSpec{MergeStderr: true, BlockWhenFull: true, Stdout: Stream{Log: LogNone, Syslog: true}, Stderr: Stream{Log: LogAuto, Events: true}},
+		Socket:  &SocketSpec{URL: "x", Owner: &Owner{9, 9}, Mode: 1, Backlog: 9},
 	}
 	return p
 }
@@ -31,9 +31,6 @@ func TestFieldsIsWhatDiffFinds(t *testing.T) {
 		}
 	}
 	seen("", Diff(sampleProgram(), otherProgram()))
-	socket := func(n int) *SocketSpec {
-		return &SocketSpec{URL: fmt.Sprint(n), Owner: &Owner{n, n}, Mode: uint32(n), Backlog: n}
-	}
 	named := func(names string) []*Program {
 		var out []*Program
 		for n := range strings.SplitSeq(names, " ") {
@@ -41,9 +38,9 @@ func TestFieldsIsWhatDiffFinds(t *testing.T) {
 		}
 		return out
 	}
-	old := &Group{Priority: 1, Kind: KindProgram, Pool: &Pool{Events: []string{"A"}}, Socket: socket(1), Programs: named("a b c")}
+	old := &Group{Priority: 1, Kind: KindProgram, Pool: &Pool{Events: []string{"A"}}, Programs: named("a b c")}
 	next := &Group{
-		Priority: 2, Kind: KindFastCGI, Pool: &Pool{Events: []string{"B"}, Buffer: 2, ResultHandler: "r", LenBytes: true}, Socket: socket(2),
+		Priority: 2, Kind: KindFastCGI, Pool: &Pool{Events: []string{"B"}, Buffer: 2, ResultHandler: "r", LenBytes: true},
 		Programs: named("b a d"), Origin: Origin{File: "f"},
 	}
 	seen("group ", DiffGroup(old, next))

@@ -25,6 +25,7 @@ func sampleProgram() *Program {
 			Stderr: Stream{Log: LogFile, Path: "/var/log/b", MaxBytes: 200, Backups: 4, CaptureBytes: 8, Syslog: true},
 		},
 		ServerURL: "http://localhost:9001",
+		Socket:    &SocketSpec{URL: "unix:///p.sock", Owner: &Owner{1, 2}, Mode: 0o700, Backlog: 5},
 		Origin:    Origin{"a.conf", 7, "supervisord"},
 	}
 }
@@ -33,7 +34,6 @@ func sampleGroup() *Group {
 	return &Group{
 		Name: "web", Priority: 20, Kind: KindFastCGI, Programs: []*Program{sampleProgram()},
 		Pool:   &Pool{Events: []string{"TICK_5", "EVENT"}, Buffer: 10, ResultHandler: "h"},
-		Socket: &SocketSpec{URL: "unix:///p.sock", Owner: &Owner{1, 2}, Mode: 0o700, Backlog: 5},
 		Origin: Origin{"a.conf", 1, "supervisord"},
 	}
 }
@@ -104,6 +104,9 @@ func TestDiffSeesEveryField(t *testing.T) {
 		".Stop.Reach": "stopasgroup/live", ".Stop.KillReach": "killasgroup/live",
 		".Exit.Restart": "autorestart/live", ".Exit.Codes[]": "exitcodes/live",
 		".IO.MergeStderr": "redirect_stderr/restart", ".IO.BlockWhenFull": "log_full/restart", ".ServerURL": "serverurl/restart",
+		".Socket.URL": "socket/restart", ".Socket.Owner.UID": "socket_owner/restart",
+		".Socket.Owner.GID": "socket_owner/restart", ".Socket.Mode": "socket_mode/restart",
+		".Socket.Backlog": "socket_backlog/restart",
 		".Origin.File": "origin/none", ".Origin.Line": "origin/none", ".Origin.Dialect": "origin/none",
 	}
 	for _, s := range []string{"Stdout", "Stderr"} {
@@ -152,9 +155,7 @@ func TestDiffGroupSeesEveryField(t *testing.T) {
 		".Priority": "priority/live", ".Kind": "type/restart",
 		".Pool.Events[]": "events/live", ".Pool.Buffer": "buffer_size/live",
 		".Pool.ResultHandler": "result_handler/live", ".Pool.LenBytes": "event_len/live",
-		".Socket.URL": "socket/restart", ".Socket.Owner.UID": "socket_owner/restart",
-		".Socket.Owner.GID": "socket_owner/restart", ".Socket.Mode": "socket_mode/restart",
-		".Socket.Backlog": "socket_backlog/restart", ".Programs[]": "process_name/restart",
+		".Programs[]": "process_name/restart",
 		".Origin.File": "origin/none", ".Origin.Line": "origin/none", ".Origin.Dialect": "origin/none",
 	}
 	for _, path := range leaves(reflect.TypeFor[Group](), "") {
@@ -296,15 +297,6 @@ func TestDiffGroupSpecials(t *testing.T) {
 		{"pool comes", &Group{}, &Group{Pool: pool("A")}, []FieldChange{{ID{}, "events", "", "A", EffectRestart}}, true},
 		{"pool goes", &Group{Pool: pool("A")}, &Group{}, []FieldChange{{ID{}, "events", "A", "", EffectRestart}}, true},
 		{"event_len", &Group{Pool: &Pool{}}, &Group{Pool: &Pool{LenBytes: true}}, []FieldChange{{ID{}, "event_len", "characters", "bytes", EffectLive}}, true},
-		{"socket comes", &Group{}, &Group{Socket: &SocketSpec{URL: "u"}}, []FieldChange{{ID{}, "socket", "", "u", EffectRestart}}, true},
-		{"socket goes", &Group{Socket: &SocketSpec{URL: "u"}}, &Group{}, []FieldChange{{ID{}, "socket", "u", "", EffectRestart}}, true},
-		{
-			"owner set", &Group{Socket: &SocketSpec{}}, &Group{Socket: &SocketSpec{Owner: &Owner{0, -1}}},
-			[]FieldChange{{ID{}, "socket_owner", "", "0:-1", EffectRestart}},
-			true,
-		},
-		{"equal owners", &Group{Socket: &SocketSpec{Owner: &Owner{0, -1}}}, &Group{Socket: &SocketSpec{Owner: &Owner{0, -1}}}, nil, false},
-		{"mode", &Group{Socket: &SocketSpec{Mode: 0o700}}, &Group{Socket: &SocketSpec{Mode: 0o660}}, []FieldChange{{ID{}, "socket_mode", "0700", "0660", EffectRestart}}, true},
 		{"a program comes", &Group{Programs: named("a")}, &Group{Programs: named("b", "a")}, []FieldChange{member("", "b", EffectLive)}, true},
 		{"a program goes", &Group{Programs: named("a", "b", "c")}, &Group{Programs: named("a", "c")}, []FieldChange{member("b", "", EffectRestart)}, true},
 		{"order", &Group{Programs: named("a", "b")}, &Group{Programs: named("b", "a")}, []FieldChange{{ID{}, FieldOrder, "a,b", "b,a", EffectNone}}, true},
@@ -322,6 +314,30 @@ func TestDiffGroupSpecials(t *testing.T) {
 		}
 		if Differs(got) != c.differs {
 			t.Errorf("%s: Differs is %v", c.name, !c.differs)
+		}
+	}
+}
+
+// A socket that comes or goes is told once; the order of its values is that of the configuration.
+func TestDiffSocket(t *testing.T) {
+	with := func(s *SocketSpec) *Program { return &Program{ID: ID{"f", "f"}, Socket: s} }
+	change := func(key, before, after string) []FieldChange {
+		return []FieldChange{{ID{"f", "f"}, key, before, after, EffectRestart}}
+	}
+	for _, c := range []struct {
+		name      string
+		old, next *SocketSpec
+		want      []FieldChange
+	}{
+		{"comes", nil, &SocketSpec{URL: "u", Mode: 0o700}, change("socket", "", "u")},
+		{"goes", &SocketSpec{URL: "u", Backlog: 3}, nil, change("socket", "u", "")},
+		{"owner set", &SocketSpec{}, &SocketSpec{Owner: &Owner{0, -1}}, change("socket_owner", "", "0:-1")},
+		{"equal owners", &SocketSpec{Owner: &Owner{0, -1}}, &SocketSpec{Owner: &Owner{0, -1}}, nil},
+		{"mode", &SocketSpec{Mode: 0o700}, &SocketSpec{Mode: 0o660}, change("socket_mode", "0700", "0660")},
+		{"backlog", &SocketSpec{}, &SocketSpec{Backlog: 7}, change("socket_backlog", "0", "7")},
+	} {
+		if d := cmp.Diff(c.want, Diff(with(c.old), with(c.next))); d != "" {
+			t.Errorf("%s:\n%s", c.name, d)
 		}
 	}
 }

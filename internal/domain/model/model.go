@@ -70,8 +70,7 @@ type Group struct {
 	Priority int
 	Kind     Kind // KindProgram also for [group:x], whose members may be of several sections
 	Programs []*Program
-	Pool     *Pool       // event listeners only
-	Socket   *SocketSpec // fcgi-program only
+	Pool     *Pool // event listeners only
 	Origin   Origin
 }
 
@@ -83,7 +82,7 @@ type Pool struct {
 	LenBytes      bool // event_len=bytes: len counts bytes instead of characters
 }
 
-// SocketSpec is a listening socket shared by the processes of a group. Source: spec/supervisor 2.11.
+// SocketSpec is a listening socket that the processes of a section share. Source: spec/supervisor 2.11.
 type SocketSpec struct {
 	URL     string // unix:///path or tcp://host:port
 	Owner   *Owner // unix only; nil = unchanged
@@ -107,6 +106,7 @@ type Program struct {
 	IO       IOSpec
 	// ServerURL overrides SUPERVISOR_SERVER_URL of the child; empty = AUTO.
 	ServerURL string
+	Socket    *SocketSpec // its descriptor 0, shared by all processes of its section; nil = a pipe
 	Origin    Origin
 }
 

@@ -56,7 +56,7 @@ func TestPrograms(t *testing.T) {
 		},
 		{
 			"the group asks for a restart", group("g", "1", "1"),
-			set(group("g", "1", "1"), func(g *model.Group) { g.Socket = &model.SocketSpec{URL: "u"} }), "replace g:a socket, refresh g:b socket",
+			set(group("g", "1", "1"), func(g *model.Group) { g.Kind = model.KindFastCGI }), "replace g:a type, refresh g:b type",
 		},
 	} {
 		var active []*model.Group

@@ -382,7 +382,7 @@ func TestApplyGroupRestart(t *testing.T) {
 	s.activate(members("g", "a", "b"))
 	s.one(s.core.stop([]*Slot{s.in("g", "b")}, Each, true))
 	next := members("g", "a", "b")
-	next.Socket = &model.SocketSpec{URL: "unix:///s"}
+	next.Kind = model.KindFastCGI
 	s.applied(s.apply("", next), "replace g:a, refresh g:b")
 	s.are("a RUNNING 103, b STOPPED")
 }
