@@ -28,6 +28,9 @@ startsecs=0
 command=/bin/cat
 startsecs=0
 stdout_logfile=NONE
+[program:an_unusually_long_name_of_a_program_that_nobody_would_like_to_type_twice]
+command=/bin/nothing-of-the-kind
+startsecs=0
 `
 
 // webSite starts a daemon with a page and returns its address without the host.
@@ -178,8 +181,7 @@ func TestBrowserKeepsUpToDate(t *testing.T) {
 // TestBrowserLooks: the pages fit a phone and a wide screen, in both colours, and hold no barrier that can be
 // found by a program.
 func TestBrowserLooks(t *testing.T) {
-	s, c, port := webSite(t)
-	_ = s
+	_, c, port := webSite(t)
 	if err := c.SendProcessStdin(t.Context(), "cat", strings.Repeat("a long line ", 100)+strings.Repeat("x", 500)+"\n"); err != nil {
 		t.Fatal(err)
 	}
@@ -194,37 +196,39 @@ func TestBrowserLooks(t *testing.T) {
 		"", "index.html?message=Process+cat+started", "index.html?action=restart&processname=cat", "index.html?action=stopall", "tail.html?processname=cat",
 		"tail.html?processname=cat&channel=stderr&limit=10240", "tail.html", "tail.html?processname=nope",
 	} {
-		for _, width := range []int{390, 1280} {
-			for _, colours := range []string{"light", "dark"} {
-				b.size(width, colours)
-				b.open(url + path)
-				name := fmt.Sprintf("/%s, %d, %s", path, width, colours)
-				if v := b.text("document.documentElement.scrollWidth"); v != fmt.Sprint(width) {
-					t.Errorf("%s: %s pixels wide", name, v)
+		for _, view := range []struct {
+			width   int
+			colours string
+		}{{390, "light"}, {390, "dark"}, {800, "light"}, {1000, "dark"}, {1280, "light"}, {1280, "dark"}} {
+			width, colours := view.width, view.colours
+			b.size(width, colours)
+			b.open(url + path)
+			name := fmt.Sprintf("/%s, %d, %s", path, width, colours)
+			if v := b.text("document.documentElement.scrollWidth"); v != fmt.Sprint(width) {
+				t.Errorf("%s: %s pixels wide", name, v)
+			}
+			small := `Array.from(document.querySelectorAll("button, .action-button a, td.action a")).filter(e => e.getClientRects().length > 0 &&
+				(e.getBoundingClientRect().height < %d)).map(e => e.textContent).join()`
+			least := 24
+			if width < 500 {
+				least = 44
+			}
+			if v := b.text(fmt.Sprintf(small, least)); v != "" {
+				t.Errorf("%s: too small to press: %s", name, v)
+			}
+			if list := b.troubles(); len(list) > 0 {
+				t.Errorf("%s: the browser reports %s", name, list)
+			}
+			if shots != "" {
+				var r struct{ Data string }
+				b.into(&r, b.call("Page.captureScreenshot", nil))
+				png, _ := base64.StdEncoding.DecodeString(r.Data)
+				if err := os.WriteFile(fmt.Sprintf("%s/%d-%d-%s.png", shots, i, width, colours), png, 0o644); err != nil {
+					t.Error(err)
 				}
-				small := `Array.from(document.querySelectorAll("button, .action-button a, td.action a")).filter(e => e.getClientRects().length > 0 &&
-					(e.getBoundingClientRect().height < %d)).map(e => e.textContent).join()`
-				least := 24
-				if width < 500 {
-					least = 44
-				}
-				if v := b.text(fmt.Sprintf(small, least)); v != "" {
-					t.Errorf("%s: too small to press: %s", name, v)
-				}
-				if list := b.troubles(); len(list) > 0 {
-					t.Errorf("%s: the browser reports %s", name, list)
-				}
-				if shots != "" {
-					var r struct{ Data string }
-					b.into(&r, b.call("Page.captureScreenshot", nil))
-					png, _ := base64.StdEncoding.DecodeString(r.Data)
-					if err := os.WriteFile(fmt.Sprintf("%s/%d-%d-%s.png", shots, i, width, colours), png, 0o644); err != nil {
-						t.Error(err)
-					}
-				}
-				if axe != nil {
-					b.accessible(name, string(axe))
-				}
+			}
+			if axe != nil {
+				b.accessible(name, string(axe))
 			}
 		}
 	}

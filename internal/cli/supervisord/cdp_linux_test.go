@@ -38,6 +38,9 @@ type reply struct {
 // newBrowser starts a Chromium in which the given names lead to this machine, or skips the test.
 func newBrowser(t *testing.T, names ...string) *browser {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("starts a browser")
+	}
 	path, err := exec.LookPath("chromium")
 	if err != nil {
 		t.Skip("no chromium on this machine: the package of that name has it")

@@ -92,8 +92,12 @@ func TestWebAttacks(t *testing.T) {
 		t.Fatalf("cat had pid %d and has %d", pid, now)
 	}
 	for _, header := range []map[string]string{
-		nil, {"Origin": "http://" + here}, {"Sec-Fetch-Site": "same-origin", "Origin": "http://" + here},
-		{"Host": "localhost"}, {"Referer": "http://" + here + "/index.html"}, {"Content-Type": "text/plain"},
+		nil,
+		{"Origin": "http://" + here},
+		{"Sec-Fetch-Site": "same-origin", "Origin": "http://" + here},
+		{"Host": "localhost"},
+		{"Referer": "http://" + here + "/index.html"},
+		{"Content-Type": "text/plain"},
 	} {
 		if status, message := post(t, "http://"+here+"/?action=restart&processname=cat", header); status != 303 || message != "Process cat restarted" {
 			t.Errorf("%v: %d %q", header, status, message)
