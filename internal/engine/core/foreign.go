@@ -23,25 +23,28 @@ type Candidate interface {
 // and the program is wished to be up; its next start is ours. ErrAlreadyStarted, ErrNoGroup, ErrEnding, and those of
 // Take.
 func (c *Core) Adopt(ctx context.Context, s *Slot, p Candidate) error {
-	return c.call(ctx, func() error {
-		idle := s.m.State == model.Stopped || s.m.State == model.Exited || s.m.State == model.Fatal
-		switch {
-		case s.leaving || s.gone:
-			return ErrNoGroup
-		case c.State() != model.DaemonRunning:
-			return ErrEnding
-		case !idle || s.inhabited():
-			return ErrAlreadyStarted
-		}
-		i := Instance{Slot: s, Gen: s.m.Gen + 1}
-		proc, err := p.Take(i)
-		if err != nil {
-			return err
-		}
-		c.wish(s, true)
-		c.takeIn(i, proc, cmp.Or(p.Since(), c.host.Now()))
-		return nil
-	})
+	return c.call(ctx, func() error { return c.adoptForeign(s, p) })
+}
+
+func (c *Core) adoptForeign(s *Slot, p Candidate) error {
+	idle := s.m.State == model.Stopped || s.m.State == model.Exited || s.m.State == model.Fatal
+	switch {
+	case s.leaving || s.gone:
+		return ErrNoGroup
+	case c.State() != model.DaemonRunning:
+		return ErrEnding
+	case !idle || s.inhabited():
+		return ErrAlreadyStarted
+	}
+	i := Instance{Slot: s, Gen: s.m.Gen + 1}
+	since := cmp.Or(p.Since(), c.host.Now())
+	proc, err := p.Take(i)
+	if err != nil {
+		return err
+	}
+	c.wish(s, true)
+	c.takeIn(i, proc, since)
+	return nil
 }
 
 // takeIn makes a process the running instance of its program. Others see it start.
