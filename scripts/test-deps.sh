@@ -18,6 +18,7 @@ need mmdebstrap mmdebstrap
 need nginx nginx-light
 need redis-server redis-server
 need unshare util-linux
+need /usr/lib/systemd/systemd systemd
 if [ -z "$missing" ]; then
 	echo "nothing is missing"
 	exit 0

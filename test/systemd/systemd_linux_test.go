@@ -43,7 +43,7 @@ startsecs=0
 command=sleep 1000
 startsecs=0
 [program:deaf]
-command=sh -c 'trap "" TERM; while :; do sleep 0.1; done'
+command=sh -c 'trap "" TERM; echo >/run/deaf; while :; do sleep 0.1; done'
 autostart=false
 stopwaitsecs=1000
 startsecs=0
@@ -93,11 +93,18 @@ func (m *machine) up() supervisor.Info {
 	m.t.Helper()
 	m.on()
 	m.until("the unit is active", func() bool { return m.unit("ActiveState") == "active" })
-	var err error
-	if m.c, err = supervisor.New(supervisor.Options{URL: "unix://" + m.inside("run/supervisor.sock")}); err != nil {
+	m.c = m.client()
+	return m.await("the daemon answers", func(supervisor.Info) bool { return true })
+}
+
+// client is a connection to the daemon.
+func (m *machine) client() *supervisor.Client {
+	m.t.Helper()
+	c, err := supervisor.New(supervisor.Options{URL: "unix://" + m.inside("run/supervisor.sock")})
+	if err != nil {
 		m.t.Fatal(err)
 	}
-	return m.await("the daemon answers", func(supervisor.Info) bool { return true })
+	return c
 }
 
 // await polls who the daemon is.
@@ -224,7 +231,17 @@ func (m *machine) empty() {
 	}
 }
 
-// everyone of a map is replaced in another one.
+// delegated checks that a program with stop_reach=tree has a control group of its own inside the unit's.
+func (m *machine) delegated() {
+	m.t.Helper()
+	pid, _, _ := strings.Cut(m.lives()["tree"][0], " ")
+	b, err := os.ReadFile(m.inside("proc/" + pid + "/cgroup"))
+	if err != nil || !strings.Contains(string(b), "/supervisord.service/p-upkeep-") {
+		m.t.Errorf("the control group of tree is %q, %v", b, err)
+	}
+}
+
+// replaced checks that the programs are the same, and that none of their processes is.
 func (m *machine) replaced(before, after map[string][]string) {
 	m.t.Helper()
 	if !slices.Equal(slices.Sorted(maps.Keys(before)), slices.Sorted(maps.Keys(after))) {
@@ -250,6 +267,7 @@ func TestUnit(t *testing.T) {
 	if env := m.read("var/log/environment"); env == "" || strings.Contains(env, "NOTIFY_SOCKET") || strings.Contains(env, "UPKEEP_") {
 		t.Errorf("a program's environment: %s", env)
 	}
+	m.delegated()
 	step := func(name string, f func(t *testing.T)) {
 		if !t.Failed() {
 			t.Run(name, func(t *testing.T) {
@@ -319,6 +337,11 @@ func TestUnit(t *testing.T) {
 		before := m.daemon(2)
 		m.must("systemctl", "restart", "supervisord")
 		m.left = 0
+		c := m.client()
+		defer c.Close()
+		if _, err := c.Info(context.Background()); err != nil {
+			t.Errorf("the unit is said to be up, and the daemon does not answer: %v", err)
+		}
 		after := m.running(automatic...)
 		if now := m.daemon(0); now.PID == before.PID {
 			t.Errorf("%+v, was %+v", now, before)
@@ -341,6 +364,10 @@ func TestUnit(t *testing.T) {
 		if err := m.c.StartProcess(context.Background(), "deaf", true); err != nil {
 			t.Fatal(err)
 		}
+		m.until("the trap is set", func() bool {
+			_, err := os.Stat(m.inside("run/deaf"))
+			return err == nil
+		})
 		m.must("systemctl", "stop", "supervisord")
 		if state, result := m.unit("ActiveState"), m.unit("Result"); state != "failed" || result != "timeout" {
 			t.Errorf("the unit is %s (%s)", state, result)
