@@ -22,6 +22,12 @@ const (
 	EventGroupRemoved     EventType = "PROCESS_GROUP_REMOVED"
 	EventProcessLogStdout EventType = "PROCESS_LOG_STDOUT"
 	EventProcessLogStderr EventType = "PROCESS_LOG_STDERR"
+	EventTick5            EventType = "TICK_5"
+	EventTick60           EventType = "TICK_60"
+	EventTick3600         EventType = "TICK_3600"
+
+	EventProcessCommunicationStdout EventType = "PROCESS_COMMUNICATION_STDOUT"
+	EventProcessCommunicationStderr EventType = "PROCESS_COMMUNICATION_STDERR"
 )
 
 // StateEvent is the event that announces the entry into a state.
@@ -30,11 +36,11 @@ func StateEvent(s State) EventType { return EventType("PROCESS_STATE_" + s.Strin
 // Event is one entry of the event ring.
 type Event struct {
 	Seq      uint64 // given by the ring, from 1, without gaps
-	Time     time.Time
+	Time     time.Time // of a tick: the begin of its slice
 	Type     EventType
 	ID       ID     // the program, or Group alone for group events
 	From     State  // state events: the state that was left
-	PID      int    // state events
+	PID      int    // state events, and those made of output
 	Tries    int    // STARTING and BACKOFF
 	Expected bool   // EXITED
 	Kind     string // REMOTE_COMMUNICATION: the type given by the sender

@@ -24,6 +24,8 @@ type Ring struct {
 	count uint64        // events held: last-count+1 … last
 	data  int           // bytes of Data held
 	news  chan struct{} // closed by the next Append; nil when nobody waits
+
+	observe func(model.Event)
 }
 
 // New makes an empty ring that holds up to capacity events, at least one. Memory is taken as it fills.
@@ -34,6 +36,10 @@ func New(capacity int) *Ring { return NewBounded(capacity, 0) }
 func NewBounded(capacity, maxData int) *Ring {
 	return &Ring{capacity: uint64(max(capacity, 1)), maxData: maxData}
 }
+
+// Observe has f told of every event inside its Append, in the order of the numbers, before Append returns. f must
+// return at once and must not call the ring. Call it before the first Append.
+func (r *Ring) Observe(f func(model.Event)) { r.observe = f }
 
 // Append numbers the event, stores it, wakes those who wait, and returns it with its number. The oldest
 // events make room. The Data is not copied and must not change any more.
@@ -58,6 +64,9 @@ func (r *Ring) Append(e model.Event) model.Event {
 	if r.news != nil {
 		close(r.news)
 		r.news = nil
+	}
+	if r.observe != nil {
+		r.observe(e)
 	}
 	return e
 }
