@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 )
 
@@ -16,15 +17,20 @@ const unknownText = "exit status unknown"
 type exitLine struct {
 	text    string // "exit status 3", "terminated by SIGKILL", "exit status unknown: …"
 	stopped bool   // it was asked to end
+	pid     int    // of the last start that was told before it; 0 = there was none
 }
 
 // readExits reads the ends of every program from an activity log, in its order.
 func readExits(r io.Reader) (map[string][]exitLine, error) {
 	out := map[string][]exitLine{}
+	started := map[string]int{}
 	b := bufio.NewReader(r)
 	for {
 		line, err := b.ReadString('\n')
-		if name, e, ok := parseExit(line); ok {
+		if name, pid, ok := parseStart(line); ok {
+			started[name] = pid
+		} else if name, e, ok := parseExit(line); ok {
+			e.pid = started[name]
 			out[name] = append(out[name], e)
 		}
 		if err == io.EOF {
@@ -34,6 +40,14 @@ func readExits(r io.Reader) (map[string][]exitLine, error) {
 			return nil, err
 		}
 	}
+}
+
+// parseStart reads "DATE TIME LEVEL spawned: 'NAME' with pid 12".
+func parseStart(line string) (name string, pid int, ok bool) {
+	_, rest, ok := strings.Cut(line, " spawned: '")
+	name, rest, ok2 := strings.Cut(rest, "' with pid ")
+	pid, err := strconv.Atoi(strings.TrimSpace(rest))
+	return name, pid, ok && ok2 && err == nil
 }
 
 // parseExit reads "DATE TIME LEVEL exited: NAME (exit status 0; expected)" and its relatives.
@@ -84,6 +98,10 @@ func judgeExits(program string, truth []instance, told []exitLine, dim bool) (ex
 			n.unknown++
 			if !dim {
 				say(vExitDim, "%s", e.text)
+			}
+			if e.stopped && e.pid != 0 && (next == len(truth) || truth[next].pid != e.pid) {
+				n.unseen++ // it was stopped before it could write anything down
+				continue
 			}
 			next = min(next+1, len(truth))
 			continue

@@ -58,7 +58,9 @@ func TestJudgeExits(t *testing.T) {
 		{"one wrong", instead(100, exitLine{text: "exit status 0"}), false, "map[" + vExitMade + ":1 " + vExitLost + ":1]"},
 		{"unknown", instead(100, exitLine{text: unknownText + ": gone"}), false, "map[" + vExitDim + ":1]"},
 		{"unknown where allowed", instead(100, exitLine{text: unknownText + ": gone"}), true, "map[]"},
-		{"stopped early", with(5, exitLine{"terminated by SIGTERM", true}), false, "map[]"},
+		{"stopped early", with(5, exitLine{text: "terminated by SIGTERM", stopped: true}), false, "map[]"},
+		{"stopped early, unknown", with(5, exitLine{unknownText + ": gone", true, 4711}), true, "map[]"},
+		{"ended early, unknown", with(5, exitLine{unknownText + ": gone", false, 4711}), true, "map[" + vExitTwice + ":1]"},
 		{"order", swapped, false, "map[" + vExitLost + ":1 " + vExitTwice + ":1]"},
 		{"none at all", nil, false, fmt.Sprintf("map[%s:400]", vExitLost)},
 	} {
@@ -74,10 +76,10 @@ func TestJudgeExits(t *testing.T) {
 	}
 	// An instance that announced nothing was killed on order, and nothing else.
 	truth[50].plan = planNone
-	if _, found := judgeExits("c1", truth, instead(50, exitLine{"terminated by SIGKILL", true}), false); len(found) != 0 {
+	if _, found := judgeExits("c1", truth, instead(50, exitLine{text: "terminated by SIGKILL", stopped: true}), false); len(found) != 0 {
 		t.Errorf("killed on order: %v", found)
 	}
-	if _, found := judgeExits("c1", truth, instead(50, exitLine{"exit status 0", false}), false); len(found) == 0 {
+	if _, found := judgeExits("c1", truth, instead(50, exitLine{text: "exit status 0"}), false); len(found) == 0 {
 		t.Error("exit status of a killed one: nothing found")
 	}
 }

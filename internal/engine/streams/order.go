@@ -32,6 +32,9 @@ func (s *Stream) owes() owed {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ended {
+		if s.behind() {
+			return s.x.after
+		}
 		return owed{}
 	}
 	if s.busy {
@@ -44,9 +47,9 @@ func (s *Stream) owes() owed {
 	return owed{s, s.taken + int64(n)}
 }
 
-// settledLocked: nothing that has left the pipe waits for the log.
+// settledLocked: nothing that has left the pipe waits for the log, and no older stream has to write first.
 func (s *Stream) settledLocked() bool {
-	return !s.held && (s.x == nil || s.x.ahead == 0 && !s.waits())
+	return !s.held && (s.x == nil || s.x.ahead == 0 && !s.waits() && !s.behind())
 }
 
 // paid reports whether it is in the log by now, or lost.
@@ -55,7 +58,7 @@ func (o *owed) paid() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ended {
-		return true
+		return !s.behind()
 	}
 	if s.busy {
 		return false
@@ -68,6 +71,27 @@ func (o *owed) paid() bool {
 		o.target = s.taken + int64(n)
 	}
 	return s.taken >= o.target && s.settledLocked()
+}
+
+// leaveLocked takes an ended stream out of the order. Whom it was behind the next one is behind.
+func (p *Pump) leaveLocked(s *Stream) {
+	f := s.out.file
+	if f == nil {
+		return
+	}
+	var before *Stream
+	if s.behind() {
+		before = s.x.after.by
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case p.latest[f] != s:
+	case before != nil:
+		p.latest[f] = before
+	default:
+		delete(p.latest, f)
+	}
 }
 
 // behind reports whether an older stream has to write first.

@@ -272,9 +272,6 @@ func (p *Pump) removeStream(s *Stream) {
 		return
 	}
 	delete(p.streams, s)
-	if f := s.out.file; f != nil && p.latest[f] == s {
-		delete(p.latest, f)
-	}
 	p.forgetLocked(s)
 	if p.closed && len(p.streams) == 0 {
 		close(p.empty)

@@ -265,6 +265,7 @@ func (s *Stream) finishLocked() {
 			s.p.log(activity.Error, "%s: %v", f.Path(), err)
 		}
 	}
+	s.p.leaveLocked(s)
 	s.p.removeStream(s)
 }
 
