@@ -14,13 +14,14 @@ import (
 	"github.com/upkeep-project/upkeep/client/supervisor"
 )
 
-// webConf is a daemon with a page and a few programs; one has a name full of signs that mean something.
+// webConf is a daemon with a page and a few programs; one has a name full of signs that mean something. No other
+// test uses these names: what those leave behind is not taken for ours.
 const webConf = standard + `[inet_http_server]
 port=127.0.0.1:PORT
-[program:cat]
+[program:purr]
 command=/bin/sh -c 'echo ready; echo trouble >&2; exec cat'
 startsecs=0
-[program:idle]
+[program:doze]
 command=/bin/cat
 autostart=false
 startsecs=0
@@ -44,7 +45,7 @@ func webSite(t *testing.T) (s *site, c *supervisor.Client, port int) {
 	l.Close()
 	s = newSite(t, strings.ReplaceAll(webConf, "PORT", fmt.Sprint(port)))
 	c = s.start()
-	s.running(c, "cat")
+	s.running(c, "purr")
 	return s, c, port
 }
 
@@ -75,33 +76,33 @@ func TestBrowserActions(t *testing.T) {
 		b.press(key)
 	}
 
-	do(`button[aria-label="Stop cat"]`, "Enter")
-	message("Process cat stopped")
-	if p := s.pid(c, "cat"); p != 0 {
-		t.Errorf("cat has pid %d", p)
+	do(`button[aria-label="Stop purr"]`, "Enter")
+	message("Process purr stopped")
+	if p := s.pid(c, "purr"); p != 0 {
+		t.Errorf("purr has pid %d", p)
 	}
-	do(`button[aria-label="Start cat"]`, "Space")
-	message("Process cat started")
-	before := s.pid(c, "cat")
-	do(`button[aria-label="Restart cat"]`, "Enter")
-	message("Process cat restarted")
-	if now := s.pid(c, "cat"); now == 0 || now == before {
-		t.Errorf("cat had pid %d and has %d", before, now)
+	do(`button[aria-label="Start purr"]`, "Space")
+	message("Process purr started")
+	before := s.pid(c, "purr")
+	do(`button[aria-label="Restart purr"]`, "Enter")
+	message("Process purr restarted")
+	if now := s.pid(c, "purr"); now == 0 || now == before {
+		t.Errorf("purr had pid %d and has %d", before, now)
 	}
 
-	do(`a[href="tail.html?processname=cat"]`, "Enter") // opens a page of its own
-	b.open(url + "tail.html?processname=cat")
+	do(`a[href="tail.html?processname=purr"]`, "Enter") // opens a page of its own
+	b.open(url + "tail.html?processname=purr")
 	b.until(`document.getElementById("log").textContent === "ready\nready\nready\n"`)
 	do(`a[href$="channel=stderr"]`, "Enter")
 	b.until(`document.getElementById("log").textContent.startsWith("trouble\n")`)
 	do(`a[href="index.html"]`, "Enter")
 	b.until("document.title === 'Supervisor Status'")
 
-	do(`a[aria-label="Clear Log cat"]`, "Enter")
+	do(`a[aria-label="Clear Log purr"]`, "Enter")
 	b.until(`document.querySelector("form.confirm button").textContent === "Clear Log"`)
 	do("form.confirm button", "Enter")
-	message("Log for cat cleared")
-	if log, err := c.ReadProcessStdoutLog(t.Context(), "cat", 0, 0); err != nil || log != "" {
+	message("Log for purr cleared")
+	if log, err := c.ReadProcessStdoutLog(t.Context(), "purr", 0, 0); err != nil || log != "" {
 		t.Errorf("the log has %q, %v", log, err)
 	}
 
@@ -117,20 +118,20 @@ func TestBrowserActions(t *testing.T) {
 		t.Errorf("it had pid %d and has %d", before, now)
 	}
 
-	before = s.pid(c, "cat")
+	before = s.pid(c, "purr")
 	do(`a[href="index.html?action=restartall"]`, "Enter")
 	b.until("document.title === 'Supervisor: Restart All'")
 	do("form.confirm button", "Enter")
 	begins("All restarted at ")
-	if now := s.pid(c, "cat"); now == 0 || now == before || s.pid(c, "idle") == 0 {
-		t.Errorf("cat had pid %d and has %d", before, now)
+	if now := s.pid(c, "purr"); now == 0 || now == before || s.pid(c, "doze") == 0 {
+		t.Errorf("purr had pid %d and has %d", before, now)
 	}
 	do(`a[href="index.html?action=stopall"]`, "Enter")
 	b.until("document.title === 'Supervisor: Stop All'")
 	do(`a[href="index.html"]`, "Enter") // thought better of it
 	b.until("document.title === 'Supervisor Status'")
-	if s.pid(c, "cat") == 0 {
-		t.Error("cat was stopped")
+	if s.pid(c, "purr") == 0 {
+		t.Error("purr was stopped")
 	}
 	do(`a[href="index.html?action=refresh"]`, "Enter")
 	begins("Page refreshed at ")
@@ -148,13 +149,13 @@ func TestBrowserKeepsUpToDate(t *testing.T) {
 	if _, err := b.eval(mark + " = true"); err != nil {
 		t.Fatal(err)
 	}
-	b.tabTo(`button[aria-label="Stop cat"]`)
-	if err := c.StopProcess(t.Context(), "cat", true); err != nil {
+	b.tabTo(`button[aria-label="Stop purr"]`)
+	if err := c.StopProcess(t.Context(), "purr", true); err != nil {
 		t.Fatal(err)
 	}
-	b.until(mark + ` && document.activeElement.getAttribute("aria-label") === "Start cat"`)
-	b.until(fmt.Sprintf(row, "cat") + `.cells[0].textContent === "stopped"`)
-	b.until(`document.getElementById("news").textContent.includes("cat is stopped")`)
+	b.until(mark + ` && document.activeElement.getAttribute("aria-label") === "Start purr"`)
+	b.until(fmt.Sprintf(row, "purr") + `.cells[0].textContent === "stopped"`)
+	b.until(`document.getElementById("news").textContent.includes("purr is stopped")`)
 
 	b.tabTo("#auto input")
 	b.press("Space")
@@ -163,13 +164,13 @@ func TestBrowserKeepsUpToDate(t *testing.T) {
 	b.until(`!document.querySelector("#auto").hidden && !document.querySelector("#auto input").checked`)
 	b.tabTo("#auto input")
 	b.press("Space") // on again: it asks at once
-	if err := c.StartProcess(t.Context(), "cat", true); err != nil {
+	if err := c.StartProcess(t.Context(), "purr", true); err != nil {
 		t.Fatal(err)
 	}
-	b.until(fmt.Sprintf(row, "cat") + `.cells[0].textContent === "running"`)
+	b.until(fmt.Sprintf(row, "purr") + `.cells[0].textContent === "running"`)
 
-	b.open(fmt.Sprintf("http://127.0.0.1:%d/tail.html?processname=cat", port))
-	if err := c.SendProcessStdin(t.Context(), "cat", "fresh line\n"); err != nil {
+	b.open(fmt.Sprintf("http://127.0.0.1:%d/tail.html?processname=purr", port))
+	if err := c.SendProcessStdin(t.Context(), "purr", "fresh line\n"); err != nil {
 		t.Fatal(err)
 	}
 	b.until(`document.getElementById("log").textContent.endsWith("fresh line\n")`)
@@ -182,7 +183,7 @@ func TestBrowserKeepsUpToDate(t *testing.T) {
 // found by a program.
 func TestBrowserLooks(t *testing.T) {
 	_, c, port := webSite(t)
-	if err := c.SendProcessStdin(t.Context(), "cat", strings.Repeat("a long line ", 100)+strings.Repeat("x", 500)+"\n"); err != nil {
+	if err := c.SendProcessStdin(t.Context(), "purr", strings.Repeat("a long line ", 100)+strings.Repeat("x", 500)+"\n"); err != nil {
 		t.Fatal(err)
 	}
 	axe, err := os.ReadFile(os.Getenv("UPKEEP_AXE"))
@@ -193,8 +194,8 @@ func TestBrowserLooks(t *testing.T) {
 	url := fmt.Sprintf("http://127.0.0.1:%d/", port)
 	shots := os.Getenv("UPKEEP_SCREENSHOTS") // a folder for people to look at
 	for i, path := range []string{
-		"", "index.html?message=Process+cat+started", "index.html?action=restart&processname=cat", "index.html?action=stopall", "tail.html?processname=cat",
-		"tail.html?processname=cat&channel=stderr&limit=10240", "tail.html", "tail.html?processname=nope",
+		"", "index.html?message=Process+purr+started", "index.html?action=restart&processname=purr", "index.html?action=stopall", "tail.html?processname=purr",
+		"tail.html?processname=purr&channel=stderr&limit=10240", "tail.html", "tail.html?processname=nope",
 	} {
 		for _, view := range []struct {
 			width   int
@@ -272,7 +273,7 @@ func TestBrowserAttacks(t *testing.T) {
 	_, evilPort, _ := net.SplitHostPort(strings.TrimPrefix(attacker.URL, "http://"))
 
 	b.open(home) // somebody uses it
-	pid := s.pid(c, "cat")
+	pid := s.pid(c, "purr")
 	form := func(target, referrer string) string {
 		return fmt.Sprintf(`<meta name="referrer" content="%s"><form method="post" action="%sindex.html"><input name="action" value="stopall"></form><script>document.forms[0].submit()</script>`, referrer, target)
 	}
@@ -286,11 +287,11 @@ func TestBrowserAttacks(t *testing.T) {
 		page = "<p>attacker</p>"
 		b.open(at)
 		for _, script := range []string{
-			`fetch(%q + "?action=stop&processname=cat", {method: "POST", mode: "no-cors", body: "x=y"}).then(() => "sent", e => "failed")`,
-			`fetch(%q + "?action=stop&processname=cat", {method: "POST", mode: "no-cors", credentials: "include", referrerPolicy: "no-referrer"}).then(() => "sent", e => "failed")`,
-			`fetch(%q + "?action=stop&processname=cat", {mode: "no-cors"}).then(() => "sent", e => "failed")`,
+			`fetch(%q + "?action=stop&processname=purr", {method: "POST", mode: "no-cors", body: "x=y"}).then(() => "sent", e => "failed")`,
+			`fetch(%q + "?action=stop&processname=purr", {method: "POST", mode: "no-cors", credentials: "include", referrerPolicy: "no-referrer"}).then(() => "sent", e => "failed")`,
+			`fetch(%q + "?action=stop&processname=purr", {mode: "no-cors"}).then(() => "sent", e => "failed")`,
 			`fetch(%q + "RPC2", {method: "POST", mode: "no-cors", body: "<?xml version='1.0'?><methodCall><methodName>supervisor.stopAllProcesses</methodName></methodCall>"}).then(() => "sent", e => "failed")`,
-			`fetch(%q).then(r => r.text(), e => "failed").then(t => t.includes("cat") ? "READ" : "sent")`,
+			`fetch(%q).then(r => r.text(), e => "failed").then(t => t.includes("purr") ? "READ" : "sent")`,
 		} {
 			if v := b.text(fmt.Sprintf(script, home)); v != "sent" && v != "failed" {
 				t.Errorf("%s: %s: %s", host, script, v)
@@ -303,17 +304,17 @@ func TestBrowserAttacks(t *testing.T) {
 	}
 	// The attacker's name leads to us.
 	b.open(fmt.Sprintf("http://evil.test:%d/", port))
-	b.until(`!document.body.innerText.includes("cat")`)
-	if v := b.text(`fetch("/?action=stop&processname=cat", {method: "POST"}).then(r => r.status)`); v != "421" {
+	b.until(`!document.body.innerText.includes("purr")`)
+	if v := b.text(`fetch("/?action=stop&processname=purr", {method: "POST"}).then(r => r.status)`); v != "421" {
 		t.Errorf("under a foreign name: %s", v)
 	}
-	if now := s.pid(c, "cat"); now != pid || s.info(c, "cat").State != 20 {
-		t.Errorf("cat had pid %d and has %d", pid, now)
+	if now := s.pid(c, "purr"); now != pid || s.info(c, "purr").State != 20 {
+		t.Errorf("purr had pid %d and has %d", pid, now)
 	}
 
 	// The machine's own name is no secure place for browsers: they send less. The page works all the same.
 	b.open(fmt.Sprintf("http://%s:%d/", strings.ToLower(me), port))
-	b.tabTo(`button[aria-label="Stop cat"]`)
+	b.tabTo(`button[aria-label="Stop purr"]`)
 	b.press("Enter")
-	b.until(`document.querySelector(".status_msg").textContent === "Process cat stopped"`)
+	b.until(`document.querySelector(".status_msg").textContent === "Process purr stopped"`)
 }

@@ -44,7 +44,7 @@ func post(t *testing.T, address string, header map[string]string) (status int, m
 func TestWebAttacks(t *testing.T) {
 	s, c, port := webSite(t)
 	here := fmt.Sprintf("127.0.0.1:%d", port)
-	pid := s.pid(c, "cat")
+	pid := s.pid(c, "purr")
 	refused := []map[string]string{
 		{"Origin": "http://evil.example"},
 		{"Origin": "null"},
@@ -64,7 +64,7 @@ func TestWebAttacks(t *testing.T) {
 		{"Host": "10.11.12.13"},
 	}
 	for _, header := range refused {
-		for _, action := range []string{"stop&processname=cat", "restart&processname=cat", "clearlog&processname=cat", "stopall", "restartall"} {
+		for _, action := range []string{"stop&processname=purr", "restart&processname=purr", "clearlog&processname=purr", "stopall", "restartall"} {
 			status, _ := post(t, "http://"+here+"/index.html?action="+action, header)
 			want := http.StatusForbidden
 			if header["Host"] != "" {
@@ -75,7 +75,7 @@ func TestWebAttacks(t *testing.T) {
 			}
 		}
 	}
-	for _, path := range []string{"", "index.html", "tail.html?processname=cat", "logtail/cat", "mainlogtail"} {
+	for _, path := range []string{"", "index.html", "tail.html?processname=purr", "logtail/purr", "mainlogtail"} {
 		req, _ := http.NewRequest(http.MethodGet, "http://"+here+"/"+path, nil)
 		req.Host = "evil.example"
 		resp, err := http.DefaultTransport.RoundTrip(req)
@@ -88,8 +88,8 @@ func TestWebAttacks(t *testing.T) {
 			t.Errorf("%s under a foreign name: %d %s", path, resp.StatusCode, body)
 		}
 	}
-	if now := s.pid(c, "cat"); now != pid {
-		t.Fatalf("cat had pid %d and has %d", pid, now)
+	if now := s.pid(c, "purr"); now != pid {
+		t.Fatalf("purr had pid %d and has %d", pid, now)
 	}
 	for _, header := range []map[string]string{
 		nil,
@@ -99,7 +99,7 @@ func TestWebAttacks(t *testing.T) {
 		{"Referer": "http://" + here + "/index.html"},
 		{"Content-Type": "text/plain"},
 	} {
-		if status, message := post(t, "http://"+here+"/?action=restart&processname=cat", header); status != 303 || message != "Process cat restarted" {
+		if status, message := post(t, "http://"+here+"/?action=restart&processname=purr", header); status != 303 || message != "Process purr restarted" {
 			t.Errorf("%v: %d %q", header, status, message)
 		}
 	}
@@ -148,18 +148,18 @@ func TestWebClientGoesAway(t *testing.T) {
 	address := l.Addr().String()
 	l.Close()
 	s := newSite(t, standard+"[inet_http_server]\nport="+address+`
-[program:stubborn]
+[program:webstubborn]
 command=/bin/sh -c 'trap "" TERM; echo $$ >> %(here)s/pids; while [ ! -e %(here)s/let-go ]; do sleep 0.05; done'
 startsecs=0
 stopwaitsecs=600
 autorestart=false
 `)
 	c := s.start()
-	s.running(c, "stubborn")
+	s.running(c, "webstubborn")
 	s.until("it refuses to stop", func() bool { return s.read("pids") != "" })
 	ctx, cancel := context.WithCancel(t.Context())
 	gone := make(chan error, 1)
-	req, _ := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+address+"/", strings.NewReader("action=restart&processname=stubborn"))
+	req, _ := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+address+"/", strings.NewReader("action=restart&processname=webstubborn"))
 	go func() {
 		resp, err := http.DefaultTransport.RoundTrip(req)
 		if err == nil {
@@ -167,7 +167,7 @@ autorestart=false
 		}
 		gone <- err
 	}()
-	s.until("it is told to stop", func() bool { return s.info(c, "stubborn").StateName == "STOPPING" })
+	s.until("it is told to stop", func() bool { return s.info(c, "webstubborn").StateName == "STOPPING" })
 	cancel()
 	if err := <-gone; err == nil {
 		t.Error("it was answered")
@@ -185,26 +185,26 @@ func TestWebStream(t *testing.T) {
 	address := l.Addr().String()
 	l.Close()
 	s := newSite(t, standard+"[inet_http_server]\nport="+address+`
-[program:cat]
+[program:purr]
 command=/bin/cat
 startsecs=0
-stdout_logfile=%(here)s/cat.log
+stdout_logfile=%(here)s/purr.log
 stdout_logfile_maxbytes=4KB
 stdout_logfile_backups=2
 `)
 	c := s.start()
-	s.running(c, "cat")
+	s.running(c, "purr")
 	idle, err := net.Dial("tcp", address)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer idle.Close()
-	if _, err := io.WriteString(idle, "GET /logtail/cat HTTP/1.1\r\nHost: localhost\r\n\r\n"); err != nil {
+	if _, err := io.WriteString(idle, "GET /logtail/purr HTTP/1.1\r\nHost: localhost\r\n\r\n"); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
 	defer cancel()
-	req, _ := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/logtail/cat", nil)
+	req, _ := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/logtail/purr", nil)
 	resp, err := http.DefaultTransport.RoundTrip(req)
 	if err != nil {
 		t.Fatal(err)
@@ -221,7 +221,7 @@ stdout_logfile_backups=2
 		for i := range count {
 			fmt.Fprintf(&b, "line %08d %s\n", n+i, strings.Repeat("x", 80))
 		}
-		if err := c.SendProcessStdin(t.Context(), "cat", b.String()); err != nil {
+		if err := c.SendProcessStdin(t.Context(), "purr", b.String()); err != nil {
 			t.Fatal(err)
 		}
 		for range count {
@@ -243,11 +243,11 @@ stdout_logfile_backups=2
 	for range 40 { // 40 times 20 lines of about 95 bytes: some twenty rotations
 		send(20)
 	}
-	if s.read("cat.log.1") == "" {
+	if s.read("purr.log.1") == "" {
 		t.Error("the log was not rotated")
 	}
 	for range 5 {
-		if status, message := post(t, "http://"+address+"/?action=clearlog&processname=cat", nil); status != 303 || message != "Log for cat cleared" {
+		if status, message := post(t, "http://"+address+"/?action=clearlog&processname=purr", nil); status != 303 || message != "Log for purr cleared" {
 			t.Fatalf("%d %q", status, message)
 		}
 		send(3)
