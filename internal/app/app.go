@@ -341,6 +341,7 @@ func (a *App) Run() (Outcome, error) {
 // ended completes an ordered end.
 func (a *App) ended() Outcome {
 	restart := a.core.State() == model.DaemonRestarting
+	a.host.CloseSockets()
 	if !restart && a.o.Keeper != nil {
 		if err := a.o.Keeper.link.End(0); err != nil {
 			a.log.Logf(activity.Error, "keeper: %v", err)

@@ -51,6 +51,7 @@ func (a *App) resume() {
 	if a.found != nil {
 		a.core.Restore(a.found)
 	}
+	a.host.ResumeSockets(a.core.Table().Sorted)
 	coming := map[model.ID]bool{}
 	for _, g := range a.first {
 		for _, p := range g.Spec.Programs {

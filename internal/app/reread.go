@@ -50,7 +50,7 @@ func (a *App) told(c *supervisord.Config) {
 func messages(c *supervisord.Config) []supervisord.Message {
 	out := slices.Clone(c.Messages)
 	for _, g := range c.Model.Groups {
-		if g.Kind != model.KindProgram {
+		if g.Kind == model.KindEventListener {
 			text := fmt.Sprintf("[%s:%s] is read and checked, but this version does not run it", g.Kind, g.Name)
 			out = append(out, supervisord.Message{Level: activity.Warn, Text: text})
 		}
@@ -62,7 +62,7 @@ func messages(c *supervisord.Config) []supervisord.Message {
 func runnable(c *supervisord.Config) *model.Config {
 	out := &model.Config{}
 	for _, g := range c.Model.Groups {
-		if g.Kind == model.KindProgram {
+		if g.Kind != model.KindEventListener {
 			out.Groups = append(out.Groups, g)
 		}
 	}

@@ -65,7 +65,7 @@ func TestRunnable(t *testing.T) {
 	for _, g := range runnable(c).Groups {
 		names = append(names, g.Name)
 	}
-	if !slices.Equal(names, []string{"a", "d"}) || len(c.Model.Groups) != 4 {
+	if !slices.Equal(names, []string{"a", "c", "d"}) || len(c.Model.Groups) != 4 {
 		t.Error(names)
 	}
 }

@@ -48,6 +48,12 @@ type Host interface {
 	Resume(i Instance, whichever bool) Resumed
 }
 
+// Rester is a Host that keeps something for programs while they are up.
+type Rester interface {
+	// Rest says that nothing lives of a program and that nothing is about to start it. It must not block.
+	Rest(model.ID)
+}
+
 const sigKill = 9
 
 // Log is where the core tells what it does: the activity log.

@@ -96,7 +96,21 @@ func (c *Core) stepAt(s *Slot, at time.Duration, ev lifecycle.Event) {
 	s.publish()
 	c.touch(s)
 	c.retire(s)
+	c.rest(s)
 	c.progress(s)
+}
+
+// rest tells the host of a program that has come to rest, unless it is started again at once.
+func (c *Core) rest(s *Slot) {
+	host, ok := c.host.(Rester)
+	if !ok || !s.m.State.Down() || s.inhabited() {
+		return
+	}
+	c.post(func() {
+		if s.m.State.Down() && !s.inhabited() {
+			host.Rest(s.spec.ID)
+		}
+	})
 }
 
 func (c *Core) do(s *Slot, a lifecycle.Action) {

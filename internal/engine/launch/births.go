@@ -47,7 +47,7 @@ const stagePrefix = "s/"
 
 // Holds reports whether a key of the store is one of ours.
 func Holds(key string) bool {
-	return strings.HasPrefix(key, keyPrefix) || strings.HasPrefix(key, stagePrefix)
+	return strings.HasPrefix(key, keyPrefix) || strings.HasPrefix(key, stagePrefix) || strings.HasPrefix(key, socketPrefix)
 }
 
 // stages is the store as the pump needs it: the descriptors through which output passes on its way.

@@ -154,6 +154,8 @@ func (h *Host) Inherit(held []Held, journal map[string][]byte) {
 		if stream, ok := strings.CutPrefix(it.Key, stagePrefix); ok {
 			stream = stream[:max(strings.LastIndexByte(stream, '/'), 0)]
 			e.on[stream] = append(e.on[stream], it.fd(roleStage))
+		} else if strings.HasPrefix(it.Key, socketPrefix) {
+			h.sockets.inherit(it)
 		} else if r := e.of(it.Key); r != nil {
 			r.held = it
 			keys = append(keys, it.Key)
@@ -296,7 +298,7 @@ func (h *Host) Told(key string, raw uint32) {
 
 // Belongings are all descriptors that a successor of this process needs, after Close and the pump's Detach.
 func (h *Host) Belongings() []Held {
-	var out []Held
+	out := h.sockets.belongings()
 	h.keys.Range(func(key, value any) bool {
 		out = append(out, value.(*instance).belongings(key.(string))...)
 		return true

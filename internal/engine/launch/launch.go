@@ -88,14 +88,16 @@ type Host struct {
 	pids   sync.Map // pid → *instance: every one not yet released
 	keys   sync.Map // key → *instance: every one of which something is left
 
-	marks  marks
-	estate estate
+	marks   marks
+	estate  estate
+	sockets *sockets
 }
 
 // New makes a host. Call Tell; it launches when Serve is called.
 func New(o Options) *Host {
 	h := &Host{
 		o: o, env: newEnvironment(o.Environ, o.ServerURL), order: orderPatience, last: make(chan struct{}),
+		sockets: newSockets(o.Store, o.Log),
 	}
 	close(h.last)
 	h.more = sync.NewCond(&h.mu)
@@ -225,6 +227,12 @@ func (h *Host) start(i core.Instance, p *model.Program) (*instance, error) {
 		}
 	}
 	req.Env = h.env.of(p, req.Cred != nil)
+	if p.Socket != nil {
+		req.Stdin = spawn.StdioFile
+		if req.StdinFile, err = h.sockets.use(p); err != nil {
+			return nil, err
+		}
+	}
 	out, err := h.outputs(i.Slot)
 	if err != nil {
 		return nil, &streamsError{err}
@@ -444,6 +452,7 @@ func failureText(p *model.Program, err error) string {
 	name := p.ID.Name
 	var (
 		command *CommandError
+		socket  *SocketError
 		logging *streamsError
 		pipe    *spawn.PipeError
 		errno   syscall.Errno
@@ -452,6 +461,8 @@ func failureText(p *model.Program, err error) string {
 	switch {
 	case errors.As(err, &command):
 		return command.Error()
+	case errors.As(err, &socket):
+		return socket.Error()
 	case known && (errno == syscall.EMFILE || errno == syscall.ENFILE):
 		return fmt.Sprintf("too many open files to spawn '%s'", name)
 	case errors.As(err, &logging) && !known:
