@@ -6,6 +6,11 @@ PREFIX   ?= /usr/local
 DESTDIR  ?=
 LINKS    ?= 0
 UNITS    ?= 0
+PYTHON   ?= 0
+PYTHONDIR ?=
+# What LINKS=1 installs beside upkeep. Helpers of another package that are there already are left alone.
+NAMES    := supervisord supervisorctl
+HELPERS  := echo_supervisord_conf pidproxy memmon httpok crashmail crashmailbatch fatalmailbatch crashsms
 FUZZTIME ?= 5s
 # make chaos: faults per role, which roles, how many programs, another system to show beside it.
 N        ?= 12
@@ -136,20 +141,25 @@ chaos: chaos-build ## kill the daemon's processes under load, judge by ledgers (
 chaos-short: chaos-build ## a small run of chaos, for every change
 	@scripts/chaos-short.sh $(BIN)/chaos $(SUPERVISORD) $(BIN)/upkeep-other
 
-install: build ## install; DESTDIR, PREFIX, LINKS=1 supervisord names, UNITS=1 service files
+install: build ## install; DESTDIR, PREFIX, LINKS=1 supervisord names, UNITS=1 service files, PYTHON=1 Python modules
 	install -D -m 0755 $(BIN)/upkeep $(DESTDIR)$(PREFIX)/bin/upkeep
 	@if [ "$(LINKS)" = 1 ]; then \
-		ln -sfv upkeep $(DESTDIR)$(PREFIX)/bin/supervisord; \
-		ln -sfv upkeep $(DESTDIR)$(PREFIX)/bin/supervisorctl; \
+		for name in $(NAMES); do ln -sfv upkeep $(DESTDIR)$(PREFIX)/bin/$$name; done; \
+		for name in $(HELPERS); do \
+			at=$(DESTDIR)$(PREFIX)/bin/$$name; \
+			if [ -e $$at ] && [ "$$(readlink $$at)" != upkeep ]; then echo "left alone: $$at"; else ln -sfv upkeep $$at; fi; \
+		done; \
 	fi
 	@if [ "$(UNITS)" = 1 ]; then \
 		scripts/install-units.sh "$(DESTDIR)" "$(PREFIX)"; \
 	fi
+	@if [ "$(PYTHON)" = 1 ]; then scripts/install-python.sh install "$(DESTDIR)" "$(PYTHONDIR)"; fi
 
 uninstall: ## remove what install put there; same DESTDIR and PREFIX
-	@for link in supervisord supervisorctl; do \
+	@for link in $(NAMES) $(HELPERS); do \
 		if [ "$$(readlink $(DESTDIR)$(PREFIX)/bin/$$link)" = upkeep ]; then rm -fv $(DESTDIR)$(PREFIX)/bin/$$link; fi; \
 	done
+	@if [ "$(PYTHON)" = 1 ]; then scripts/install-python.sh uninstall "$(DESTDIR)" "$(PYTHONDIR)"; fi
 	rm -f $(DESTDIR)$(PREFIX)/bin/upkeep $(DESTDIR)/etc/systemd/system/supervisord.service $(DESTDIR)/etc/init.d/supervisord
 
 clean: ## remove what was built

@@ -57,6 +57,15 @@ func TestPersonalities(t *testing.T) {
 		{"supervisorctl -h", 0, "supervisorctl -- control applications run by supervisord", ""},
 		{"upkeep supervisorctl -h", 0, "supervisorctl -- control applications run by supervisord", ""},
 		{"supervisorctl --nope", 2, "", "Error: option --nope not recognized\n"},
+		{"/usr/bin/echo_supervisord_conf whatever", 0, "; Sample supervisor config file.\n", ""},
+		{"pidproxy", 1, "\npidproxy -- ", ""},
+		{"upkeep pidproxy x.pid", 1, "\npidproxy -- ", ""},
+		{"memmon --help", 0, "memmon [-c]", ""},
+		{"upkeep httpok -h", 0, "httpok [-p", ""},
+		{"crashmail -h", 0, "crashmail [-p", ""},
+		{"crashmailbatch -h", 0, "crashmailbatch -t ADDRESS", ""},
+		{"fatalmailbatch --help", 0, "fatalmailbatch -t ADDRESS", ""},
+		{"upkeep crashsms", 1, "crashsms -t ADDRESS", ""},
 		{"upkeep version", 0, "upkeep " + Version + "\n", ""},
 		{"upkeep --version", 0, "upkeep " + Version + "\n", ""},
 		{"something-else version", 0, "upkeep " + Version + "\n", ""},
@@ -80,7 +89,10 @@ func TestPersonalities(t *testing.T) {
 // TestHelpNamesEveryCommand: nothing that can be called is missing.
 func TestHelpNamesEveryCommand(t *testing.T) {
 	stdout, _, _ := call(t, "upkeep", "help")
-	for _, name := range []string{"supervisord", "supervisorctl", "version", "help"} {
+	for _, name := range []string{
+		"supervisord", "supervisorctl", "version", "help", "echo_supervisord_conf", "pidproxy", "memmon", "httpok",
+		"crashmail", "crashmailbatch", "fatalmailbatch", "crashsms",
+	} {
 		if !strings.Contains(stdout, "\n  "+name+" ") {
 			t.Errorf("%s is not explained:\n%s", name, stdout)
 		}

@@ -335,3 +335,47 @@ print(childutils.get_headers("a:1 b:2"), childutils.eventdata("a:1 b:2\nx\ny"), 
 		t.Errorf("-original +ours:\n%s", diff)
 	}
 }
+
+// TestInstall: the modules go where they are told to, and another package's stay.
+func TestInstall(t *testing.T) {
+	interpreter(t) // or skip
+	script := func(verb, dest, folder string) (string, error) {
+		out, err := exec.Command("../../scripts/install-python.sh", verb, dest, folder).CombinedOutput()
+		return string(out), err
+	}
+	dest := t.TempDir()
+	if out, err := script("install", dest, "/lib/python"); err != nil {
+		t.Fatalf("%v %s", err, out)
+	}
+	cmd := interpreter(t, "-c", "import supervisor.childutils; print(supervisor.__file__)")
+	cmd.Env = append(cmd.Env, "PYTHONPATH="+dest+"/lib/python")
+	if got := run(t, cmd); got != dest+"/lib/python/supervisor/__init__.py\n" {
+		t.Errorf("imported from %q", got)
+	}
+	if out, err := script("install", dest, "/lib/python"); err != nil {
+		t.Errorf("a second time: %v %s", err, out)
+	}
+	if out, err := script("uninstall", dest, "/lib/python"); err != nil {
+		t.Errorf("%v %s", err, out)
+	}
+	place := filepath.Join(dest, "lib/python/supervisor")
+	if _, err := os.Stat(place); err == nil {
+		t.Error("it is still there")
+	}
+	if err := os.MkdirAll(place, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	foreign := filepath.Join(place, "__init__.py")
+	if err := os.WriteFile(foreign, []byte("theirs"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := script("install", dest, "/lib/python"); err == nil || !strings.Contains(out, "belongs to another package") {
+		t.Errorf("%v %s", err, out)
+	}
+	if out, err := script("uninstall", dest, "/lib/python"); err != nil {
+		t.Errorf("%v %s", err, out)
+	}
+	if text, err := os.ReadFile(foreign); err != nil || string(text) != "theirs" {
+		t.Errorf("the other package has %q, %v", text, err)
+	}
+}
