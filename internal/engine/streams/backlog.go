@@ -74,7 +74,7 @@ func (b *backlog) empty() bool { return b.held() == 0 && len(b.r.gaps) == 0 }
 
 // disposable: nothing at all is known here that is not elsewhere.
 func (b *backlog) disposable() bool {
-	return b.empty() && b.r.shown == b.f.Size() && b.seen == b.r.shown && b.r.doneANSI == ansiText && b.seenANSI == ansiText
+	return b.empty() && b.r.shown == b.f.Size() && b.seen == b.r.shown && b.r.text == (filter{}) && b.seenANSI == ansiText
 }
 
 // close lets go of the stage, and returns how many bytes were not written, gaps included.
@@ -198,17 +198,17 @@ type piece struct {
 	text  []byte
 	raw   []byte // what it was made of
 	end   int64  // the position behind that
-	after ansi   // what came last there
+	after filter // of the log's text, there
 	more  bool   // something follows
 }
 
 // pending: there is something to write, at the end of the stream also a sequence that was only begun.
 func (b *backlog) pending(eof bool) bool {
-	return !b.empty() || eof && b.r.doneANSI == ansiEscape
+	return !b.empty() || eof && b.r.text.holds()
 }
 
 // next makes the next piece. It is valid as long as c is not used for something else.
-func (b *backlog) next(c *scratch, strip, eof bool) (piece, error) {
+func (b *backlog) next(c *scratch, rules rules, eof bool) (piece, error) {
 	stop := b.f.Size()
 	if len(b.r.gaps) > 0 {
 		stop = b.r.gaps[0].at
@@ -219,11 +219,11 @@ func (b *backlog) next(c *scratch, strip, eof bool) (piece, error) {
 	if _, err := b.f.ReadAt(p.raw, b.r.done); err != nil {
 		return p, fmt.Errorf("read what waits for the log: %w", err)
 	}
-	p.text, p.after = p.raw, b.r.doneANSI
-	if strip {
-		p.text = p.after.strip(c.plain[:0], p.raw)
+	p.text, p.after = p.raw, b.r.text
+	if rules != 0 {
+		p.text = p.after.apply(rules, c.plain[:0], p.raw)
 		if eof && !p.more {
-			p.text = p.after.end(p.text)
+			p.text = p.after.end(rules, p.text)
 		}
 		c.plain = p.text[:0]
 	}
@@ -231,13 +231,13 @@ func (b *backlog) next(c *scratch, strip, eof bool) (piece, error) {
 }
 
 // reach sets the record to where the first n bytes of a piece, which begins at from, are in the log.
-func (b *backlog) reach(from int64, a ansi, p *piece, n int, strip bool) {
+func (b *backlog) reach(from int64, a filter, p *piece, n int, rules rules) {
 	switch {
 	case n == len(p.text): // with what became nothing
-		b.r.done, b.r.doneANSI = p.end, p.after
-	case strip:
-		b.r.doneANSI = a
-		b.r.done = from + int64(b.r.doneANSI.upto(p.raw, n))
+		b.r.done, b.r.text = p.end, p.after
+	case rules != 0:
+		b.r.text = a
+		b.r.done = from + int64(b.r.text.upto(rules, p.raw, n))
 	default:
 		b.r.done = from + int64(n)
 	}
@@ -245,18 +245,18 @@ func (b *backlog) reach(from int64, a ansi, p *piece, n int, strip bool) {
 
 // write writes the next piece, or the record of a gap, and returns how many bytes that gap has told of. Errors are
 // those of the log; logs.ErrPartial when the beginning of a line is left, unless final.
-func (b *backlog) write(to *logs.File, c *scratch, strip, final, eof bool, why error) (lost int64, err error) {
+func (b *backlog) write(to *logs.File, c *scratch, rules rules, final, eof bool, why error) (lost int64, err error) {
 	defer b.count()
 	if len(b.r.gaps) > 0 && b.r.gaps[0].at == b.r.done {
 		return b.writeGap(to, why)
 	}
-	p, err := b.next(c, strip, eof)
+	p, err := b.next(c, rules, eof)
 	if err != nil {
 		return 0, err
 	}
-	from, a := b.r.done, b.r.doneANSI
+	from, a := b.r.done, b.r.text
 	note := func(at logs.Place, k, m int) {
-		b.reach(from, a, &p, k, strip)
+		b.reach(from, a, &p, k, rules)
 		b.r.intent = intent{at, uint32(m)}
 		b.commit()
 	}
@@ -271,7 +271,7 @@ func (b *backlog) write(to *logs.File, c *scratch, strip, final, eof bool, why e
 	if errors.Is(err, logs.ErrPartial) && p.more {
 		err = nil // its rest is there
 	}
-	b.reach(from, a, &p, n, strip)
+	b.reach(from, a, &p, n, rules)
 	b.r.intent = intent{}
 	b.commit()
 	return 0, err
@@ -295,7 +295,7 @@ func (b *backlog) writeGap(to *logs.File, why error) (lost int64, err error) {
 	b.r.intent = intent{}
 	if int(g.sent) == len(text) {
 		lost = g.lost
-		b.r.done, b.r.doneANSI = g.at+g.skip, ansiText
+		b.r.done, b.r.text = g.at+g.skip, filter{}
 		b.r.gaps = append(b.r.gaps[:0], b.r.gaps[1:]...)
 		b.r.dropping = b.r.dropping && len(b.r.gaps) > 0
 	}
@@ -304,7 +304,7 @@ func (b *backlog) writeGap(to *logs.File, why error) (lost int64, err error) {
 }
 
 // settle finds out what a predecessor that was killed has written of what it had announced.
-func (b *backlog) settle(log *logs.File, c *scratch, strip bool) {
+func (b *backlog) settle(log *logs.File, c *scratch, rules rules) {
 	b.adopted = false
 	if b.r.intent.n == 0 || log == nil {
 		return
@@ -316,14 +316,14 @@ func (b *backlog) settle(log *logs.File, c *scratch, strip bool) {
 		text = text[min(int(g.sent), len(text)):]
 		g.sent += uint32(log.Find(b.r.intent.at, text[:min(n, len(text))]))
 	} else {
-		p, err := b.next(c, strip, false)
+		p, err := b.next(c, rules, false)
 		if err == nil && len(p.text) < n {
-			p, err = b.next(c, strip, true)
+			p, err = b.next(c, rules, true)
 		}
 		if err != nil {
 			return
 		}
-		b.reach(b.r.done, b.r.doneANSI, &p, log.Find(b.r.intent.at, p.text[:min(n, len(p.text))]), strip)
+		b.reach(b.r.done, b.r.text, &p, log.Find(b.r.intent.at, p.text[:min(n, len(p.text))]), rules)
 	}
 	b.r.intent = intent{}
 	b.commit()

@@ -62,7 +62,7 @@ func (s *stand) again() {
 }
 
 // drain writes all to a log and returns what is in it.
-func (s *stand) drain(path string, strip bool) string {
+func (s *stand) drain(path string, strip rules) string {
 	s.t.Helper()
 	f := open(s.t, logs.NewStore(), path, logs.Options{})
 	defer f.Close()
@@ -119,7 +119,7 @@ func TestBacklogLimit(t *testing.T) {
 						s.again()
 					}
 				}
-				if got := s.drain(t.TempDir()+"/log", false); got != tt.want {
+				if got := s.drain(t.TempDir()+"/log", 0); got != tt.want {
 					t.Errorf("got  %q\nwant %q", got, tt.want)
 				}
 				if n := s.mem.used.Load(); n != 0 {
@@ -141,13 +141,13 @@ func TestBacklogAfterAGap(t *testing.T) {
 		add(string(numbered(nil, i, 20)))
 	}
 	f := open(t, logs.NewStore(), dir+"/log", logs.Options{})
-	_, err := s.b.write(f, s.c, false, true, false, unix.ENOSPC) // up to the gap
+	_, err := s.b.write(f, s.c, 0, true, false, unix.ENOSPC) // up to the gap
 	check(t, err)
 	add("rest of a line\nnext\n")
 	s.again()
 	add(string(numbered(nil, 99, 20)))
 	check(t, f.Close())
-	lost, gaps := account(t, s.drain(dir+"/log", false), text)
+	lost, gaps := account(t, s.drain(dir+"/log", 0), text)
 	if lost != 5*20+15 || gaps != 1 {
 		t.Errorf("%d bytes lost in %d gaps", lost, gaps)
 	}
@@ -159,7 +159,7 @@ func TestSettle(t *testing.T) {
 	plain := string(numbered(nil, 1, 1000))
 	for _, tt := range []struct {
 		name  string
-		strip bool
+		strip rules
 		text  string
 		did   int // bytes in the log already
 		after func(t *testing.T, path string)
@@ -168,9 +168,9 @@ func TestSettle(t *testing.T) {
 		{name: "nothing", text: plain},
 		{name: "a part", text: plain, did: 400},
 		{name: "all", text: plain, did: 1000},
-		{name: "a part of what is stripped", strip: true, text: "ab\x1b[1mcd\x1bxef\x1b[", did: 5},
-		{name: "all that is stripped", strip: true, text: "ab\x1b[1mcd\x1bxef\x1b[", did: 8},
-		{name: "with the end", strip: true, text: "ab\x1b", did: 3},
+		{name: "a part of what is stripped", strip: noANSI, text: "ab\x1b[1mcd\x1bxef\x1b[", did: 5},
+		{name: "all that is stripped", strip: noANSI, text: "ab\x1b[1mcd\x1bxef\x1b[", did: 8},
+		{name: "with the end", strip: noANSI, text: "ab\x1b", did: 3},
 		{name: "rotated meanwhile", text: plain, did: 1000, after: func(t *testing.T, path string) {
 			check(t, os.Rename(path, path+".1"))
 		}, want: func(string) string { return "" }},
@@ -188,7 +188,7 @@ func TestSettle(t *testing.T) {
 			s.add(tt.text, 1<<20)
 			var want ansi
 			expect := tt.text
-			if tt.strip {
+			if tt.strip != 0 {
 				expect = string(want.end(want.strip(nil, []byte(tt.text))))
 			}
 			var st unix.Stat_t
@@ -246,7 +246,7 @@ func TestSettleInAGap(t *testing.T) {
 			s := newStand(t)
 			s.add("kept\n"+strings.Repeat("x", 100), 50)
 			f := open(t, logs.NewStore(), path, logs.Options{})
-			_, err := s.b.write(f, s.c, false, true, false, unix.ENOSPC)
+			_, err := s.b.write(f, s.c, 0, true, false, unix.ENOSPC)
 			check(t, err)
 			check(t, f.Close())
 			s.b.r.gaps[0].errno = uint32(unix.ENOSPC)
@@ -257,10 +257,10 @@ func TestSettleInAGap(t *testing.T) {
 			appendTo(t, path, first[:tt.written])
 			s.again()
 			f = open(t, logs.NewStore(), path, logs.Options{})
-			s.b.settle(f, s.c, false)
+			s.b.settle(f, s.c, 0)
 			check(t, f.Close())
 			s.add("y\nz\n", 50)
-			if got, want := s.drain(path, false), "kept\n"+tt.want+"z\n"; got != want {
+			if got, want := s.drain(path, 0), "kept\n"+tt.want+"z\n"; got != want {
 				t.Errorf("got  %q\nwant %q", got, want)
 			}
 		})
@@ -282,7 +282,7 @@ func TestKilledAroundACut(t *testing.T) {
 	}
 	s.again()
 	s.b.r.dropping = false // there is room
-	if got, want := s.drain(t.TempDir()+"/log", false), "kept\n[upkeep: 100 bytes lost: no space left on device]\ny\nz\n"; got != want {
+	if got, want := s.drain(t.TempDir()+"/log", 0), "kept\n[upkeep: 100 bytes lost: no space left on device]\ny\nz\n"; got != want {
 		t.Errorf("got  %q\nwant %q", got, want)
 	}
 }
@@ -326,7 +326,7 @@ func TestBacklogTrim(t *testing.T) {
 		s.add(strings.Repeat("0123456789\n", resetAt/10), 1<<20)
 		s.b.seen = s.b.f.Size()
 		s.b.r.shown = s.b.seen
-		s.drain(path, false)
+		s.drain(path, 0)
 		if n := s.b.f.Size(); n != 0 {
 			t.Errorf("%d bytes are left on the stage", n)
 		}
@@ -337,20 +337,20 @@ func TestBacklogTrim(t *testing.T) {
 	check(t, s.b.f.Cut(0))
 	s.again()
 	s.add("last\n", 1<<20)
-	if got := s.drain(path, false); !strings.HasSuffix(got, "0123456789\nlast\n") {
+	if got := s.drain(path, 0); !strings.HasSuffix(got, "0123456789\nlast\n") {
 		t.Errorf("%q", got[max(0, len(got)-30):])
 	}
 }
 
 func TestRecord(t *testing.T) {
 	full := record{
-		done: 5, shown: 7, doneANSI: ansiInside, shownANSI: ansiEscape, dropping: true,
+		done: 5, shown: 7, text: filter{ansi: ansiInside}, shownANSI: ansiEscape, dropping: true,
 		intent: intent{logs.Place{Dev: 1, Ino: 2, Pos: 3}, 4},
 	}
 	for i := range maxGaps {
 		full.gaps = append(full.gaps, gap{at: int64(5 + i), skip: 1, lost: 1 << 40, errno: 28, newline: true, sent: 3})
 	}
-	opts := cmp.AllowUnexported(record{}, gap{}, intent{})
+	opts := cmp.AllowUnexported(filter{}, record{}, gap{}, intent{})
 	b := full.encode(nil)
 	if len(b) > stage.MaxState {
 		t.Errorf("%d bytes", len(b))
@@ -392,7 +392,7 @@ func FuzzRecord(f *testing.F) {
 			t.Fatalf("%+v of %d bytes", r, size)
 		}
 		again.decode(r.encode(nil), size)
-		if diff := cmp.Diff(r, again, cmp.AllowUnexported(record{}, gap{}, intent{})); diff != "" {
+		if diff := cmp.Diff(r, again, cmp.AllowUnexported(filter{}, record{}, gap{}, intent{})); diff != "" {
 			t.Fatal(diff)
 		}
 	})

@@ -74,6 +74,13 @@ func (in *Input) Write(data []byte) error {
 	return nil
 }
 
+// Queued is how many bytes are not in the pipe yet.
+func (in *Input) Queued() int {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return len(in.queue)
+}
+
 // ready writes on when the pipe has room again.
 func (in *Input) ready() {
 	in.mu.Lock()

@@ -86,7 +86,7 @@ func (s *Stream) step(urgent bool) verdict {
 	c := s.p.scratch()
 	defer s.p.recycle(c)
 	if s.x != nil && s.x.log != nil && s.x.log.adopted {
-		s.x.log.settle(s.out.file, c, s.out.strip)
+		s.x.log.settle(s.out.file, c, s.out.rules)
 		s.showStaged(c, false)
 	}
 	final := urgent || s.held || end
@@ -156,7 +156,7 @@ func (s *Stream) moveAll(c *scratch, avail *int, end *bool, final bool) (taken i
 
 // plain: the bytes go to the log as they are, and nobody else needs each of them once.
 func (s *Stream) plain() bool {
-	return s.spliceable && s.out.file != nil && !s.out.strip && s.out.line == nil
+	return s.spliceable && s.out.file != nil && s.out.rules == 0 && s.out.line == nil
 }
 
 // move moves some of the avail bytes in the pipe and returns how many it took out of it.
@@ -182,10 +182,19 @@ func (s *Stream) move(c *scratch, avail int, final bool) (int, error) {
 
 // discard takes bytes that nobody keeps.
 func (s *Stream) discard(c *scratch, avail int) (int, error) {
-	n, err := pipe.Read(int(s.fd), c.buf[:min(avail, len(c.buf))])
-	if s.out.tap != nil && n > 0 {
-		s.out.tap(c.buf[:n])
+	if s.out.tap != nil && s.spliceable { // what was taken out and not shown would be lost by a kill
+		n, err := s.showAhead(c, avail)
+		if err == nil {
+			n, err = pipe.Read(int(s.fd), c.buf[:n])
+			s.seen = max(s.seen-int32(n), 0)
+			return n, err
+		}
 	}
+	n, err := pipe.Read(int(s.fd), c.buf[:min(avail, len(c.buf))])
+	if fresh := c.buf[min(int(s.seen), max(n, 0)):max(n, 0)]; s.out.tap != nil && len(fresh) > 0 {
+		s.out.tap(fresh)
+	}
+	s.seen = max(s.seen-int32(n), 0)
 	return n, err
 }
 
@@ -232,19 +241,27 @@ func (s *Stream) newline(c *scratch, fd int) func(limit int) (at, seen int) {
 	}
 }
 
+// showAhead gives the tap a copy of up to n bytes that are still in the pipe, and returns how many it has been shown.
+func (s *Stream) showAhead(c *scratch, n int) (int, error) {
+	data, err := c.peek(int(s.fd), n)
+	if err != nil {
+		return 0, err
+	}
+	if fresh := data[min(int(s.seen), len(data)):]; len(fresh) > 0 {
+		s.out.tap(fresh)
+	}
+	s.seen = max(s.seen, int32(len(data)))
+	return len(data), nil
+}
+
 // splice moves bytes to the file inside the kernel, after showing the tap a copy.
 func (s *Stream) splice(c *scratch, avail int, final bool) (int, error) {
 	n := avail
 	if s.out.tap != nil {
-		data, err := c.peek(int(s.fd), n)
-		if err != nil {
+		var err error
+		if n, err = s.showAhead(c, n); err != nil {
 			return 0, errors.ErrUnsupported
 		}
-		n = len(data)
-		if fresh := data[min(int(s.seen), n):]; len(fresh) > 0 {
-			s.out.tap(fresh)
-		}
-		s.seen = max(s.seen, int32(n))
 	}
 	moved, err := s.out.file.Splice(int(s.fd), n, s.newline(c, int(s.fd)), final)
 	s.seen = max(s.seen-int32(moved), 0)
@@ -284,7 +301,7 @@ func (s *Stream) showStaged(c *scratch, eof bool) {
 			}
 		}
 		text := p
-		if s.out.strip {
+		if s.out.rules&noANSI != 0 {
 			text = b.seenANSI.strip(c.plain[:0], p)
 			if eof && b.seen+int64(len(p)) == b.f.Size() {
 				text = b.seenANSI.end(text)
@@ -312,7 +329,7 @@ func (s *Stream) markShown() {
 	}
 	b.r.shown, b.r.shownANSI = b.seen, b.seenANSI
 	if s.out.file == nil {
-		b.r.done, b.r.doneANSI = b.r.shown, b.r.shownANSI
+		b.r.done, b.r.text = b.r.shown, filter{}
 	}
 	if s.out.line != nil || s.out.file == nil {
 		b.commit()
@@ -343,7 +360,7 @@ func (s *Stream) flush(c *scratch, final, eof bool) error {
 		return nil
 	}
 	for b.pending(eof) && !s.p.detached.Load() {
-		lost, err := b.write(s.out.file, c, s.out.strip, final, eof, s.x.stall)
+		lost, err := b.write(s.out.file, c, s.out.rules, final, eof, s.x.stall)
 		s.x.lost += lost
 		if errors.Is(err, logs.ErrPartial) && b.mem.room() < longest && !final {
 			final = true // no memory to hold it in

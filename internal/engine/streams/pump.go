@@ -77,6 +77,7 @@ const (
 type Output struct {
 	File      *logs.File   // gets every byte; belongs to the stream from Attach on
 	StripANSI bool         // remove terminal sequences first
+	Captured  bool         // what is between the marks of captured output does not go into the file
 	Line      func([]byte) // gets whole lines, without their ends
 	Tap       func([]byte) // gets a copy of each piece, at most 128 KiB
 	Closed    func()       // called once when every writer of the pipe is gone and all has been written
@@ -86,6 +87,16 @@ type Output struct {
 	Stages []int
 	// Block makes the program wait when the log cannot be written, instead of dropping output.
 	Block bool
+}
+
+func (o *Output) rules() (r rules) {
+	if o.StripANSI {
+		r |= noANSI
+	}
+	if o.Captured {
+		r |= noCaptured
+	}
+	return r
 }
 
 // Pump moves bytes. Its methods are safe for concurrent use. The functions of an Output run on its workers,

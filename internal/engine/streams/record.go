@@ -10,7 +10,8 @@ import (
 // whole. Positions are those of the stage.
 type record struct {
 	done, shown         int64 // in the log, and given to the consumers up to here
-	doneANSI, shownANSI ansi  // what came last there
+	text                filter // of the log, there
+	shownANSI           ansi   // what came last there
 	dropping            bool  // the last gap goes on with what comes
 	gaps                []gap // in order, none before done
 	intent              intent
@@ -52,7 +53,8 @@ func (r *record) encode(b []byte) []byte {
 	le := binary.LittleEndian
 	b = le.AppendUint64(b, uint64(r.done))
 	b = le.AppendUint64(b, uint64(r.shown))
-	b = append(b, uint8(r.doneANSI), uint8(r.shownANSI), flag(r.dropping), uint8(len(r.gaps)))
+	text, sent := r.text.bytes()
+	b = append(b, text, uint8(r.shownANSI), flag(r.dropping)|sent<<1, uint8(len(r.gaps)))
 	b = le.AppendUint64(b, r.intent.at.Dev)
 	b = le.AppendUint64(b, r.intent.at.Ino)
 	b = le.AppendUint64(b, uint64(r.intent.at.Pos))
@@ -77,7 +79,7 @@ func (r *record) decode(b []byte, size int64) {
 	}
 	le := binary.LittleEndian
 	r.done, r.shown = max(int64(le.Uint64(b)), 0), int64(le.Uint64(b[8:]))
-	r.doneANSI, r.shownANSI, r.dropping = ansi(b[16])%3, ansi(b[17])%3, b[18] == 1
+	r.text, r.shownANSI, r.dropping = filterOf(b[16], b[18]>>1), ansi(b[17])%3, b[18]&1 == 1
 	n := min(int(b[19]), maxGaps)
 	r.intent.at = logs.Place{Dev: le.Uint64(b[20:]), Ino: le.Uint64(b[28:]), Pos: int64(le.Uint64(b[36:]))}
 	r.intent.n = le.Uint32(b[44:])

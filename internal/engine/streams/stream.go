@@ -39,7 +39,7 @@ type output struct {
 	line   func([]byte)
 	tap    func([]byte)
 	closed func()
-	strip  bool
+	rules  rules
 	block  bool
 }
 
@@ -64,7 +64,7 @@ type drain struct {
 // held.
 func (p *Pump) Attach(fd int, o Output) *Stream {
 	s := &Stream{p: p, fd: int32(fd), key: o.Key, out: output{
-		file: o.File, line: o.Line, tap: o.Tap, closed: o.Closed, strip: o.StripANSI, block: o.Block,
+		file: o.File, line: o.Line, tap: o.Tap, closed: o.Closed, rules: o.rules(), block: o.Block,
 	}}
 	s.spliceable = pipe.IsPipe(fd)
 	s.initial = pipe.DefaultCapacity
