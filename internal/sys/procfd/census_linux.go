@@ -307,7 +307,7 @@ func (c *Census) strays(s *scan, t *trace, reapers []int) []Process {
 		}
 		if t.holdsPipe(m) {
 			out = append(out, m.named(MarkPipe))
-		} else if group, name, ok := programOf(m); ok && group == t.marks.Group && name == t.marks.Name {
+		} else if group, name, _, ok := programOf(m); ok && group == t.marks.Group && name == t.marks.Name {
 			out = append(out, m.named(MarkOrphan)) // another daemon may have a program of this name
 		}
 	}

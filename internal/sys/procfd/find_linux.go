@@ -16,7 +16,7 @@ import (
 
 // FindInstance is FindInstances for one program; ErrGone when nothing is found.
 func FindInstance(group, name string, uid int) (Identity, error) {
-	w := Wanted{group, name, uid}
+	w := Wanted{Group: group, Name: name, UID: uid}
 	found, err := FindInstances([]Wanted{w})
 	if err != nil {
 		return Identity{}, err
@@ -52,12 +52,12 @@ func FindInstances(wanted []Wanted) (map[Wanted]Identity, error) {
 		if err != nil || m.StartTicks != s.StartTicks {
 			continue
 		}
-		group, name, ok := programOf(m)
+		group, name, server, ok := programOf(m)
 		if !ok {
 			continue
 		}
 		for _, w := range wanted {
-			if w.Group != group || w.Name != name || w.UID >= 0 && !runsAs(pid, w.UID) || !instanceLike(m) || !m.present() {
+			if w.Group != group || w.Name != name || w.foreign(server) || w.UID >= 0 && !runsAs(pid, w.UID) || !instanceLike(m) || !m.present() {
 				continue
 			}
 			found[w] = append(found[w], m)
@@ -70,6 +70,11 @@ func FindInstances(wanted []Wanted) (map[Wanted]Identity, error) {
 		out[w] = Identity{BootID: boot, PID: m.PID, StartTicks: m.StartTicks, Inode: m.inode}
 	}
 	return out, nil
+}
+
+// foreign reports whether an instance of a daemon with that address is not the one that is meant.
+func (w Wanted) foreign(server string) bool {
+	return w.Server != "" && server != "" && w.Server != server
 }
 
 // kthreadd is the parent of the kernel's own threads, which have no environment.

@@ -47,7 +47,7 @@ func lost(t testing.TB, group, name string, fd int, lock, keep bool, script stri
 	files[fd] = uintptr(w)
 	pidfd := -1
 	pid, err := syscall.ForkExec("/bin/sh", []string{"sh", "-c", script}, &syscall.ProcAttr{
-		Env:   []string{"PATH=/usr/bin:/bin", envGroup + "=" + group, envName + "=" + name},
+		Env:   []string{"PATH=/usr/bin:/bin", envGroup + "=" + group, envName + "=" + name, envServer + "=unix:///a.sock"},
 		Files: files, Sys: &syscall.SysProcAttr{Setpgid: true, PidFD: &pidfd},
 	})
 	if err != nil {
@@ -79,18 +79,20 @@ func TestFindInstances(t *testing.T) {
 	lost(t, "g"+unique, "supervised", 2, true, true, "sleep 1000")
 	f.await(t, 2)
 	want := []Wanted{
-		{"g" + unique, "a", uid},
-		{"g" + unique, "b", -1},
-		{"g" + unique, "unlocked", uid},
-		{"g" + unique, "supervised", uid},
-		{"g" + unique, "none", uid},
-		{"g" + unique, "a", uid + 1},
+		{"g" + unique, "a", uid, ""},
+		{"g" + unique, "b", -1, ""},
+		{"g" + unique, "unlocked", uid, ""},
+		{"g" + unique, "supervised", uid, ""},
+		{"g" + unique, "none", uid, ""},
+		{"g" + unique, "a", uid + 1, ""},
+		{"g" + unique, "a", uid, "unix:///a.sock"},
+		{"g" + unique, "a", uid, "unix:///b.sock"}, // of a daemon that is configured alike
 	}
 	got, err := FindInstances(want)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(got) != 2 || got[want[0]] != a.Identity() || got[want[1]] != b.Identity() {
+	if len(got) != 3 || got[want[0]] != a.Identity() || got[want[1]] != b.Identity() || got[want[6]] != a.Identity() {
 		t.Errorf("got %+v, want %+v and %+v", got, a.Identity(), b.Identity())
 	}
 	id, err := FindInstance("g"+unique, "a", uid)

@@ -54,4 +54,7 @@ type Marks struct {
 type Wanted struct {
 	Group, Name string
 	UID         int // the user it runs as; -1 = any
+	// Server is the value of SUPERVISOR_SERVER_URL in its environment; empty = any. A process that has another
+	// one belongs to another daemon, which may be down at the moment.
+	Server string
 }

@@ -46,7 +46,7 @@ func (t *trace) judge(f family, groupFree bool) (verdict, Mark) {
 		if groupFree && (m.PGRP == t.leader.PID || m.Session == t.leader.PID) {
 			return ours, MarkGroup
 		}
-		if group, name, ok := programOf(m); ok {
+		if group, name, _, ok := programOf(m); ok {
 			if group == t.marks.Group && name == t.marks.Name {
 				return ours, MarkEnv
 			}
@@ -132,20 +132,22 @@ func pipeTarget(link string) (uint64, bool) {
 
 // Names of the variables that mark a program's processes. Source: spec/supervisor 2.5.
 const (
-	envGroup = "SUPERVISOR_GROUP_NAME"
-	envName  = "SUPERVISOR_PROCESS_NAME"
+	envGroup  = "SUPERVISOR_GROUP_NAME"
+	envName   = "SUPERVISOR_PROCESS_NAME"
+	envServer = "SUPERVISOR_SERVER_URL"
 )
 
 // programOf reads the variables that mark a program's processes. A process that cannot be read, or that
 // has overwritten its environment, has none.
-func programOf(m member) (group, name string, ok bool) {
+func programOf(m member) (group, name, server string, ok bool) {
 	env, err := os.ReadFile("/proc/" + strconv.Itoa(m.PID) + "/environ")
 	if err != nil || len(env) == 0 || !m.present() {
-		return "", "", false
+		return "", "", "", false
 	}
 	group, g := variable(env, envGroup)
 	name, n := variable(env, envName)
-	return group, name, g && n
+	server, _ = variable(env, envServer)
+	return group, name, server, g && n
 }
 
 // variable finds the first assignment of a variable in an environment as /proc shows it.
