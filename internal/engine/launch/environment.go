@@ -25,6 +25,8 @@ func newEnvironment(environ []string, serverURL string) environment {
 	return e
 }
 
+const serverVariable = "SUPERVISOR_SERVER_URL"
+
 // of is the environment of one program, later layers winning: the daemon's own, the SUPERVISOR_*
 // variables, the configured ones. For a program of another user the daemon's settings of the loader are
 // left out. Source: spec/supervisor 2.5, spec/reliability S14.
@@ -37,7 +39,7 @@ func (e environment) of(p *model.Program, otherUser bool) []string {
 	m["SUPERVISOR_PROCESS_NAME"] = p.ID.Name
 	m["SUPERVISOR_GROUP_NAME"] = p.ID.Group
 	if url := cmp.Or(p.ServerURL, e.url); url != "" {
-		m["SUPERVISOR_SERVER_URL"] = url
+		m[serverVariable] = url
 	}
 	for _, v := range p.Command.Env {
 		m[v.Name] = v.Value
@@ -47,6 +49,16 @@ func (e environment) of(p *model.Program, otherUser bool) []string {
 		out = append(out, k+"="+m[k])
 	}
 	return out
+}
+
+// ServerURL is where an instance of a program is told to find its daemon; empty = nowhere.
+func (h *Host) ServerURL(p *model.Program) string {
+	for _, kv := range h.env.of(p, false) {
+		if url, ok := strings.CutPrefix(kv, serverVariable+"="); ok {
+			return url
+		}
+	}
+	return ""
 }
 
 // steersLoader reports whether a variable makes the dynamic loader or the C library take code or settings

@@ -60,3 +60,20 @@ func TestEnvironmentIsNotShared(t *testing.T) {
 		}
 	}
 }
+
+func TestServerURL(t *testing.T) {
+	for _, tt := range []struct {
+		daemon string
+		p      model.Program
+		want   string
+	}{
+		{"", model.Program{}, ""},
+		{"unix:///a", model.Program{}, "unix:///a"},
+		{"unix:///a", model.Program{ServerURL: "http://b"}, "http://b"},
+		{"unix:///a", model.Program{Command: model.Command{Env: []model.EnvVar{{Name: serverVariable, Value: "c"}}}}, "c"},
+	} {
+		if got := New(Options{ServerURL: tt.daemon}).ServerURL(&tt.p); got != tt.want {
+			t.Errorf("%+v: %q, want %q", tt, got, tt.want)
+		}
+	}
+}
