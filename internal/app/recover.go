@@ -106,7 +106,9 @@ func (a *App) search() map[model.ID]procfd.Identity {
 	var wanted []procfd.Wanted
 	want := func(g *model.Group) {
 		for _, p := range g.Programs {
-			wanted = append(wanted, procfd.Wanted{Group: p.ID.Group, Name: p.ID.Name, UID: p.Command.UID})
+			wanted = append(wanted, procfd.Wanted{
+				Group: p.ID.Group, Name: p.ID.Name, UID: p.Command.UID, Server: a.host.ServerURL(p),
+			})
 		}
 	}
 	for _, g := range a.first {
