@@ -248,3 +248,19 @@ func FuzzNext(f *testing.F) {
 		}
 	})
 }
+
+// TestDocumentation: the page shows the example that is compiled.
+func TestDocumentation(t *testing.T) {
+	page, err := os.ReadFile("../../docs/how-to/write-a-listener.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	code, err := os.ReadFile("../../examples/listener/main.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, program, ok := strings.Cut(string(code), "package main\n")
+	if !ok || !strings.Contains(string(page), "```go\npackage main\n"+program+"```\n") {
+		t.Error("docs/how-to/write-a-listener.md does not show examples/listener/main.go")
+	}
+}
