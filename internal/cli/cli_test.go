@@ -7,12 +7,15 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+
+	"github.com/upkeep-project/upkeep/internal/app"
 )
 
 // called tells the test binary to be the product.
 const called = "CLI_TEST_CALLED"
 
 func TestMain(m *testing.M) {
+	app.Role()
 	if os.Getenv(called) != "" {
 		os.Exit(Main(os.Args))
 	}

@@ -30,7 +30,6 @@ pidfile={dir}/d.pid
 childlogdir={dir}
 nodaemon=true
 loglevel=debug
-environment=CLI_TEST_CALLED="1"
 
 [rpcinterface:supervisor]
 supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface
@@ -88,15 +87,26 @@ command={dir}/pidproxy {dir}/behind.pid /bin/sh -c "sleep 1000 & echo $! >{dir}/
 startsecs=0
 `
 
-// TestHelpersUnderTheOriginal runs every helper program in the place for which it was made: as a child of
-// Supervisor's own daemon.
-func TestHelpersUnderTheOriginal(t *testing.T) {
+// TestHelpers runs every helper program in the places for which it was made: as a child of the original's
+// daemon, and of ours.
+func TestHelpers(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it takes some ticks of five seconds")
 	}
-	if _, err := os.Stat(original); err != nil {
-		t.Skip("the original is not installed: ", err)
-	}
+	t.Run("original", func(t *testing.T) {
+		t.Parallel()
+		if _, err := os.Stat(original); err != nil {
+			t.Skip("the original is not installed: ", err)
+		}
+		testHelpers(t, func(string) string { return original })
+	})
+	t.Run("ours", func(t *testing.T) {
+		t.Parallel()
+		testHelpers(t, func(dir string) string { return filepath.Join(dir, "supervisord") })
+	})
+}
+
+func testHelpers(t *testing.T, find func(dir string) string) {
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
@@ -106,7 +116,7 @@ func TestHelpersUnderTheOriginal(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	for _, name := range []string{"upkeep", "crashmail", "crashmailbatch", "crashsms", "memmon", "httpok", "pidproxy"} {
+	for _, name := range []string{"upkeep", "supervisord", "crashmail", "crashmailbatch", "crashsms", "memmon", "httpok", "pidproxy"} {
 		if err := os.Symlink(self, filepath.Join(dir, name)); err != nil {
 			t.Fatal(err)
 		}
@@ -123,7 +133,8 @@ func TestHelpersUnderTheOriginal(t *testing.T) {
 	if err := os.WriteFile(file, []byte(conf), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	daemon := exec.Command(original, "-c", file)
+	daemon := exec.Command(find(dir), "-c", file)
+	daemon.Env = append(os.Environ(), called+"=1", "UPKEEP_ROOT="+dir)
 	var out bytes.Buffer
 	daemon.Stdout, daemon.Stderr, daemon.WaitDelay = &out, &out, time.Second
 	if err := daemon.Start(); err != nil {
