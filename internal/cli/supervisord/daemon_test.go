@@ -26,8 +26,11 @@ import (
 // The test binary is the daemon when it is called by that name.
 func TestMain(m *testing.M) {
 	app.Role()
-	if filepath.Base(os.Args[0]) == "supervisord" {
+	switch filepath.Base(os.Args[0]) {
+	case "supervisord":
 		os.Exit(Command{}.Main(os.Args[0], os.Args[1:]))
+	case responderName:
+		os.Exit(respond())
 	}
 	root, err := os.MkdirTemp("", "upkeep-root-*")
 	if err == nil {
