@@ -22,6 +22,7 @@ import (
 	"github.com/upkeep-project/upkeep/internal/engine/core"
 	"github.com/upkeep-project/upkeep/internal/engine/events"
 	"github.com/upkeep-project/upkeep/internal/engine/launch"
+	"github.com/upkeep-project/upkeep/internal/engine/listeners"
 	"github.com/upkeep-project/upkeep/internal/engine/logs"
 	"github.com/upkeep-project/upkeep/internal/engine/spawner"
 	"github.com/upkeep-project/upkeep/internal/engine/streams"
@@ -63,6 +64,8 @@ type Options struct {
 	State *State
 	// Keeper is the link to the keeper, nil = there is none.
 	Keeper *Keeper
+	// Serial is the number of the next event, which goes on across ordered restarts; nil = it begins at 0.
+	Serial *uint64
 	// Continue: an earlier process of this daemon was killed or has left, and its configuration is in force.
 	Continue bool
 }
@@ -94,6 +97,7 @@ type App struct {
 	files     *logs.Store
 	ring      *events.Ring
 	core      *core.Core
+	pools     *listeners.Pools
 	host      *launch.Host
 	manager   *manager.Manager
 	spawner   spawn.Spawner
@@ -213,8 +217,10 @@ func (a *App) makeEngine() (err error) {
 		Reapers: func() []int { return []int{a.pid()} },
 		Known:   func(pid int) bool { return a.host.Known(pid) },
 	})
+	a.makePools()
+	opts.Events = a.pools
 	a.host = launch.New(opts)
-	parts.Host = a.host
+	parts.Host, parts.Settled = a.host, a.pools.Kick
 	a.core = core.New(parts)
 	a.manager = manager.New(manager.Options{
 		Core: a.core, Programs: a.host, Log: a.log, Ring: a.ring, Files: a.files, MainLog: a.mainLog(),
@@ -246,8 +252,7 @@ func (a *App) cgroups() *cgroup.Tree {
 // makeLogs makes the automatic logs of the programs while the launching terminal can still be told that it
 // is impossible.
 func (a *App) makeLogs() (err error) {
-	c := runnable(a.o.Config)
-	if a.first, err = a.manager.Prepare(c, a.restored); err != nil {
+	if a.first, err = a.manager.Prepare(a.o.Config.Model, a.restored); err != nil {
 		return fmt.Errorf("cannot make the log file of a program: %w", err)
 	}
 	return nil
@@ -305,6 +310,7 @@ func (a *App) Run() (Outcome, error) {
 		defer close(ended)
 		a.core.Run(ctx)
 	}()
+	defer a.runPools()()
 	if err := a.manager.Activate(ctx, a.first); err != nil {
 		return Ended, err
 	}

@@ -142,6 +142,7 @@ func run(o Options, sigs *signals.Receiver) (Outcome, error) {
 	}
 	defer stop()
 	standing := o.Notes
+	o.Serial = new(uint64)
 	for {
 		a, err := Build(o)
 		if err != nil {

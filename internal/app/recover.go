@@ -26,7 +26,7 @@ func (a *App) recover() error {
 	if !a.o.Continue {
 		// A new start after all of us were gone: what lives goes on as it is; the rest is what the
 		// configuration says now.
-		saved.Retain(launch.Living(entries), runnable(a.o.Config))
+		saved.Retain(launch.Living(entries), a.o.Config.Model)
 	}
 	if a.found = saved; !saved.Empty() {
 		a.saved = saved
@@ -48,9 +48,11 @@ func (a *App) resume() {
 		a.host.Inherit(nil, nil)
 	}
 	a.assume()
+	a.restorePools()
 	if a.found != nil {
 		a.core.Restore(a.found)
 	}
+	a.pools.Settle()
 	a.host.ResumeSockets(a.core.Table().Sorted)
 	coming := map[model.ID]bool{}
 	for _, g := range a.first {

@@ -1,8 +1,6 @@
 package app
 
 import (
-	"fmt"
-	"slices"
 	"sync"
 
 	"github.com/upkeep-project/upkeep/internal/conf/supervisord"
@@ -32,7 +30,7 @@ func (s *said) first(text string) bool {
 
 // tell writes what there is to say about a configuration and is not in the log already.
 func (a *App) tell(c *supervisord.Config) {
-	for _, m := range messages(c) {
+	for _, m := range c.Messages {
 		if a.said.first(m.Text) {
 			a.log.Logf(m.Level, "%s", m.Text)
 		}
@@ -41,32 +39,9 @@ func (a *App) tell(c *supervisord.Config) {
 
 // told notes that an earlier process has written it.
 func (a *App) told(c *supervisord.Config) {
-	for _, m := range messages(c) {
+	for _, m := range c.Messages {
 		a.said.first(m.Text)
 	}
-}
-
-// messages is what there is to say about a configuration.
-func messages(c *supervisord.Config) []supervisord.Message {
-	out := slices.Clone(c.Messages)
-	for _, g := range c.Model.Groups {
-		if g.Kind == model.KindEventListener {
-			text := fmt.Sprintf("[%s:%s] is read and checked, but this version does not run it", g.Kind, g.Name)
-			out = append(out, supervisord.Message{Level: activity.Warn, Text: text})
-		}
-	}
-	return out
-}
-
-// runnable are the groups of a configuration that this version runs.
-func runnable(c *supervisord.Config) *model.Config {
-	out := &model.Config{}
-	for _, g := range c.Model.Groups {
-		if g.Kind != model.KindEventListener {
-			out.Groups = append(out.Groups, g)
-		}
-	}
-	return out
 }
 
 // load reads the configuration for a reread. What only a restart can change is said in the log (F31).
@@ -79,7 +54,7 @@ func (a *App) load() (*model.Config, error) {
 		a.log.Logf(activity.Warn, "%s of [supervisord] has changed; the change takes effect at the next restart", key)
 	}
 	a.tell(c)
-	return runnable(c), nil
+	return c.Model, nil
 }
 
 // fixedChanges names the settings of [supervisord] that differ but stay as they are until a restart.

@@ -2,11 +2,9 @@ package app
 
 import (
 	"reflect"
-	"slices"
 	"testing"
 
 	"github.com/upkeep-project/upkeep/internal/conf/supervisord"
-	"github.com/upkeep-project/upkeep/internal/domain/model"
 )
 
 // elsewhere are the settings of which a reread says nothing, with the reason.
@@ -54,18 +52,5 @@ func TestEverySettingIsComparedOrNot(t *testing.T) {
 	}
 	if len(silent) > 0 {
 		t.Errorf("no such settings: %v", silent)
-	}
-}
-
-func TestRunnable(t *testing.T) {
-	c := &supervisord.Config{Model: &model.Config{Groups: []*model.Group{
-		{Name: "a"}, {Name: "b", Kind: model.KindEventListener}, {Name: "c", Kind: model.KindFastCGI}, {Name: "d"},
-	}}}
-	var names []string
-	for _, g := range runnable(c).Groups {
-		names = append(names, g.Name)
-	}
-	if !slices.Equal(names, []string{"a", "c", "d"}) || len(c.Model.Groups) != 4 {
-		t.Error(names)
 	}
 }

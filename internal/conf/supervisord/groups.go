@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/upkeep-project/upkeep/internal/base/units"
 	"github.com/upkeep-project/upkeep/internal/conf/ini"
@@ -174,9 +175,6 @@ func (r *reader) listener(sect *ini.Section, global map[string]string) (*model.G
 	}
 	pool.Buffer = clampInt(size)
 	pool.ResultHandler = o.word("result_handler", defaultHandler)
-	if o.err == nil && pool.ResultHandler != defaultHandler {
-		o.fail("result_handler", errors.New(pool.ResultHandler+" cannot be resolved within ["+sect.Name+"]"))
-	}
 	events, _ := o.text("events")
 	if o.err == nil {
 		var err error
@@ -188,12 +186,22 @@ func (r *reader) listener(sect *ini.Section, global map[string]string) (*model.G
 			"it will interfere with the eventlistener protocol"))
 	}
 	pool.LenBytes = value(o, "event_len", false, func(v string) (bool, error) { return choice("event_len", v, "bytes", "chars") })
+	if pool.Timeout = seconds(o.integer("event_timeout", 0)); pool.Timeout < 0 {
+		o.fail("event_timeout", errors.New("["+sect.Name+"] section sets invalid event_timeout ("+
+			strconv.FormatInt(int64(pool.Timeout/time.Second), 10)+")"))
+	}
 	if err := o.failure(); err != nil {
 		return nil, err
 	}
 	var err error
 	if g.Programs, err = r.programs(sect, name, g.Kind, global); err != nil {
 		return nil, err
+	}
+	if pool.ResultHandler != defaultHandler {
+		r.warn(pool.ResultHandler + " cannot be resolved within [" + sect.Name + "]; its listeners are not started")
+		for _, p := range g.Programs {
+			p.Start.Retries = 0 // it would be in vain
+		}
 	}
 	return g, nil
 }

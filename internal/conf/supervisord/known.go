@@ -35,7 +35,7 @@ func sectionKinds() []sectionKind {
 		{"upkeep", false, []string{"strict"}},
 		{"program", true, program},
 		{"fcgi-program", true, with("socket", "socket_owner", "socket_mode", "socket_backlog")},
-		{"eventlistener", true, with("events", "buffer_size", "result_handler", "event_len")},
+		{"eventlistener", true, with("events", "buffer_size", "result_handler", "event_len", "event_timeout")},
 		{"group", true, []string{"programs", "priority"}},
 		{"rpcinterface", true, nil},
 		{"ctlplugin", true, nil},

@@ -162,6 +162,9 @@ func diffPool(old, next *Pool, add func(key string, effect Effect, before, after
 	if old.LenBytes != next.LenBytes {
 		add("event_len", EffectLive, showLen(old.LenBytes), showLen(next.LenBytes))
 	}
+	if old.Timeout != next.Timeout {
+		add("event_timeout", EffectLive, showSeconds(old.Timeout), showSeconds(next.Timeout))
+	}
 }
 
 // programField compares one value of two programs.

@@ -25,6 +25,7 @@ var groupFields = [...]Field{
 	{"events", true, EffectRestart}, // live, unless the pool itself comes or goes
 	{"buffer_size", true, EffectLive},
 	{"result_handler", true, EffectLive},
+	{"event_timeout", true, EffectLive},
 	{"event_len", true, EffectLive},
 	{FieldOrigin, true, EffectNone},
 	{FieldMember, true, EffectLive},

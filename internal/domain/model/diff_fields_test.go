@@ -40,7 +40,7 @@ func TestFieldsIsWhatDiffFinds(t *testing.T) {
 	}
 	old := &Group{Priority: 1, Kind: KindProgram, Pool: &Pool{Events: []string{"A"}}, Programs: named("a b c")}
 	next := &Group{
-		Priority: 2, Kind: KindFastCGI, Pool: &Pool{Events: []string{"B"}, Buffer: 2, ResultHandler: "r", LenBytes: true},
+		Priority: 2, Kind: KindFastCGI, Pool: &Pool{Events: []string{"B"}, Buffer: 2, ResultHandler: "r", LenBytes: true, Timeout: 1},
 		Programs: named("b a d"), Origin: Origin{File: "f"},
 	}
 	seen("group ", DiffGroup(old, next))

@@ -107,7 +107,7 @@ func TestDiffSeesEveryField(t *testing.T) {
 		".Socket.URL": "socket/restart", ".Socket.Owner.UID": "socket_owner/restart",
 		".Socket.Owner.GID": "socket_owner/restart", ".Socket.Mode": "socket_mode/restart",
 		".Socket.Backlog": "socket_backlog/restart",
-		".Origin.File": "origin/none", ".Origin.Line": "origin/none", ".Origin.Dialect": "origin/none",
+		".Origin.File":    "origin/none", ".Origin.Line": "origin/none", ".Origin.Dialect": "origin/none",
 	}
 	for _, s := range []string{"Stdout", "Stderr"} {
 		at, key := ".IO."+s, strings.ToLower(s)
@@ -154,8 +154,8 @@ func TestDiffGroupSeesEveryField(t *testing.T) {
 	want := map[string]string{
 		".Priority": "priority/live", ".Kind": "type/restart",
 		".Pool.Events[]": "events/live", ".Pool.Buffer": "buffer_size/live",
-		".Pool.ResultHandler": "result_handler/live", ".Pool.LenBytes": "event_len/live",
-		".Programs[]": "process_name/restart",
+		".Pool.ResultHandler": "result_handler/live", ".Pool.LenBytes": "event_len/live", ".Pool.Timeout": "event_timeout/live",
+		".Programs[]":  "process_name/restart",
 		".Origin.File": "origin/none", ".Origin.Line": "origin/none", ".Origin.Dialect": "origin/none",
 	}
 	for _, path := range leaves(reflect.TypeFor[Group](), "") {

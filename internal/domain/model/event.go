@@ -35,7 +35,7 @@ func StateEvent(s State) EventType { return EventType("PROCESS_STATE_" + s.Strin
 
 // Event is one entry of the event ring.
 type Event struct {
-	Seq      uint64 // given by the ring, from 1, without gaps
+	Seq      uint64    // given by the ring, from 1, without gaps
 	Time     time.Time // of a tick: the begin of its slice
 	Type     EventType
 	ID       ID     // the program, or Group alone for group events

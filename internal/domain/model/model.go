@@ -80,6 +80,9 @@ type Pool struct {
 	Buffer        int      // events held, ≥ 1
 	ResultHandler string
 	LenBytes      bool // event_len=bytes: len counts bytes instead of characters
+	// Timeout is how long a listener may take for an event, or to say READY while events wait, until it is restarted
+	// (event_timeout); 0 = for ever.
+	Timeout time.Duration
 }
 
 // SocketSpec is a listening socket that the processes of a section share. Source: spec/supervisor 2.11.

@@ -71,6 +71,9 @@ type Options struct {
 	Wishes  Wishes
 	// Safe starts nothing but what somebody orders: this daemon has crashed too often.
 	Safe bool
+	// Settled is called on the core's goroutine when what was done is committed; nil = nobody waits for that. It
+	// must return at once.
+	Settled func()
 	// Lines is Log where the file of it is known; nil = nobody asks which lines are written.
 	Lines Lines
 }
@@ -89,13 +92,14 @@ type Core struct {
 	end    ending
 	keep   keeping
 	safe   bool
+	told   func() // Options.Settled
 
 	unlisting bool // unlist is posted
 }
 
 // New makes a core without programs, in state RUNNING.
 func New(o Options) *Core {
-	c := &Core{host: o.Host, log: o.Log, ring: o.Ring, safe: o.Safe}
+	c := &Core{host: o.Host, log: o.Log, ring: o.Ring, safe: o.Safe, told: o.Settled}
 	c.keep = keeping{journal: o.Journal, wishes: o.Wishes, lines: o.Lines, wished: map[model.ID]bool{}}
 	c.inbox.init()
 	c.table.Store(&Table{byID: map[model.ID]*Slot{}})

@@ -218,6 +218,9 @@ func (c *Core) forgetLines() {
 // settleAcks commits and then gives the answers that were waiting for it.
 func (c *Core) settleAcks() {
 	c.commit()
+	if c.told != nil {
+		c.told()
+	}
 	for len(c.keep.acks) > 0 {
 		acks := c.keep.acks
 		c.keep.acks = nil

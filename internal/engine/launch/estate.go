@@ -23,6 +23,8 @@ type estate struct {
 
 	mu sync.Mutex       // launches take stages while others are resumed
 	on map[string][]int // the stages, by the key of the stream
+	// voices is what was captured, by the key of the voice.
+	voices map[string][]byte
 }
 
 // remains are what is left of one instance.
@@ -149,6 +151,7 @@ func (r *remains) close() {
 func (h *Host) Inherit(held []Held, journal map[string][]byte) {
 	e := &h.estate
 	e.left, e.on = map[model.ID][]*remains{}, map[string][]int{}
+	e.inheritVoices(journal)
 	var keys []string
 	for _, it := range held {
 		if stream, ok := strings.CutPrefix(it.Key, stagePrefix); ok {
@@ -214,6 +217,7 @@ func (h *Host) Lost(found map[model.ID]procfd.Identity) { h.estate.lost = found 
 // What is left of programs that are coming waits for them. Call it after Resume was called for every program.
 func (h *Host) Settle(find func(model.ID) *core.Slot, coming func(model.ID) bool) {
 	h.estate.settled = true
+	h.settleVoices()
 	for id := range h.estate.left {
 		s := find(id)
 		for _, r := range h.estate.takeIf(id, func(r *remains) bool { return s != nil || !coming(id) && !r.alive() }) {
@@ -265,6 +269,7 @@ func (h *Host) lateOutput(r *remains, s *core.Slot) {
 	}
 	inst := &instance{host: h, key: r.key, released: true}
 	h.keys.Store(r.key, inst)
+	h.speak(inst, core.Instance{Slot: s, Gen: r.gen}, r.birth.Process.PID, out)
 	inst.connect(fds, out)
 	for _, s := range inst.out {
 		s.Drain()

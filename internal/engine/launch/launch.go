@@ -15,6 +15,7 @@ import (
 	"github.com/upkeep-project/upkeep/internal/domain/model"
 	"github.com/upkeep-project/upkeep/internal/engine/activity"
 	"github.com/upkeep-project/upkeep/internal/engine/core"
+	"github.com/upkeep-project/upkeep/internal/engine/listeners"
 	"github.com/upkeep-project/upkeep/internal/engine/logs"
 	"github.com/upkeep-project/upkeep/internal/engine/streams"
 	"github.com/upkeep-project/upkeep/internal/sys/cgroup"
@@ -25,6 +26,9 @@ import (
 
 // stdinLimit bounds the bytes queued for a program that does not read its standard input.
 const stdinLimit = 1 << 20
+
+// listenerLimit is that of a listener: its pool gives it one event at a time, and none when much waits.
+const listenerLimit = 1 << 30
 
 // Reports is where the answers to launches go: the core.
 type Reports interface {
@@ -41,6 +45,8 @@ type Options struct {
 	Log     *activity.Logger
 	// Syslog sends one line of a program to the system's log; nil = there is none.
 	Syslog func(line string)
+	// Events gets the output that means something; nil = nobody does.
+	Events *listeners.Pools
 
 	Environ    []string // the daemon's own, without what is private to it
 	ServerURL  string   // SUPERVISOR_SERVER_URL; empty = no server
@@ -209,6 +215,9 @@ func await(c <-chan struct{}, patience time.Duration) {
 
 // start does all steps of spec/supervisor 2.5 that happen before and around the fork.
 func (h *Host) start(i core.Instance, p *model.Program) (*instance, error) {
+	if why := h.refuses(p); why != "" {
+		return nil, &CommandError{Text: why}
+	}
 	argv, path, err := h.resolve(p)
 	if err != nil {
 		return nil, err
@@ -259,6 +268,7 @@ func (h *Host) start(i core.Instance, p *model.Program) (*instance, error) {
 	inst := &instance{host: h, handle: res.Handle, key: key}
 	h.know(inst)
 	h.track(inst, p.ID, born.Pipes, group)
+	h.speak(inst, i, inst.PID(), out)
 	inst.connect([3]int{res.Stdin, res.Stdout, res.Stderr}, out)
 	return inst, nil
 }
@@ -324,6 +334,7 @@ type instance struct {
 	out    []*streams.Stream
 	roles  []rune // of out
 	cgroup *cgroup.Group
+	listen func(*streams.Input) // begins the conversation with a listener; nil = it is none
 
 	mu       sync.Mutex
 	open     int  // outputs that have not come to their end
@@ -356,7 +367,14 @@ func (n *instance) streamKey(k int) string { return n.key + "/" + string(n.roles
 // connect attaches our ends of the pipes (stdin, stdout, stderr; -1 = none).
 func (n *instance) connect(fds [3]int, out *outputs) {
 	if fds[0] >= 0 {
-		n.in = n.host.o.Pump.AttachInput(fds[0], stdinLimit)
+		limit := stdinLimit
+		if n.listen != nil {
+			limit = listenerLimit
+		}
+		n.in = n.host.o.Pump.AttachInput(fds[0], limit)
+		if n.listen != nil {
+			n.listen(n.in)
+		}
 	}
 	for _, fd := range fds[1:] {
 		if fd >= 0 {
@@ -371,6 +389,12 @@ func (n *instance) connect(fds [3]int, out *outputs) {
 			continue
 		}
 		out.of[k].Closed = n.closed
+		if over := out.over[k]; over != nil {
+			out.of[k].Closed = func() {
+				over()
+				n.closed()
+			}
+		}
 		n.roles = append(n.roles, [2]rune{roleStdout, roleStderr}[k])
 		if n.key != "" {
 			out.of[k].Key = n.streamKey(len(n.roles) - 1)

@@ -22,7 +22,10 @@ const (
 )
 
 // outputs is where the two channels of an instance go.
-type outputs struct{ of [2]streams.Output }
+type outputs struct {
+	of   [2]streams.Output
+	over [2]func() // called when a channel has come to its end, before all else; nil = nothing is
+}
 
 func (o *outputs) close() {
 	for _, x := range o.of {

@@ -171,6 +171,7 @@ func (h *Host) takeBack(i core.Instance, r *remains) *instance {
 		h.o.Log.Logf(activity.Error, "the output of %s (pid %d) goes nowhere: %v", p.ID.Name, handle.PID(), err)
 		out = &outputs{}
 	}
+	h.speak(inst, i, inst.PID(), out)
 	inst.connect(fds, out)
 	return inst
 }

@@ -9,12 +9,12 @@ import (
 // record is what a successor must know of a backlog besides its bytes: how far they have got. It is replaced as a
 // whole. Positions are those of the stage.
 type record struct {
-	done, shown         int64 // in the log, and given to the consumers up to here
-	text                filter // of the log, there
-	shownANSI           ansi   // what came last there
-	dropping            bool  // the last gap goes on with what comes
-	gaps                []gap // in order, none before done
-	intent              intent
+	done, shown int64  // in the log, and given to the consumers up to here
+	text        filter // of the log, there
+	shownANSI   ansi   // what came last there
+	dropping    bool   // the last gap goes on with what comes
+	gaps        []gap  // in order, none before done
+	intent      intent
 }
 
 // gap stands for bytes that were dropped at a position.

@@ -1,0 +1,317 @@
+// Package listeners runs the pools of event listeners: it buffers the events that a pool has subscribed to, sends
+// them to listeners that are ready, and understands what they answer. The listeners are programs like any
+// other; the core supervises them.
+//
+// An event is accepted inside the step that causes it (see Happened), so that it is in the journal together with the
+// state that it tells of. It is sent later, by one goroutine or by the worker that has read an answer: nobody
+// else ever waits for a listener. See docs/adr/0011-event-pools.md.
+//
+// Source: spec/supervisor 4; spec/reliability R32.
+package listeners
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/upkeep-project/upkeep/internal/domain/model"
+	"github.com/upkeep-project/upkeep/internal/engine/activity"
+	"github.com/upkeep-project/upkeep/internal/engine/core"
+	"github.com/upkeep-project/upkeep/internal/engine/events"
+	"github.com/upkeep-project/upkeep/internal/wire/listener"
+)
+
+// Input is the standard input of a listener; *streams.Input is one. Its methods do not block.
+type Input interface {
+	// Write queues data as a whole, or fails: the listener has closed it.
+	Write(data []byte) error
+	// Queued is how many bytes are not in the listener's pipe yet.
+	Queued() int
+}
+
+// Log is the activity log.
+type Log interface {
+	Logf(level activity.Level, format string, args ...any)
+}
+
+// Options are the parts of Pools.
+type Options struct {
+	Identifier string // the instance's name in events
+	Table      func() *core.Table
+	Ring       *events.Ring // where ticks go
+	Log        Log
+	Journal    core.Journal // nil = nothing survives
+	// Bounce ends an instance of a program and starts the program anew, without waiting.
+	Bounce func(id model.ID, gen uint64)
+	Serial uint64           // of the next event
+	Now    func() time.Time // nil = time.Now
+}
+
+// Pools are all pools. Its methods are safe for concurrent use and do not wait for any program.
+type Pools struct {
+	o     Options
+	wake  chan struct{}
+	count atomic.Int32 // pools
+
+	mu      sync.Mutex
+	serial  uint64 // of the next event
+	pools   []*pool
+	table   *core.Table // the one that the pools are up to date with
+	members map[model.ID]*member
+	ticks   ticks
+	unsaved bool // the journal has not made the last puts survive
+}
+
+// pool is the group of an eventlistener section.
+type pool struct {
+	name   string
+	spec   *model.Pool
+	wants  listener.Set
+	serial uint64 // of the next event in this pool
+	buffer []*item
+}
+
+// item is an event in a pool.
+type item struct {
+	serial, poolSerial uint64
+	name               model.EventType
+	payload            string
+}
+
+// member is one listener, across its instances.
+type member struct {
+	id    model.ID
+	gen   uint64 // of the instance; 0 = there was none
+	in    Input  // nil = it is not connected
+	talk  listener.Conversation
+	held  *item     // while Busy
+	since time.Time // of the state of the conversation
+	told  bool      // that it takes long
+	// unsure: an event was recorded as sent, and may not be in its pipe as a whole.
+	unsure  bool
+	strikes int       // times it was restarted without having processed an event in between
+	bounce  time.Time // when it is to be restarted; zero = it is not
+	hush    time.Time // when it is to have ended, after its output has; zero = its output goes on
+}
+
+// New makes pools that know no group yet.
+func New(o Options) *Pools {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return &Pools{o: o, wake: make(chan struct{}, 1), serial: o.Serial, members: map[model.ID]*member{}}
+}
+
+// Serial is that of the next event.
+func (p *Pools) Serial() uint64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.serial
+}
+
+// Happened is told of every event in its order, by the ring. It keeps what pools have subscribed to and returns; the
+// journal has it with the next flush of whoever caused it, who calls Kick then.
+func (p *Pools) Happened(e model.Event) {
+	if p.count.Load() == 0 && e.Type != model.EventGroupAdded {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch e.Type {
+	case model.EventGroupAdded:
+		p.added(e.ID.Group)
+	case model.EventGroupRemoved:
+		p.removed(e.ID.Group)
+	case model.EventRemote, model.EventDaemonRunning, model.EventTick5, model.EventTick60, model.EventTick3600:
+		defer p.kick() // nothing else follows
+	}
+	p.accept(&e)
+	if m := p.members[e.ID]; m != nil && ends(e.Type) {
+		p.ended(m)
+	}
+	if e.Type == model.EventRemote { // its sender relies on it when it is told that it was taken
+		p.flush()
+	}
+}
+
+// ends: a program that enters this state has no process.
+func ends(t model.EventType) bool {
+	switch t {
+	case model.EventProcessExited, model.EventProcessStopped, model.EventProcessBackoff, model.EventProcessFatal:
+		return true
+	}
+	return false
+}
+
+// Wants reports whether some pool has subscribed to an event.
+func (p *Pools) Wants(t model.EventType) bool {
+	if p.count.Load() == 0 {
+		return false
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.refresh()
+	for _, pl := range p.pools {
+		if pl.wants[t] {
+			return true
+		}
+	}
+	return false
+}
+
+// DefaultHandler is the only judge of results there is: OK, or anything else. Source: spec/supervisor 1.7.
+const DefaultHandler = "supervisor.dispatchers:default_handler"
+
+// Refusal says why the listeners of a group are not to run; empty = they are.
+func (p *Pools) Refusal(group string) string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.refresh()
+	pl := p.pool(group)
+	if pl == nil || pl.spec.ResultHandler == DefaultHandler || pl.spec.ResultHandler == "" {
+		return ""
+	}
+	return pl.spec.ResultHandler + " cannot be resolved within [eventlistener:" + group + "]"
+}
+
+// Offer takes an event made of output. When it returns, a kill of this process does not lose it.
+func (p *Pools) Offer(e model.Event) {
+	if p.count.Load() == 0 {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.accept(&e)
+	p.dispatch()
+	p.flush()
+	p.kick() // time limits may have begun
+}
+
+// Run dispatches and keeps the time until ctx ends.
+func (p *Pools) Run(ctx context.Context) {
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		now := p.o.Now()
+		p.mu.Lock()
+		due := p.ticks.take(now, p.subscribed)
+		p.dispatch()
+		p.watch(now)
+		next := p.next(now)
+		p.mu.Unlock()
+		for _, e := range due {
+			p.o.Ring.Append(e)
+		}
+		if len(due) > 0 {
+			continue
+		}
+		if next > 0 {
+			timer.Reset(next)
+		} else {
+			timer.Stop()
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-p.wake:
+		case <-timer.C:
+		}
+	}
+}
+
+// Kick has what is waiting sent. It returns at once.
+func (p *Pools) Kick() {
+	if p.count.Load() > 0 {
+		p.kick()
+	}
+}
+
+// kick wakes the goroutine of Run.
+func (p *Pools) kick() {
+	select {
+	case p.wake <- struct{}{}:
+	default:
+	}
+}
+
+// refresh follows the table: definitions that have changed, and groups that are gone.
+func (p *Pools) refresh() {
+	t := p.o.Table()
+	if t == p.table {
+		return
+	}
+	p.table = t
+	for _, g := range t.Groups {
+		if pl := p.pool(g.Spec.Name); pl != nil && g.Spec.Pool != nil {
+			pl.follow(g.Spec.Pool)
+		}
+	}
+}
+
+// follow puts a definition into force.
+func (pl *pool) follow(spec *model.Pool) {
+	if pl.spec != spec {
+		pl.spec, pl.wants = spec, listener.Subscribe(spec.Events)
+	}
+}
+
+func (p *Pools) pool(name string) *pool {
+	for _, pl := range p.pools {
+		if pl.name == name {
+			return pl
+		}
+	}
+	return nil
+}
+
+// added makes the pool of a group that has come. Source: spec/supervisor 4.4.
+func (p *Pools) added(group string) {
+	p.refresh()
+	g := p.table.Group(group)
+	if g == nil || g.Spec.Pool == nil || p.pool(group) != nil {
+		return
+	}
+	p.newPool(g.Spec)
+}
+
+func (p *Pools) newPool(g *model.Group) *pool {
+	pl := &pool{name: g.Name}
+	pl.follow(g.Pool)
+	p.pools = append(p.pools, pl)
+	p.count.Store(int32(len(p.pools)))
+	p.keepPool(pl)
+	return pl
+}
+
+// removed forgets a pool and its listeners.
+func (p *Pools) removed(group string) {
+	for i, pl := range p.pools {
+		if pl.name != group {
+			continue
+		}
+		p.pools = append(p.pools[:i:i], p.pools[i+1:]...)
+		p.count.Store(int32(len(p.pools)))
+		for _, it := range pl.buffer {
+			p.forgetItem(pl, it)
+		}
+		for id, m := range p.members {
+			if id.Group == group {
+				p.forgetMember(pl, m)
+				delete(p.members, id)
+			}
+		}
+		p.forgetPool(pl)
+		return
+	}
+}
+
+// subscribed reports whether some pool wants an event; the lock is held.
+func (p *Pools) subscribed(t model.EventType) bool {
+	for _, pl := range p.pools {
+		if pl.wants[t] {
+			return true
+		}
+	}
+	return false
+}

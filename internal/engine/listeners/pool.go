@@ -1,0 +1,156 @@
+package listeners
+
+import (
+	"slices"
+	"time"
+
+	"github.com/upkeep-project/upkeep/internal/domain/model"
+	"github.com/upkeep-project/upkeep/internal/engine/activity"
+	"github.com/upkeep-project/upkeep/internal/wire/listener"
+)
+
+// accept puts an event into the buffers of those who have subscribed to it. Source: spec/supervisor 4.2, 4.5.
+func (p *Pools) accept(e *model.Event) {
+	p.refresh()
+	var serial uint64
+	payload, numbered := "", false
+	for _, pl := range p.pools {
+		if !pl.wants[e.Type] {
+			continue
+		}
+		if !numbered {
+			serial, numbered = p.serial, true
+			p.serial = listener.NextSerial(p.serial)
+			payload = listener.Payload(e)
+		}
+		it := &item{serial: serial, poolSerial: pl.serial, name: e.Type, payload: payload}
+		pl.serial = listener.NextSerial(pl.serial)
+		p.keepPool(pl)
+		p.keepItem(pl, it)
+		p.insert(pl, it, false)
+	}
+}
+
+// insert adds an event to a buffer; the oldest makes room.
+func (p *Pools) insert(pl *pool, it *item, head bool) {
+	for len(pl.buffer) > 0 && len(pl.buffer) >= pl.spec.Buffer {
+		oldest := pl.buffer[0]
+		pl.buffer = slices.Delete(pl.buffer, 0, 1)
+		p.forgetItem(pl, oldest)
+		p.o.Log.Logf(activity.Error, "pool %s event buffer overflowed, discarding event %d", pl.name, oldest.serial)
+	}
+	if head {
+		pl.buffer = slices.Insert(pl.buffer, 0, it)
+	} else {
+		pl.buffer = append(pl.buffer, it)
+	}
+}
+
+// rebuffer puts an event back that was taken out. Only its own pool gets it (F3).
+func (p *Pools) rebuffer(pl *pool, it *item) {
+	p.o.Log.Logf(activity.Debug, "rebuffering event %d for pool %s (buf size=%d, max=%d)",
+		it.serial, pl.name, len(pl.buffer), pl.spec.Buffer)
+	p.insert(pl, it, true)
+}
+
+// dispatch sends what can be sent, the oldest first.
+func (p *Pools) dispatch() {
+	p.refresh()
+	for _, pl := range p.pools {
+		for len(pl.buffer) > 0 && p.anyReady(pl) {
+			it := pl.buffer[0]
+			pl.buffer = slices.Delete(pl.buffer, 0, 1)
+			if !p.send(pl, it) {
+				p.rebuffer(pl, it)
+				break
+			}
+			if len(pl.buffer) > 0 && !p.anyReady(pl) { // the original tries once more
+				p.logRebuffered(pl)
+			}
+		}
+	}
+}
+
+// logRebuffered says what the original says when it has found out that nobody is ready any more.
+func (p *Pools) logRebuffered(pl *pool) {
+	p.o.Log.Logf(activity.Debug, "rebuffering event %d for pool %s (buf size=%d, max=%d)",
+		pl.buffer[0].serial, pl.name, len(pl.buffer)-1, pl.spec.Buffer)
+}
+
+// ready are the listeners of a pool that an event can be sent to, in the order of its processes.
+func (p *Pools) ready(pl *pool, use func(*member) (more bool)) {
+	g := p.table.Group(pl.name)
+	if g == nil {
+		return
+	}
+	for _, s := range g.Slots {
+		m := p.members[s.Program().ID]
+		if m == nil || m.in == nil || m.talk.State != listener.Ready {
+			continue
+		}
+		if st := s.Status(); st.State == model.Running && st.Generation == m.gen && !use(m) {
+			return
+		}
+	}
+}
+
+func (p *Pools) anyReady(pl *pool) (any bool) {
+	p.ready(pl, func(*member) bool { any = true; return false })
+	return any
+}
+
+// maxQueued is how many bytes may wait for a listener that answers events without reading them.
+const maxQueued = 1 << 20
+
+// send gives an event to the first listener that takes it.
+func (p *Pools) send(pl *pool, it *item) (sent bool) {
+	h := listener.Header{
+		Server: p.o.Identifier, Serial: it.serial, Pool: pl.name, PoolSerial: it.poolSerial, Name: it.name, Bytes: pl.spec.LenBytes,
+	}
+	p.ready(pl, func(m *member) bool {
+		if m.in.Queued() > maxQueued {
+			p.o.Log.Logf(activity.Warn, "%s: does not read its events", m.id.Name)
+			p.distrust(pl, m)
+			return true
+		}
+		m.talk.Sent()
+		m.held, m.unsure = it, true
+		p.keepMember(pl, m)
+		p.flush() // before the write: a successor must know that there may be an answer
+		if err := m.in.Write(h.Envelope(it.payload)); err != nil {
+			m.talk.State, m.held, m.unsure = listener.Ready, nil, false
+			p.o.Log.Logf(activity.Debug, "epipe occurred while sending event %d to listener %s, listener state unchanged", it.serial, m.id.Name)
+			m.in = nil
+			p.keepMember(pl, m)
+			p.restart(m, "it has closed its standard input")
+			return true
+		}
+		m.since, m.told = p.o.Now(), false
+		if m.in.Queued() == 0 {
+			m.unsure = false
+			p.keepMember(pl, m)
+			p.flush()
+		}
+		p.o.Log.Logf(activity.Debug, "event %d sent to listener %s", it.serial, m.id.Name)
+		sent = true
+		return false
+	})
+	return sent
+}
+
+// reject puts the event that a listener holds back into the buffer.
+func (p *Pools) reject(pl *pool, m *member) {
+	if it := m.held; it != nil {
+		m.held, m.unsure = nil, false
+		p.rebuffer(pl, it)
+	}
+}
+
+// ended is what the end of a listener's process means for the event that it holds.
+func (p *Pools) ended(m *member) {
+	pl := p.pool(m.id.Group)
+	m.in, m.bounce, m.hush = nil, time.Time{}, time.Time{}
+	m.talk = listener.Conversation{State: listener.Unknown} // its last output is no answer
+	p.reject(pl, m)
+	p.keepMember(pl, m)
+}
