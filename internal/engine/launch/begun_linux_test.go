@@ -83,7 +83,10 @@ func TestBegun(t *testing.T) {
 			if err == nil {
 				defer func() {
 					_ = unix.Kill(res.PID, unix.SIGKILL)
-					_, _, _ = res.Handle.Wait(false)
+					until(t, "it is reaped", func() bool { // or another test would find it
+						_, over, err := res.Handle.Wait(false)
+						return over || err != nil
+					})
 					res.Handle.Close()
 				}()
 			}
