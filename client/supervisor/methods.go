@@ -36,9 +36,6 @@ type Result struct {
 // OK reports whether it succeeded.
 func (r Result) OK() bool { return r.Status == StatusSuccess }
 
-// StatusSuccess is the status of a Result that is not a failure.
-const StatusSuccess = 80
-
 // Changes is what an update would do, by group name.
 type Changes struct{ Added, Changed, Removed []string }
 
@@ -108,6 +105,11 @@ func (c *Client) GetAPIVersion(ctx context.Context) (string, error) {
 	return call[string](ctx, c, prefix+"getAPIVersion")
 }
 
+// GetVersion is GetAPIVersion under its old name.
+func (c *Client) GetVersion(ctx context.Context) (string, error) {
+	return call[string](ctx, c, prefix+"getVersion")
+}
+
 // GetSupervisorVersion is the release whose behaviour the daemon has.
 func (c *Client) GetSupervisorVersion(ctx context.Context) (string, error) {
 	return call[string](ctx, c, prefix+"getSupervisorVersion")
@@ -130,6 +132,11 @@ func (c *Client) GetPID(ctx context.Context) (int, error) { return call[int](ctx
 // ReadLog reads from the daemon's log; offset and length as in spec/supervisor 5.9.
 func (c *Client) ReadLog(ctx context.Context, offset, length int) (string, error) {
 	return call[string](ctx, c, prefix+"readLog", offset, length)
+}
+
+// ReadMainLog is ReadLog under its old name.
+func (c *Client) ReadMainLog(ctx context.Context, offset, length int) (string, error) {
+	return call[string](ctx, c, prefix+"readMainLog", offset, length)
 }
 
 // ClearLog empties the daemon's log.
@@ -245,6 +252,11 @@ func (c *Client) ReadProcessStdoutLog(ctx context.Context, name string, offset, 
 	return call[string](ctx, c, prefix+"readProcessStdoutLog", name, offset, length)
 }
 
+// ReadProcessLog is ReadProcessStdoutLog under its old name.
+func (c *Client) ReadProcessLog(ctx context.Context, name string, offset, length int) (string, error) {
+	return call[string](ctx, c, prefix+"readProcessLog", name, offset, length)
+}
+
 // ReadProcessStderrLog reads from a program's stderr log.
 func (c *Client) ReadProcessStderrLog(ctx context.Context, name string, offset, length int) (string, error) {
 	return call[string](ctx, c, prefix+"readProcessStderrLog", name, offset, length)
@@ -253,6 +265,11 @@ func (c *Client) ReadProcessStderrLog(ctx context.Context, name string, offset, 
 // TailProcessStdoutLog reads the end of a program's stdout log.
 func (c *Client) TailProcessStdoutLog(ctx context.Context, name string, offset, length int) (Tail, error) {
 	return c.tail(ctx, prefix+"tailProcessStdoutLog", name, offset, length)
+}
+
+// TailProcessLog is TailProcessStdoutLog under its old name.
+func (c *Client) TailProcessLog(ctx context.Context, name string, offset, length int) (Tail, error) {
+	return c.tail(ctx, prefix+"tailProcessLog", name, offset, length)
 }
 
 // TailProcessStderrLog reads the end of a program's stderr log.
@@ -279,6 +296,11 @@ func (c *Client) tail(ctx context.Context, method, name string, offset, length i
 // ClearProcessLogs empties the logs of one program.
 func (c *Client) ClearProcessLogs(ctx context.Context, name string) error {
 	return c.done(ctx, "clearProcessLogs", name)
+}
+
+// ClearProcessLog is ClearProcessLogs under its old name.
+func (c *Client) ClearProcessLog(ctx context.Context, name string) error {
+	return c.done(ctx, "clearProcessLog", name)
 }
 
 // ClearAllProcessLogs empties the logs of every program.

@@ -70,8 +70,8 @@ func (s *session) apply(ctx context.Context, arg string) error {
 	}
 	past := map[string]string{"change": "changed", "restart": "restarted", "add": "added", "remove": "removed"}
 	words := map[int]string{
-		faultSpawnError: "spawn error", faultAbnormal: "abnormal termination", faultBadName: "removed meanwhile",
-		faultShutdownState: "shutting down",
+		supervisor.FaultSpawnError: "spawn error", supervisor.FaultAbnormalTermination: "abnormal termination", supervisor.FaultBadName: "removed meanwhile",
+		supervisor.FaultShutdownState: "shutting down",
 	}
 	for _, d := range done {
 		name := member(d.Group, d.Name)
@@ -106,15 +106,15 @@ func (s *session) changeFailure(err error, shuttingDown string) error {
 	}
 	_, detail, _ := strings.Cut(fault.Text, ": ")
 	switch fault.Code {
-	case faultUnknownMethod:
+	case supervisor.FaultUnknownMethod:
 		s.fail(statusUnimplemented, "ERROR: this server cannot do that, reread and update are the way")
-	case faultShutdownState:
+	case supervisor.FaultShutdownState:
 		s.fail(statusGeneric, "ERROR: %s", shuttingDown)
-	case faultCannotReread:
+	case supervisor.FaultCannotReread:
 		s.fail(statusGeneric, "ERROR: %s", fault.Text)
-	case faultBadName:
+	case supervisor.FaultBadName:
 		s.fail(statusGeneric, "ERROR: no such group: %s", detail)
-	case faultNoFile, faultNotExecutable:
+	case supervisor.FaultNoFile, supervisor.FaultNotExecutable:
 		s.fail(statusGeneric, "ERROR: nothing is changed, %s", detail)
 	default:
 		return err

@@ -20,9 +20,9 @@ func (s *session) changes(ctx context.Context, shuttingDown string) (c superviso
 		return c, err == nil, err
 	}
 	switch fault.Code {
-	case faultShutdownState:
+	case supervisor.FaultShutdownState:
 		s.fail(statusGeneric, "ERROR: %s", shuttingDown)
-	case faultCannotReread:
+	case supervisor.FaultCannotReread:
 		s.fail(statusGeneric, "ERROR: %s", fault.Text)
 	default:
 		return c, false, err
@@ -93,7 +93,7 @@ func (s *session) dropGroup(ctx context.Context, c *supervisor.Client, g string)
 		return err
 	}
 	s.out.say("%s: stopped", g)
-	if slices.ContainsFunc(results, func(r supervisor.Result) bool { return r.Status == faultFailed }) {
+	if slices.ContainsFunc(results, func(r supervisor.Result) bool { return r.Status == supervisor.FaultFailed }) {
 		s.fail(statusGeneric, "%s: has problems; not removing", g)
 		return nil
 	}
@@ -159,11 +159,11 @@ func (s *session) add(ctx context.Context, arg string) error {
 		switch {
 		case err == nil:
 			s.out.say("%s: added process group", name)
-		case faultCode(err) == faultShutdownState:
+		case faultCode(err) == supervisor.FaultShutdownState:
 			s.fail(statusGeneric, "ERROR: shutting down")
-		case faultCode(err) == faultAlreadyAdded:
+		case faultCode(err) == supervisor.FaultAlreadyAdded:
 			s.out.say("ERROR: process group already active")
-		case faultCode(err) == faultBadName:
+		case faultCode(err) == supervisor.FaultBadName:
 			s.fail(statusGeneric, "ERROR: no such process/group: %s", name)
 		default:
 			return err
@@ -179,9 +179,9 @@ func (s *session) remove(ctx context.Context, arg string) error {
 		switch {
 		case err == nil:
 			s.out.say("%s: removed process group", name)
-		case faultCode(err) == faultStillRunning:
+		case faultCode(err) == supervisor.FaultStillRunning:
 			s.fail(statusGeneric, "ERROR: process/group still running: %s", name)
-		case faultCode(err) == faultBadName:
+		case faultCode(err) == supervisor.FaultBadName:
 			s.fail(statusGeneric, "ERROR: no such process/group: %s", name)
 		default:
 			return err
@@ -194,7 +194,7 @@ func (s *session) remove(ctx context.Context, arg string) error {
 func (s *session) avail(ctx context.Context, _ string) error {
 	configs, err := s.rpc().GetAllConfigInfo(ctx)
 	switch {
-	case faultCode(err) == faultShutdownState:
+	case faultCode(err) == supervisor.FaultShutdownState:
 		s.fail(statusGeneric, "ERROR: supervisor shutting down")
 		return nil
 	case err != nil:
@@ -270,7 +270,7 @@ func (s *session) shutdown(ctx context.Context, _ string) error {
 	switch {
 	case err == nil:
 		s.out.say("Shut down")
-	case faultCode(err) == faultShutdownState:
+	case faultCode(err) == supervisor.FaultShutdownState:
 		s.out.say("ERROR: already shutting down")
 	case errors.Is(err, syscall.ECONNREFUSED):
 		s.fail(statusGeneric, "ERROR: %s refused connection (already shut down?)", s.url)
@@ -293,9 +293,9 @@ func (s *session) reload(ctx context.Context, _ string) error {
 	switch {
 	case err == nil:
 		s.out.say("Restarted supervisord")
-	case faultCode(err) == faultShutdownState:
+	case faultCode(err) == supervisor.FaultShutdownState:
 		s.fail(statusGeneric, "ERROR: already shutting down")
-	case errors.As(err, &fault) && fault.Code == faultCannotReread:
+	case errors.As(err, &fault) && fault.Code == supervisor.FaultCannotReread:
 		s.fail(statusGeneric, "ERROR: %s", fault.Text)
 	default:
 		return err

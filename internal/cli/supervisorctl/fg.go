@@ -27,7 +27,7 @@ func (s *session) fg(ctx context.Context, arg string) error {
 	name := names[0]
 	info, err := s.rpc().GetProcessInfo(ctx, name)
 	switch {
-	case faultCode(err) == faultBadName:
+	case faultCode(err) == supervisor.FaultBadName:
 		s.fail(statusGeneric, "ERROR: bad process name supplied")
 		return nil
 	case faultCode(err) != 0:
@@ -68,7 +68,7 @@ func (s *session) converse(ctx context.Context, name string, input *lines) error
 		if err == nil {
 			var info supervisor.ProcessInfo
 			if info, err = s.client.GetProcessInfo(ctx, name); err == nil && info.State != stateRunning {
-				err = &supervisor.Fault{Code: faultNotRunning}
+				err = &supervisor.Fault{Code: supervisor.FaultNotRunning}
 			}
 		}
 		var fault *supervisor.Fault
@@ -78,7 +78,7 @@ func (s *session) converse(ctx context.Context, name string, input *lines) error
 			return nil
 		case !errors.As(err, &fault):
 			return err
-		case fault.Code == faultNotRunning:
+		case fault.Code == supervisor.FaultNotRunning:
 			s.out.say("Process got killed")
 			return nil
 		default:

@@ -112,11 +112,11 @@ func (s *session) maintail(ctx context.Context, arg string) error {
 func (s *session) logError(err error, name string) error {
 	var words string
 	switch faultCode(err) {
-	case faultNoFile:
+	case supervisor.FaultNoFile:
 		words = "no log file"
-	case faultFailed:
+	case supervisor.FaultFailed:
 		words = "unknown error reading log"
-	case faultBadName:
+	case supervisor.FaultBadName:
 		words = "no such process name"
 	default:
 		return err

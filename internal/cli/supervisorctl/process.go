@@ -78,7 +78,7 @@ func (s *session) actOn(ctx context.Context, v *verb, name string) error {
 	if sp.whole {
 		results, err := v.group(ctx, sp.group)
 		switch {
-		case faultCode(err) == faultBadName:
+		case faultCode(err) == supervisor.FaultBadName:
 			s.fail(v.unknownGroup, "%s: ERROR (no such group)", sp.group)
 			return nil
 		case err != nil:
@@ -86,7 +86,7 @@ func (s *session) actOn(ctx context.Context, v *verb, name string) error {
 		}
 		return s.results(v, results)
 	}
-	r := supervisor.Result{Name: sp.process, Group: sp.group, Status: resultSuccess}
+	r := supervisor.Result{Name: sp.process, Group: sp.group, Status: supervisor.StatusSuccess}
 	if err := v.one(ctx, name); err != nil {
 		var fault *supervisor.Fault
 		if !errors.As(err, &fault) {
@@ -102,9 +102,9 @@ func (s *session) results(v *verb, results []supervisor.Result) error {
 		name := display(r.Group, r.Name)
 		o, known := v.outcomes[r.Status]
 		switch {
-		case r.Status == resultSuccess:
+		case r.Status == supervisor.StatusSuccess:
 			s.out.say("%s: %s", name, v.done)
-		case v.plainFailures && r.Status == faultFailed:
+		case v.plainFailures && r.Status == supervisor.FaultFailed:
 			s.fail(statusGeneric, "%s", r.Description)
 		case !known:
 			return message(fmt.Sprintf("Unknown result code %d for %s", r.Status, name))
@@ -123,12 +123,12 @@ func (s *session) start(ctx context.Context, arg string) error {
 	return s.act(ctx, &verb{
 		done: "started",
 		outcomes: map[int]outcome{
-			faultBadName:        {"no such process", statusGeneric},
-			faultNoFile:         {"no such file", statusGeneric},
-			faultNotExecutable:  {"file is not executable", statusGeneric},
-			faultAlreadyStarted: {"already started", 0},
-			faultSpawnError:     {"spawn error", statusNotRunning},
-			faultAbnormal:       {"abnormal termination", statusNotRunning},
+			supervisor.FaultBadName:             {"no such process", statusGeneric},
+			supervisor.FaultNoFile:              {"no such file", statusGeneric},
+			supervisor.FaultNotExecutable:       {"file is not executable", statusGeneric},
+			supervisor.FaultAlreadyStarted:      {"already started", 0},
+			supervisor.FaultSpawnError:          {"spawn error", statusNotRunning},
+			supervisor.FaultAbnormalTermination: {"abnormal termination", statusNotRunning},
 		},
 		unknownGroup: statusInvalidArgs,
 		all: func(ctx context.Context) ([]supervisor.Result, error) {
@@ -146,8 +146,8 @@ func (s *session) stop(ctx context.Context, arg string) error {
 	return s.act(ctx, &verb{
 		done: "stopped",
 		outcomes: map[int]outcome{
-			faultBadName:    {"no such process", statusGeneric},
-			faultNotRunning: {"not running", 0},
+			supervisor.FaultBadName:    {"no such process", statusGeneric},
+			supervisor.FaultNotRunning: {"not running", 0},
 		},
 		plainFailures: true,
 		unknownGroup:  statusGeneric,
@@ -174,9 +174,9 @@ func (s *session) signal(ctx context.Context, arg string) error {
 	return s.act(ctx, &verb{
 		done: "signalled",
 		outcomes: map[int]outcome{
-			faultBadName:    {"no such process", statusGeneric},
-			faultBadSignal:  {"bad signal name", statusGeneric},
-			faultNotRunning: {"not running", statusNotRunning},
+			supervisor.FaultBadName:    {"no such process", statusGeneric},
+			supervisor.FaultBadSignal:  {"bad signal name", statusGeneric},
+			supervisor.FaultNotRunning: {"not running", statusNotRunning},
 		},
 		unknownGroup: statusGeneric,
 		all: func(ctx context.Context) ([]supervisor.Result, error) {
@@ -196,8 +196,8 @@ func (s *session) clear(ctx context.Context, arg string) error {
 	return s.act(ctx, &verb{
 		done: "cleared",
 		outcomes: map[int]outcome{
-			faultBadName: {"no such process", statusGeneric},
-			faultFailed:  {"failed", statusGeneric},
+			supervisor.FaultBadName: {"no such process", statusGeneric},
+			supervisor.FaultFailed:  {"failed", statusGeneric},
 		},
 		unknownGroup: statusGeneric,
 		all:          c.ClearAllProcessLogs,
@@ -216,7 +216,7 @@ func (s *session) clearGroup(ctx context.Context, group string) ([]supervisor.Re
 		if p.Group != group {
 			continue
 		}
-		r := supervisor.Result{Name: p.Name, Group: p.Group, Status: resultSuccess}
+		r := supervisor.Result{Name: p.Name, Group: p.Group, Status: supervisor.StatusSuccess}
 		if err := s.client.ClearProcessLogs(ctx, p.Group+":"+p.Name); err != nil {
 			var fault *supervisor.Fault
 			if !errors.As(err, &fault) {
@@ -227,7 +227,7 @@ func (s *session) clearGroup(ctx context.Context, group string) ([]supervisor.Re
 		results = append(results, r)
 	}
 	if results == nil {
-		return nil, &supervisor.Fault{Code: faultBadName, Text: group}
+		return nil, &supervisor.Fault{Code: supervisor.FaultBadName, Text: group}
 	}
 	return results, nil
 }
@@ -317,7 +317,7 @@ func (s *session) pid(ctx context.Context, arg string) error {
 	for _, name := range names {
 		info, err := s.rpc().GetProcessInfo(ctx, name)
 		switch {
-		case faultCode(err) == faultBadName:
+		case faultCode(err) == supervisor.FaultBadName:
 			s.fail(statusGeneric, "No such process %s", name)
 			continue
 		case err != nil:

@@ -167,7 +167,7 @@ func (s *session) reachable(ctx context.Context) (bool, error) {
 	var fault *supervisor.Fault
 	switch {
 	case err == nil:
-	case errors.As(err, &fault) && fault.Code == faultUnknownMethod:
+	case errors.As(err, &fault) && fault.Code == supervisor.FaultUnknownMethod:
 		s.fail(statusUnimplemented, "Sorry, supervisord responded but did not recognize the supervisor "+
 			"namespace commands that supervisorctl uses to control it.  Please check that the "+
 			"[rpcinterface:supervisor] section is enabled in the configuration file (see sample.conf).")

@@ -15,29 +15,14 @@ const (
 	statusProgramUnknown = 4 // status: an unknown name, or no server to ask
 )
 
-// The fault codes of the server that commands know words for. Source: spec/supervisor 5.4.
+// What commands know of the server.
 const (
-	faultUnknownMethod  = 1
-	faultShutdownState  = 6
-	faultBadName        = 10
-	faultBadSignal      = 11
-	faultNoFile         = 20
-	faultNotExecutable  = 21
-	faultFailed         = 30
-	faultAbnormal       = 40
-	faultSpawnError     = 50
-	faultAlreadyStarted = 60
-	faultNotRunning     = 70
-	resultSuccess       = 80
-	faultAlreadyAdded   = 90
-	faultStillRunning   = 91
-	faultCannotReread   = 92
-	apiVersion          = "3.0"
-	httpUnauthorized    = 401
-	defaultTail         = 1600 // bytes that tail and maintail show
-	stateRunning        = 20
-	stateStopped        = 0
-	stateExited         = 100
-	stateFatal          = 200
-	stateUnknown        = 1000
+	apiVersion       = "3.0"
+	httpUnauthorized = 401
+	defaultTail      = 1600 // bytes that tail and maintail show
+	stateRunning     = 20
+	stateStopped     = 0
+	stateExited      = 100
+	stateFatal       = 200
+	stateUnknown     = 1000
 )

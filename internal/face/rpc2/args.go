@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/upkeep-project/upkeep/client/supervisor"
 	"github.com/upkeep-project/upkeep/internal/base/pytext"
 	"github.com/upkeep-project/upkeep/internal/wire/xmlrpc"
 )
@@ -17,7 +18,7 @@ type args []any
 func (a args) name(i int) (string, error) {
 	s, ok := a[i].(string)
 	if !ok {
-		return "", bare(faultParameters)
+		return "", bare(supervisor.FaultIncorrectParameters)
 	}
 	return s, nil
 }
@@ -41,7 +42,7 @@ func (a args) number(i int) (int64, error) {
 			return n, nil
 		}
 	}
-	return 0, bare(faultParameters)
+	return 0, bare(supervisor.FaultIncorrectParameters)
 }
 
 // truth is an optional parameter taken as true or false as Python does it; missing means true.

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/upkeep-project/upkeep/client/supervisor"
 	"github.com/upkeep-project/upkeep/internal/domain/model"
 	"github.com/upkeep-project/upkeep/internal/wire/xmlrpc"
 )
@@ -120,17 +121,17 @@ func (c *caller) trace(parts ...string) {
 // daemon, then what the method itself checks.
 func (c *caller) dispatch(m *method, params []any) (any, *xmlrpc.Fault) {
 	if m == nil {
-		return nil, bare(faultUnknownMethod)
+		return nil, bare(supervisor.FaultUnknownMethod)
 	}
 	if n := len(m.signature) - 1; len(params) > n || len(params) < n-m.optional {
-		return nil, bare(faultParameters)
+		return nil, bare(supervisor.FaultIncorrectParameters)
 	}
 	if m.level > c.o.Allow {
-		return nil, detailed(faultFailed, fmt.Sprintf("this server permits no more than to %s", c.o.Allow))
+		return nil, detailed(supervisor.FaultFailed, fmt.Sprintf("this server permits no more than to %s", c.o.Allow))
 	}
 	if m.guarded {
 		if st := c.o.Service.Info().State; st == model.DaemonShutdown || st == model.DaemonRestarting {
-			return nil, bare(faultShutdown)
+			return nil, bare(supervisor.FaultShutdownState)
 		}
 	}
 	v, err := m.run(c, params)
@@ -145,10 +146,10 @@ func (c *caller) dispatch(m *method, params []any) (any, *xmlrpc.Fault) {
 func multicall(c *caller, a args) (any, error) {
 	calls, ok := a[0].([]any)
 	if !ok {
-		return nil, bare(faultParameters)
+		return nil, bare(supervisor.FaultIncorrectParameters)
 	}
 	if len(calls) > maxCalls {
-		return nil, detailed(faultParameters, fmt.Sprintf("more than %d calls", maxCalls))
+		return nil, detailed(supervisor.FaultIncorrectParameters, fmt.Sprintf("more than %d calls", maxCalls))
 	}
 	b := xmlrpc.BeginArray(nil)
 	for _, entry := range calls {
@@ -172,30 +173,30 @@ func (r rendered) AppendXMLRPC(b []byte) []byte { return append(b, r...) }
 func (c *caller) entry(entry any, size int) (v any, fault *xmlrpc.Fault) {
 	call, ok := entry.(xmlrpc.Struct)
 	if !ok {
-		return nil, bare(faultParameters)
+		return nil, bare(supervisor.FaultIncorrectParameters)
 	}
 	name, ok := call.Get("methodName").(string)
 	switch {
 	case !call.Has("methodName"):
-		return nil, detailed(faultParameters, "No methodName")
+		return nil, detailed(supervisor.FaultIncorrectParameters, "No methodName")
 	case !ok:
-		return nil, bare(faultParameters)
+		return nil, bare(supervisor.FaultIncorrectParameters)
 	case name == "system.multicall":
-		return nil, detailed(faultParameters, "Recursive system.multicall forbidden")
+		return nil, detailed(supervisor.FaultIncorrectParameters, "Recursive system.multicall forbidden")
 	case size > maxAnswer:
-		return nil, detailed(faultFailed, "the answer is too long")
+		return nil, detailed(supervisor.FaultFailed, "the answer is too long")
 	}
 	var params []any
 	if call.Has("params") {
 		if params, ok = call.Get("params").([]any); !ok {
-			return nil, bare(faultParameters)
+			return nil, bare(supervisor.FaultIncorrectParameters)
 		}
 	}
 	defer func() {
 		if p := recover(); p != nil {
 			c.o.Log.Critical("Handling XML-RPC method " + oneLine(name, 256) + " raised an unexpected exception: " +
 				oneLine(fmt.Sprintf("%v\n%s", p, debug.Stack()), 8192))
-			v, fault = nil, detailed(faultFailed, "internal error")
+			v, fault = nil, detailed(supervisor.FaultFailed, "internal error")
 		}
 	}()
 	return c.call(name, params)

@@ -5,6 +5,7 @@ import (
 	"math"
 	"strconv"
 
+	"github.com/upkeep-project/upkeep/client/supervisor"
 	"github.com/upkeep-project/upkeep/internal/service"
 	"github.com/upkeep-project/upkeep/internal/wire/xmlrpc"
 )
@@ -89,7 +90,7 @@ func applyChanges(c *caller, a args) (any, error) {
 	if len(a) > 0 {
 		list, ok := a[0].([]any)
 		if !ok {
-			return nil, bare(faultParameters)
+			return nil, bare(supervisor.FaultIncorrectParameters)
 		}
 		for i := range list {
 			name, err := args(list).name(i)
@@ -105,7 +106,7 @@ func applyChanges(c *caller, a args) (any, error) {
 	}
 	out := make([]any, len(done))
 	for i, d := range done {
-		status, text := statusSuccess, "OK"
+		status, text := supervisor.StatusSuccess, "OK"
 		if d.Err != nil {
 			f := toFault(d.Err, d.ID.String())
 			status, text = f.Code, f.Text
@@ -140,7 +141,7 @@ func adopt(c *caller, a args) (any, error) {
 		return nil, err
 	}
 	if pid <= 0 || pid > math.MaxInt32 {
-		return nil, detailed(faultFailed, strconv.FormatInt(pid, 10)+" is no process number")
+		return nil, detailed(supervisor.FaultFailed, strconv.FormatInt(pid, 10)+" is no process number")
 	}
 	st, err := c.o.Service.Adopt(c.ctx, id, int(pid))
 	if err != nil {

@@ -3,6 +3,7 @@ package rpc2
 import (
 	"context"
 
+	"github.com/upkeep-project/upkeep/client/supervisor"
 	"github.com/upkeep-project/upkeep/internal/base/piece"
 	"github.com/upkeep-project/upkeep/internal/domain/model"
 	"github.com/upkeep-project/upkeep/internal/service"
@@ -139,10 +140,10 @@ func (c *caller) signal(sel service.Selector, a args, i int, name string, single
 		rs[i].Err = shown(rs[i].Err)
 	}
 	if service.CodeOf(err) == service.CodeBadSignal {
-		return nil, detailed(faultBadSignal, sig)
+		return nil, detailed(supervisor.FaultBadSignal, sig)
 	}
 	if single && err == nil && len(rs) == 1 && service.CodeOf(rs[0].Err) == service.CodeBadSignal {
-		return nil, detailed(faultBadSignal, sig)
+		return nil, detailed(supervisor.FaultBadSignal, sig)
 	}
 	return answer(rs, err, name, single)
 }
@@ -155,7 +156,7 @@ func (c *caller) one(a args) (id model.ID, name string, err error) {
 	}
 	id, single := model.SplitNamespec(name)
 	if !single {
-		return id, name, detailed(faultBadName, name)
+		return id, name, detailed(supervisor.FaultBadName, name)
 	}
 	return id, name, nil
 }
@@ -166,7 +167,7 @@ func sendStdin(c *caller, a args) (any, error) {
 		chars, ok = string(b), true
 	}
 	if !ok {
-		return nil, detailed(faultParameters, pyStr(a[1]))
+		return nil, detailed(supervisor.FaultIncorrectParameters, pyStr(a[1]))
 	}
 	id, name, err := c.one(a)
 	if err != nil {
@@ -174,7 +175,7 @@ func sendStdin(c *caller, a args) (any, error) {
 	}
 	err = c.o.Service.WriteStdin(c.ctx, id, []byte(chars))
 	if service.CodeOf(err) == service.CodeNoFile {
-		return nil, detailed(faultNoFile, name)
+		return nil, detailed(supervisor.FaultNoFile, name)
 	}
 	return done(err, name)
 }
@@ -301,7 +302,7 @@ func clearLogs(c *caller, a args) (any, error) {
 		}
 	}
 	if service.CodeOf(err) == service.CodeFailed {
-		return nil, detailed(faultFailed, name)
+		return nil, detailed(supervisor.FaultFailed, name)
 	}
 	return done(err, name)
 }
@@ -315,7 +316,7 @@ func clearAllLogs(c *caller, _ args) (any, error) {
 func clearMainLog(c *caller, _ args) (any, error) {
 	err := c.o.Service.ClearMainLog(c.ctx)
 	if service.CodeOf(err) == service.CodeNoFile {
-		return nil, bare(faultNoFile)
+		return nil, bare(supervisor.FaultNoFile)
 	}
 	return done(err, "")
 }

@@ -3,6 +3,7 @@ package rpc2
 import (
 	"time"
 
+	"github.com/upkeep-project/upkeep/client/supervisor"
 	"github.com/upkeep-project/upkeep/internal/domain/model"
 	"github.com/upkeep-project/upkeep/internal/service"
 	"github.com/upkeep-project/upkeep/internal/wire/xmlrpc"
@@ -75,7 +76,7 @@ type results []service.Result
 func (rs results) AppendXMLRPC(b []byte) []byte {
 	b = xmlrpc.BeginArray(b)
 	for _, r := range rs {
-		status, text := statusSuccess, "OK"
+		status, text := supervisor.StatusSuccess, "OK"
 		if r.Err != nil {
 			f := toFault(r.Err, r.ID.String())
 			status, text = f.Code, f.Text

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/upkeep-project/upkeep/client/supervisor"
 	"github.com/upkeep-project/upkeep/internal/service"
 )
 
@@ -90,7 +91,7 @@ func (c *caller) lookup(a args) (*method, error) {
 	if m := c.methods[name]; m != nil {
 		return m, nil
 	}
-	return nil, bare(faultSignature)
+	return nil, bare(supervisor.FaultSignature)
 }
 
 func methodHelp(c *caller, a args) (any, error) {
