@@ -8,6 +8,7 @@ package supervisord
 import (
 	"net/netip"
 	"strconv"
+	"time"
 
 	"github.com/upkeep-project/upkeep/internal/base/units"
 	"github.com/upkeep-project/upkeep/internal/domain/model"
@@ -141,7 +142,11 @@ const StandardFactory = "supervisor.rpcinterface:make_main_rpcinterface"
 type RPCInterface struct {
 	Namespace string
 	Factory   string
-	Standard  bool // the built-in one; others are not served
-	Options   map[string]string
-	Origin    model.Origin
+	Standard  bool              // the built-in one; others are not served, unless there is a Socket
+	Options   map[string]string // of a factory
+	// Socket is where a program answers the calls of the namespace: the absolute path of a unix socket; empty =
+	// there is none. Timeout is how long it may take for one.
+	Socket  string
+	Timeout time.Duration
+	Origin  model.Origin
 }

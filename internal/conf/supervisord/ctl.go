@@ -3,7 +3,6 @@ package supervisord
 import (
 	"strings"
 
-	"github.com/upkeep-project/upkeep/internal/base/units"
 )
 
 // Ctl is the [supervisorctl] section. Source: spec/supervisor 1.7.
@@ -14,6 +13,7 @@ type Ctl struct {
 	Prompt      string
 	HistoryFile string    // absolute; empty = none
 	Location    Location  // zero when no file was found
+	Plugins     []CtlPlugin
 	Messages    []Message // at most warnings about plugins
 }
 
@@ -59,30 +59,11 @@ func LoadCtl(prog string, configuration *string, env Environ) (*Ctl, error) {
 	if err := o.failure(); err != nil {
 		return nil, err
 	}
-	if err := r.ctlPlugins(); err != nil {
+	plugins, err := r.ctlPlugins()
+	if err != nil {
 		return nil, err
 	}
+	c.Plugins = plugins
 	c.Messages = r.sorted()
 	return c, nil
-}
-
-// ctlPlugins checks the [ctlplugin:x] sections. They name code that only the original can load.
-func (r *reader) ctlPlugins() error {
-	const factoryKey = "supervisor.ctl_factory"
-	for _, sect := range r.doc.Sections() {
-		if !strings.HasPrefix(sect.Name, "ctlplugin:") {
-			continue
-		}
-		o := r.options(sect, nil)
-		factory, ok := o.text(factoryKey)
-		if !ok && o.err == nil {
-			o.fail("", missing(sect, factoryKey))
-		}
-		if err := o.failure(); err != nil {
-			return err
-		}
-		r.say(units.LevelWarn, "For ["+sect.Name+"], the factory "+factory+" cannot be loaded by this program ("+
-			place(sect.File, sect.Line)+"); the section has been ignored")
-	}
-	return nil
 }

@@ -26,6 +26,7 @@ func (r *reader) groups(global map[string]string) (*model.Config, error) {
 		{"program:", func(s *ini.Section) (*model.Group, error) { return r.single(s, global) }},
 		{"eventlistener:", func(s *ini.Section) (*model.Group, error) { return r.listener(s, global) }},
 		{"fcgi-program:", func(s *ini.Section) (*model.Group, error) { return r.fastCGI(s, global) }},
+		{"rpcinterface:", func(s *ini.Section) (*model.Group, error) { return r.helper(s, global) }},
 	} {
 		for _, sect := range r.doc.Sections() {
 			if !strings.HasPrefix(sect.Name, pass.prefix) || grouped[sect.Name] {
@@ -35,7 +36,9 @@ func (r *reader) groups(global map[string]string) (*model.Config, error) {
 			if err != nil {
 				return nil, err
 			}
-			list = append(list, g)
+			if g != nil {
+				list = append(list, g)
+			}
 		}
 	}
 	slices.SortStableFunc(list, func(a, b *model.Group) int {

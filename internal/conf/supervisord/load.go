@@ -183,44 +183,6 @@ func (r *reader) resolveUser(s *Settings, sect *ini.Section, given bool) error {
 	return nil
 }
 
-// rpcInterfaces reads the [rpcinterface:x] sections. Factories other than the built-in one cannot be
-// loaded; they are skipped with a warning. Source: spec/supervisor 1.7.
-func (r *reader) rpcInterfaces() ([]RPCInterface, error) {
-	const factoryKey = "supervisor.rpcinterface_factory"
-	var list []RPCInterface
-	for _, sect := range r.doc.Sections() {
-		namespace, ok := strings.CutPrefix(sect.Name, "rpcinterface:")
-		if !ok {
-			continue
-		}
-		o := r.options(sect, nil)
-		factory, ok := o.text(factoryKey)
-		if !ok {
-			if o.err == nil {
-				o.fail("", missing(sect, factoryKey))
-			}
-			return nil, o.failure()
-		}
-		i := RPCInterface{Namespace: namespace, Factory: factory, Origin: origin(sect), Options: map[string]string{}}
-		i.Standard = factory == StandardFactory
-		for _, e := range sect.All() {
-			// The built-in factory takes no options; defaults of the whole file must not disturb it.
-			if e.Key != factoryKey && !i.Standard {
-				i.Options[e.Key], _ = o.text(e.Key)
-			}
-		}
-		if err := o.failure(); err != nil {
-			return nil, err
-		}
-		if !i.Standard {
-			r.warn("For [" + sect.Name + "], the factory " + factory + " cannot be loaded by this program (" +
-				place(sect.File, sect.Line) + "); the section has been ignored")
-		}
-		list = append(list, i)
-	}
-	return list, nil
-}
-
 // strict reads [upkeep] strict.
 func (r *reader) strict() (bool, error) {
 	sect := r.doc.Section("upkeep")

@@ -211,7 +211,8 @@ func TestCtl(t *testing.T) {
 	}
 	plugin := write(t, dir, "plugin.conf", "[supervisorctl]\n[ctlplugin:x]\nsupervisor.ctl_factory=a:b\n")
 	got, err = LoadCtl("p", &plugin, env)
-	if err != nil || got.ServerURL != DefaultServerURL || got.Prompt != "supervisor" || len(got.Messages) != 1 {
+	if err != nil || got.ServerURL != DefaultServerURL || got.Prompt != "supervisor" || len(got.Messages) != 1 ||
+		len(got.Plugins) != 1 || got.Plugins[0].Command != "supervisorctl-x" {
 		t.Errorf("%+v %v", got, err)
 	}
 	for text, want := range map[string]string{
