@@ -10,7 +10,7 @@ import (
 	"github.com/upkeep-project/upkeep/internal/sys/reactor"
 )
 
-// drainPatience is how long Drain waits for a log that takes nothing and cannot be put off.
+// drainPatience is how long Drain waits while nothing moves, for a log that takes nothing and cannot be put off.
 const drainPatience = 500 * time.Millisecond
 
 // Stream is one output of a program. Its methods are safe for concurrent use.
@@ -107,7 +107,8 @@ func (s *Stream) asked() *asked {
 }
 
 // Drain returns when all that is in the pipe now has been moved, or has been put off because its log cannot
-// be written. It does not wait for the end of the pipe, and at most half a second for a hanging disk.
+// be written. It does not wait for the end of the pipe, and when nothing moves for half a second, as with a hanging disk,
+// not for that either.
 func (s *Stream) Drain() {
 	s.mu.Lock()
 	target := int64(-1)
@@ -122,12 +123,24 @@ func (s *Stream) Drain() {
 	d := drain{target: target, done: make(chan struct{})}
 	s.asked().drains = append(s.ask.drains, d)
 	s.reg.RunAfter(0)
+	moved := s.taken
 	s.mu.Unlock()
 	t := time.NewTimer(drainPatience)
 	defer t.Stop()
-	select {
-	case <-d.done:
-	case <-t.C:
+	for {
+		select {
+		case <-d.done:
+			return
+		case <-t.C:
+		}
+		s.mu.Lock()
+		stands := s.taken == moved
+		moved = s.taken
+		s.mu.Unlock()
+		if stands {
+			return
+		}
+		t.Reset(drainPatience)
 	}
 }
 
