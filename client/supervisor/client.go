@@ -35,7 +35,7 @@ type (
 // DefaultURL is where supervisorctl looks when nothing is configured.
 const DefaultURL = "http://localhost:9001"
 
-// maxAnswer bounds the size of an answer in bytes.
+// maxAnswer bounds the size of an answer in bytes, unless Options.MaxAnswer does.
 const maxAnswer = 512 << 20
 
 // Options says where the daemon is. The zero value means DefaultURL without credentials.
@@ -43,6 +43,7 @@ type Options struct {
 	URL                string // http://host[:port][/path], https://… or unix:///path
 	Username, Password string // Basic authentication when Username is not empty
 	UserAgent          string // default "upkeep"
+	MaxAnswer          int    // the most bytes that an answer may have; 0 = 512 MiB
 	// Dial replaces the dialling of connections; nil = the system's.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
@@ -77,6 +78,9 @@ func New(o Options) (*Client, error) {
 	}
 	if o.UserAgent == "" {
 		o.UserAgent = "upkeep"
+	}
+	if o.MaxAnswer == 0 {
+		o.MaxAnswer = maxAnswer
 	}
 	dial := o.Dial
 	if dial == nil {
@@ -139,7 +143,7 @@ func (c *Client) Call(ctx context.Context, method string, params ...any) (any, e
 		return nil, err
 	}
 	defer resp.Body.Close()
-	answer, err := readAll(resp)
+	answer, err := readAll(resp, int64(c.opts.MaxAnswer))
 	if err != nil {
 		return nil, fmt.Errorf("reading the answer: %w", err)
 	}
@@ -152,17 +156,17 @@ func (c *Client) Call(ctx context.Context, method string, params ...any) (any, e
 }
 
 // readAll reads an answer into one allocation when its length is announced.
-func readAll(resp *http.Response) ([]byte, error) {
-	if n := resp.ContentLength; n > maxAnswer {
-		return nil, fmt.Errorf("%d bytes are more than the limit of %d", n, maxAnswer)
+func readAll(resp *http.Response, limit int64) ([]byte, error) {
+	if n := resp.ContentLength; n > limit {
+		return nil, fmt.Errorf("%d bytes are more than the limit of %d", n, limit)
 	} else if n >= 0 {
 		b := make([]byte, n)
 		_, err := io.ReadFull(resp.Body, b)
 		return b, err
 	}
-	b, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
-	if err == nil && len(b) > maxAnswer {
-		err = fmt.Errorf("more than the limit of %d bytes", maxAnswer)
+	b, err := io.ReadAll(io.LimitReader(resp.Body, limit+1))
+	if err == nil && int64(len(b)) > limit {
+		err = fmt.Errorf("more than the limit of %d bytes", limit)
 	}
 	return b, err
 }

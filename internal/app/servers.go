@@ -81,8 +81,12 @@ func (a *App) bind(s *supervisord.Server) (*listen.Listener, error) {
 // makeServers makes a server for every bound socket.
 func (a *App) makeServers() error {
 	namespace := false
+	var extensions []rpc2.Extension
 	for _, r := range a.o.Config.RPCInterfaces {
 		namespace = namespace || r.Standard && r.Namespace == "supervisor"
+		if r.Socket != "" {
+			extensions = append(extensions, rpc2.Extension{Namespace: r.Namespace, Socket: r.Socket, Timeout: r.Timeout})
+		}
 	}
 	line := func(l activity.Level) func(string) {
 		return func(text string) { a.log.Logf(l, "%s", text) }
@@ -99,7 +103,7 @@ func (a *App) makeServers() error {
 		s, err := rpc2.New(rpc2.Options{
 			Service: a.manager, Listener: e.listener, Section: e.section.Section, Local: e.section.Unix,
 			Username: e.section.Username, Password: e.section.Password, Namespace: namespace, Log: lines,
-			Handlers: pages.Handlers(),
+			Handlers: pages.Handlers(), Extensions: extensions,
 		})
 		if err != nil {
 			return err

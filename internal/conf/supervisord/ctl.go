@@ -2,7 +2,6 @@ package supervisord
 
 import (
 	"strings"
-
 )
 
 // Ctl is the [supervisorctl] section. Source: spec/supervisor 1.7.
@@ -11,8 +10,8 @@ type Ctl struct {
 	Username    string
 	Password    string
 	Prompt      string
-	HistoryFile string    // absolute; empty = none
-	Location    Location  // zero when no file was found
+	HistoryFile string   // absolute; empty = none
+	Location    Location // zero when no file was found
 	Plugins     []CtlPlugin
 	Messages    []Message // at most warnings about plugins
 }

@@ -46,12 +46,12 @@ func TestExtension(t *testing.T) {
 
 func TestExtensionErrors(t *testing.T) {
 	for text, want := range map[string]string{
-		"[rpcinterface:supervisor]\nupkeep.rpcinterface_socket=/x\n":                                                "[rpcinterface:supervisor] cannot be answered by a program: the name must be one word and none of supervisor, system, upkeep",
-		"[rpcinterface:a.b]\nupkeep.rpcinterface_socket=/x\n":                                                       "[rpcinterface:a.b] cannot be answered by a program: the name must be one word and none of supervisor, system, upkeep",
-		"[rpcinterface:a]\nupkeep.rpcinterface_command=/x\n":                                                        "section [rpcinterface:a] does not specify a upkeep.rpcinterface_socket",
-		"[rpcinterface:a]\nupkeep.rpcinterface_socket=x\n":                                                          "[rpcinterface:a] upkeep.rpcinterface_socket x is not an absolute path",
-		"[rpcinterface:a]\nupkeep.rpcinterface_socket=/x\nupkeep.rpcinterface_timeout=0\n":                          "[rpcinterface:a] upkeep.rpcinterface_timeout must be 1 to 3600 seconds",
-		"[rpcinterface:a]\nupkeep.rpcinterface_socket=/x\nupkeep.rpcinterface_command=/y\nautostart=perhaps\n":      "not a valid boolean value: 'perhaps' in section 'fcgi-program:rpcinterface_a'",
+		"[rpcinterface:supervisor]\nupkeep.rpcinterface_socket=/x\n":                                                 "[rpcinterface:supervisor] cannot be answered by a program: the name must be one word and none of supervisor, system, upkeep",
+		"[rpcinterface:a.b]\nupkeep.rpcinterface_socket=/x\n":                                                        "[rpcinterface:a.b] cannot be answered by a program: the name must be one word and none of supervisor, system, upkeep",
+		"[rpcinterface:a]\nupkeep.rpcinterface_command=/x\n":                                                         "section [rpcinterface:a] does not specify a upkeep.rpcinterface_socket",
+		"[rpcinterface:a]\nupkeep.rpcinterface_socket=x\n":                                                           "[rpcinterface:a] upkeep.rpcinterface_socket x is not an absolute path",
+		"[rpcinterface:a]\nupkeep.rpcinterface_socket=/x\nupkeep.rpcinterface_timeout=0\n":                           "[rpcinterface:a] upkeep.rpcinterface_timeout must be 1 to 3600 seconds",
+		"[rpcinterface:a]\nupkeep.rpcinterface_socket=/x\nupkeep.rpcinterface_command=/y\nautostart=perhaps\n":       "not a valid boolean value: 'perhaps' in section 'fcgi-program:rpcinterface_a'",
 		"[rpcinterface:a]\nupkeep.rpcinterface_socket=/x\nupkeep.rpcinterface_command=/y\nsocket_mode=9\npriority=1": "Invalid socket_mode value 9",
 	} {
 		dir := t.TempDir()

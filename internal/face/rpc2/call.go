@@ -90,17 +90,24 @@ func (c *caller) call(name string, params []any) (any, *xmlrpc.Fault) {
 	shown := oneLine(name, 256)
 	c.trace("XML-RPC method called: ", shown, "()")
 	m := c.methods[name]
-	v, fault := c.dispatch(m, params)
+	e := c.extension(name)
+	var v any
+	var fault *xmlrpc.Fault
+	if m == nil && e != nil {
+		v, fault = c.forward(e, name, params)
+	} else {
+		v, fault = c.dispatch(m, params)
+	}
 	if fault != nil {
 		c.trace("XML-RPC method ", shown, "() returned fault: [", strconv.Itoa(fault.Code), "] ", oneLine(fault.Text, 1024))
 	} else {
 		c.trace("XML-RPC method ", shown, "() returned successfully")
 	}
-	if m != nil && m.level > LevelObserve {
+	if m == nil && e != nil || m != nil && m.level > LevelObserve {
 		a := Audit{
 			Time: c.o.Now(), Section: c.o.Section, Remote: c.remote, User: c.user, Method: name, Result: "ok",
 		}
-		if m.subject && len(params) > 0 {
+		if m != nil && m.subject && len(params) > 0 {
 			a.Subject, _ = params[0].(string)
 		}
 		if fault != nil {

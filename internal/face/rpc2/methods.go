@@ -4,7 +4,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/upkeep-project/upkeep/client/supervisor"
 	"github.com/upkeep-project/upkeep/internal/service"
 )
 
@@ -82,32 +81,27 @@ func listMethods(c *caller, _ args) (any, error) {
 	for name := range c.methods {
 		names = append(names, name)
 	}
+	for _, e := range c.extensions {
+		names = append(names, e.names(c.ctx)...)
+	}
 	slices.Sort(names)
 	return names, nil
 }
 
-func (c *caller) lookup(a args) (*method, error) {
+func methodHelp(c *caller, a args) (any, error) {
 	name, _ := a[0].(string)
 	if m := c.methods[name]; m != nil {
-		return m, nil
+		return m.help, nil
 	}
-	return nil, bare(supervisor.FaultSignature)
-}
-
-func methodHelp(c *caller, a args) (any, error) {
-	m, err := c.lookup(a)
-	if err != nil {
-		return nil, err
-	}
-	return m.help, nil
+	return about[string](c, "system.methodHelp", name)
 }
 
 func methodSignature(c *caller, a args) (any, error) {
-	m, err := c.lookup(a)
-	if err != nil {
-		return nil, err
+	name, _ := a[0].(string)
+	if m := c.methods[name]; m != nil {
+		return m.signature, nil
 	}
-	return m.signature, nil
+	return about[[]any](c, "system.methodSignature", name)
 }
 
 // APIVersion is the version of the interface.

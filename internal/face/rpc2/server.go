@@ -93,6 +93,9 @@ type Options struct {
 	// ordered is done.
 	Handlers map[string]http.Handler
 
+	// Extensions answer further namespaces.
+	Extensions []Extension
+
 	Log   Log
 	Audit func(Audit)      // nil drops the records; called from several goroutines
 	Now   func() time.Time // nil = time.Now
@@ -100,18 +103,19 @@ type Options struct {
 
 // Server is one running HTTP server.
 type Server struct {
-	o        Options
-	auth     *authenticator // nil without authentication
-	csrf     *http.CrossOriginProtection
-	hosts    map[string]bool
-	anyIP    bool // listening on every address
-	methods  map[string]*method
-	conns    *limitListener
-	http     *http.Server
-	work     context.Context // of operations: outlives the request, ends with the server
-	endWork  context.CancelFunc
-	streams  context.Context // of requests: ends when the shutdown begins
-	endStrms context.CancelFunc
+	o          Options
+	auth       *authenticator // nil without authentication
+	csrf       *http.CrossOriginProtection
+	hosts      map[string]bool
+	anyIP      bool // listening on every address
+	methods    map[string]*method
+	extensions map[string]*extension // by namespace
+	conns      *limitListener
+	http       *http.Server
+	work       context.Context // of operations: outlives the request, ends with the server
+	endWork    context.CancelFunc
+	streams    context.Context // of requests: ends when the shutdown begins
+	endStrms   context.CancelFunc
 
 	mu     sync.Mutex
 	active int           // requests in a handler
@@ -147,6 +151,10 @@ func New(o Options) (*Server, error) {
 		s.anyIP = a.IP.IsUnspecified()
 	}
 	s.methods = methodTable(o.Namespace)
+	var err error
+	if s.extensions, err = extensions(o.Extensions); err != nil {
+		return nil, err
+	}
 	s.conns = newLimitListener(o.Listener, o.Local, o.Now)
 	s.work, s.endWork = context.WithCancel(context.Background())
 	s.streams, s.endStrms = context.WithCancel(context.Background())
@@ -163,6 +171,9 @@ func New(o Options) (*Server, error) {
 	s.http.RegisterOnShutdown(s.endStrms)
 	if o.Namespace {
 		o.Log.Info("RPC interface 'supervisor' initialized")
+	}
+	for _, e := range o.Extensions {
+		o.Log.Info("RPC interface '" + e.Namespace + "' initialized")
 	}
 	if o.Username != "" {
 		s.auth = newAuthenticator(o.Username, o.Password, o.Now)
