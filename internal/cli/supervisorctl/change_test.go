@@ -101,7 +101,7 @@ func TestChange(t *testing.T) {
 // The list of commands is the original's.
 func TestOwnCommandsAreNotListed(t *testing.T) {
 	list := strings.Fields(overview())
-	for _, name := range []string{"plan", "apply"} {
+	for _, name := range []string{"plan", "apply", "quickstart", "quickstop", "quickrestart", "serialrestart"} {
 		if slices.Contains(list, name) {
 			t.Errorf("%s is listed", name)
 		}

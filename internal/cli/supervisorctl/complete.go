@@ -36,15 +36,15 @@ func (w *words) complete(line string, pos int) (head string, candidates []string
 	head, text, tail := line[:start], line[start:pos], line[pos:]
 	before := strings.Fields(head)
 	if len(before) == 0 {
-		return head, w.among(vocabulary(), text), tail
+		return head, w.among(w.session.vocabulary(), text), tail
 	}
-	c := find(before[0])
+	c := w.session.find(before[0])
 	if c == nil {
 		return head, nil, tail
 	}
 	switch c.complete {
 	case completeCommands:
-		candidates = w.among(vocabulary(), text)
+		candidates = w.among(w.session.vocabulary(), text)
 	case completeGroups:
 		candidates = w.among(w.groups(), text)
 	case completeProcesses:
@@ -66,9 +66,9 @@ func (w *words) among(list []string, text string) []string {
 }
 
 // vocabulary is what a line can begin with.
-func vocabulary() []string {
+func (s *session) vocabulary() []string {
 	var names []string
-	for _, c := range commands() {
+	for _, c := range s.commands() {
 		if c.name != "EOF" {
 			names = append(names, c.name)
 		}

@@ -15,7 +15,7 @@ func load(prog string, file *string, env *Environ) (*options, error) {
 	}
 	return &options{
 		url: c.ServerURL, username: c.Username, password: c.Password,
-		prompt: c.Prompt, historyFile: c.HistoryFile,
+		prompt: c.Prompt, historyFile: c.HistoryFile, plugins: c.Plugins,
 	}, nil
 }
 

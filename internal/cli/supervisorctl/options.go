@@ -7,6 +7,7 @@ import (
 
 	"github.com/upkeep-project/upkeep/internal/base/getopt"
 	"github.com/upkeep-project/upkeep/internal/base/pytext"
+	conf "github.com/upkeep-project/upkeep/internal/conf/supervisord"
 )
 
 // options are the command line and the configuration file together.
@@ -19,6 +20,7 @@ type options struct {
 	password    string
 	prompt      string
 	historyFile string
+	plugins     []conf.CtlPlugin
 }
 
 // message is an error made for the user's eyes; some have a text that the original fixed.

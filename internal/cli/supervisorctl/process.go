@@ -118,9 +118,9 @@ func (s *session) results(v *verb, results []supervisor.Result) error {
 	return nil
 }
 
-func (s *session) start(ctx context.Context, arg string) error {
-	c := s.rpc()
-	return s.act(ctx, &verb{
+// starting is the verb of start; with wait it is done when the outcome is known.
+func starting(c *supervisor.Client, wait bool) *verb {
+	return &verb{
 		done: "started",
 		outcomes: map[int]outcome{
 			supervisor.FaultBadName:             {"no such process", statusGeneric},
@@ -132,18 +132,18 @@ func (s *session) start(ctx context.Context, arg string) error {
 		},
 		unknownGroup: statusInvalidArgs,
 		all: func(ctx context.Context) ([]supervisor.Result, error) {
-			return c.StartAllProcesses(ctx, true)
+			return c.StartAllProcesses(ctx, wait)
 		},
 		group: func(ctx context.Context, group string) ([]supervisor.Result, error) {
-			return c.StartProcessGroup(ctx, group, true)
+			return c.StartProcessGroup(ctx, group, wait)
 		},
-		one: func(ctx context.Context, name string) error { return c.StartProcess(ctx, name, true) },
-	}, strings.Fields(arg))
+		one: func(ctx context.Context, name string) error { return c.StartProcess(ctx, name, wait) },
+	}
 }
 
-func (s *session) stop(ctx context.Context, arg string) error {
-	c := s.rpc()
-	return s.act(ctx, &verb{
+// stopping is the verb of stop.
+func stopping(c *supervisor.Client, wait bool) *verb {
+	return &verb{
 		done: "stopped",
 		outcomes: map[int]outcome{
 			supervisor.FaultBadName:    {"no such process", statusGeneric},
@@ -152,13 +152,21 @@ func (s *session) stop(ctx context.Context, arg string) error {
 		plainFailures: true,
 		unknownGroup:  statusGeneric,
 		all: func(ctx context.Context) ([]supervisor.Result, error) {
-			return c.StopAllProcesses(ctx, true)
+			return c.StopAllProcesses(ctx, wait)
 		},
 		group: func(ctx context.Context, group string) ([]supervisor.Result, error) {
-			return c.StopProcessGroup(ctx, group, true)
+			return c.StopProcessGroup(ctx, group, wait)
 		},
-		one: func(ctx context.Context, name string) error { return c.StopProcess(ctx, name, true) },
-	}, strings.Fields(arg))
+		one: func(ctx context.Context, name string) error { return c.StopProcess(ctx, name, wait) },
+	}
+}
+
+func (s *session) start(ctx context.Context, arg string) error {
+	return s.act(ctx, starting(s.rpc(), true), strings.Fields(arg))
+}
+
+func (s *session) stop(ctx context.Context, arg string) error {
+	return s.act(ctx, stopping(s.rpc(), true), strings.Fields(arg))
 }
 
 func (s *session) restart(ctx context.Context, arg string) error {

@@ -17,6 +17,7 @@ import (
 type session struct {
 	opts   *options
 	env    Environ
+	std    Streams
 	out    *output
 	in     *lines // the standard input as lines
 	editor Editor // reads the lines of the shell; nil outside of it
@@ -32,7 +33,7 @@ type session struct {
 }
 
 func newSession(o *options, std Streams, env Environ, out *output) *session {
-	s := &session{opts: o, env: env, out: out, in: newLines(std.Stdin)}
+	s := &session{opts: o, env: env, std: std, out: out, in: newLines(std.Stdin)}
 	s.connect(o.url)
 	return s
 }
@@ -80,7 +81,7 @@ func (s *session) do(ctx context.Context, line string) {
 	if name == "" && arg == "" {
 		return
 	}
-	c := find(name)
+	c := s.find(name)
 	if c == nil {
 		s.fail(statusGeneric, "*** Unknown syntax: %s", strings.TrimSpace(line))
 		return

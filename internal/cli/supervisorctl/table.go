@@ -157,7 +157,19 @@ func commands() []command {
 		},
 		{name: "plan", hidden: true, noArgs: true, check: true, run: (*session).plan, help: planHelp},
 		{name: "apply", hidden: true, complete: completeGroups, check: true, run: (*session).apply, help: applyHelp},
+		several("quickstart", quickStartHelp, (*session).quickStart),
+		several("quickstop", quickStopHelp, (*session).quickStop),
+		several("quickrestart", quickRestartHelp, (*session).quickRestart),
+		several("serialrestart", serialHelp, (*session).serialRestart),
 		{name: "EOF", hidden: true, local: true, run: (*session).exit},
+	}
+}
+
+// several is a command of ours that takes names of programs.
+func several(name, help string, run func(*session, context.Context, string) error) command {
+	return command{
+		name: name, help: help, run: run, hidden: true, complete: completeProcesses, check: true,
+		minWords: 1, needs: "a process name", usageStatus: statusGeneric,
 	}
 }
 
@@ -175,7 +187,7 @@ const (
 		"tail <name> stderr\tlast 1600 *bytes* of process stderr"
 )
 
-// find is the command of that name, or nil.
+// find is the command of the table of that name, or nil.
 func find(name string) *command {
 	for _, c := range commands() {
 		if c.name == name {
@@ -206,9 +218,12 @@ func split(line string) (name, arg string) {
 func (s *session) help(_ context.Context, arg string) error {
 	if arg == "" {
 		s.out.raw(overview())
+		for _, c := range s.commands()[len(commands()):] {
+			s.out.raw(block(c.name, []string{c.name}))
+		}
 		return nil
 	}
-	if c := find(arg); c != nil && c.help != "" {
+	if c := s.find(arg); c != nil && c.help != "" {
 		s.out.raw(c.help + "\n")
 		return nil
 	}
@@ -216,7 +231,7 @@ func (s *session) help(_ context.Context, arg string) error {
 	return nil
 }
 
-// overview is the list of commands between empty lines.
+// overview is the list of our commands.
 func overview() string {
 	var names []string
 	for _, c := range commands() {
@@ -224,7 +239,12 @@ func overview() string {
 			names = append(names, c.name)
 		}
 	}
-	const title = "default commands (type help <topic>):"
+	return block("default", names)
+}
+
+// block is a list of commands between empty lines.
+func block(whose string, names []string) string {
+	title := whose + " commands (type help <topic>):"
 	return "\n" + title + "\n" + strings.Repeat("=", len(title)) + "\n" + columns(names, 79) + "\n"
 }
 
