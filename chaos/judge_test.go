@@ -133,13 +133,20 @@ func TestJudgeServed(t *testing.T) {
 		{"died", born, []sight{life(7, 2, 5, 6), again}, "map[" + vDied + ":1]"},
 		{"restarted", append([]instance{{pid: 9, began: 5 * second}}, born...), []sight{first, again}, "map[" + vRestarted + ":1]"},
 	} {
-		n, found := judgeServed("s1", phases, c.truth, c.seen, 30*second)
+		n, found := judgeServed("s1", phases, c.truth, c.seen, nil, 30*second)
 		if got := kinds(found); got != c.want || n != 3 {
 			t.Errorf("%s: found %s, planted %s; %d checked", c.name, got, c.want, n)
 		}
 	}
+	// A start that was promised cannot be seen while nothing of the daemon is there, and is missed when it is back.
+	for over, want := range map[int64]string{30: "map[]", 22: "map[" + vStarted + ":1]"} {
+		_, found := judgeServed("s1", phases, born[:1], []sight{first}, []span64{{from: 5 * second, to: 6 * second}, {from: 21 * second, to: over * second}}, 30*second)
+		if got := kinds(found); got != want {
+			t.Errorf("outage until %d: found %s, want %s", over, got, want)
+		}
+	}
 	// What nobody was promised is not judged.
-	if n, found := judgeServed("s1", []phase{{up: false, sent: second}}, born, []sight{first}, 30*second); n != 0 || len(found) != 0 {
+	if n, found := judgeServed("s1", []phase{{up: false, sent: second}}, born, []sight{first}, nil, 30*second); n != 0 || len(found) != 0 {
 		t.Errorf("no answer: %d checked, %v", n, found)
 	}
 }

@@ -25,7 +25,7 @@ const (
 
 // judgeServed compares what a client was promised about a program with what was seen of it. end is when the
 // load ended.
-func judgeServed(program string, phases []phase, truth []instance, seen []sight, end int64) (checked int, out []violation) {
+func judgeServed(program string, phases []phase, truth []instance, seen []sight, outages []span64, end int64) (checked int, out []violation) {
 	say := func(kind, format string, a ...any) {
 		out = append(out, violation{kind, 1, program + ": " + fmt.Sprintf(format, a...)})
 	}
@@ -60,7 +60,7 @@ func judgeServed(program string, phases []phase, truth []instance, seen []sight,
 		if began > 1 {
 			say(vRestarted, "%d instances after one start", began)
 		}
-		long := time.Duration(until-p.acked) > settled
+		long := time.Duration(until-p.acked-within(outages, p.acked, until)) > settled
 		if began == 0 && long {
 			say(vStarted, "no instance within %v of the answer", time.Duration(until-p.acked))
 		}
@@ -71,6 +71,18 @@ func judgeServed(program string, phases []phase, truth []instance, seen []sight,
 		}
 	}
 	return checked, out
+}
+
+// within is how much of a span of time nothing of the daemon was there.
+func within(outages []span64, from, to int64) (sum int64) {
+	for _, o := range outages {
+		over := o.to
+		if over == 0 {
+			over = to
+		}
+		sum += max(0, min(over, to)-max(o.from, from))
+	}
+	return sum
 }
 
 // judgeSteady is for programs that never end by themselves: one instance, from the begin to the end.

@@ -419,7 +419,7 @@ func (r *run) judge(phases map[string][]phase, begin, end int64) error {
 		case mortal:
 			list = append(list, judgeMortal(p.name, truth, begin, end)...)
 		case served:
-			n, more := judgeServed(p.name, phases[p.name], truth, r.census.sights(p.name), end)
+			n, more := judgeServed(p.name, phases[p.name], truth, r.census.sights(p.name), r.outages, end)
 			r.res.commands += n
 			list = append(list, more...)
 		}
