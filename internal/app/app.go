@@ -14,7 +14,6 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
-	"time"
 
 	"github.com/upkeep-project/upkeep/internal/conf/supervisord"
 	"github.com/upkeep-project/upkeep/internal/domain/model"
@@ -220,7 +219,7 @@ func (a *App) makeEngine() (err error) {
 	a.makePools()
 	opts.Events = a.pools
 	a.host = launch.New(opts)
-	parts.Host, parts.Settled = a.host, a.pools.Kick
+	parts.Host, parts.Settled, parts.Announce = a.host, a.pools.Kick, !a.o.Continue
 	a.core = core.New(parts)
 	a.manager = manager.New(manager.Options{
 		Core: a.core, Programs: a.host, Log: a.log, Ring: a.ring, Files: a.files, MainLog: a.mainLog(),
@@ -315,7 +314,6 @@ func (a *App) Run() (Outcome, error) {
 		return Ended, err
 	}
 	a.serve() // whoever connected before now waits for an answer that knows the programs
-	a.ring.Append(model.Event{Time: time.Now(), Type: model.EventDaemonRunning})
 	if a.o.Keeper != nil {
 		if err := a.o.Keeper.ready(); err != nil {
 			a.log.Logf(activity.Error, "keeper: %v", err)

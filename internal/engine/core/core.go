@@ -71,6 +71,9 @@ type Options struct {
 	Wishes  Wishes
 	// Safe starts nothing but what somebody orders: this daemon has crashed too often.
 	Safe bool
+	// Announce has the first groups that are added come with the event that the daemon runs, before any program
+	// is started.
+	Announce bool
 	// Settled is called on the core's goroutine when what was done is committed; nil = nobody waits for that. It
 	// must return at once.
 	Settled func()
@@ -94,12 +97,14 @@ type Core struct {
 	safe   bool
 	told   func() // Options.Settled
 
+	announce bool // that the daemon runs is to be told
+
 	unlisting bool // unlist is posted
 }
 
 // New makes a core without programs, in state RUNNING.
 func New(o Options) *Core {
-	c := &Core{host: o.Host, log: o.Log, ring: o.Ring, safe: o.Safe, told: o.Settled}
+	c := &Core{host: o.Host, log: o.Log, ring: o.Ring, safe: o.Safe, told: o.Settled, announce: o.Announce}
 	c.keep = keeping{journal: o.Journal, wishes: o.Wishes, lines: o.Lines, wished: map[model.ID]bool{}}
 	c.inbox.init()
 	c.table.Store(&Table{byID: map[model.ID]*Slot{}})

@@ -100,6 +100,10 @@ func (c *Core) addGroups(add []NewGroup) error {
 	for _, e := range fresh {
 		c.ring.Append(model.Event{Time: c.host.Wall(), Type: model.EventGroupAdded, ID: model.ID{Group: e.Spec.Name}})
 	}
+	if c.announce {
+		c.announce = false
+		c.ring.Append(model.Event{Time: c.host.Wall(), Type: model.EventDaemonRunning})
+	}
 	slices.SortStableFunc(fresh, func(a, b *GroupEntry) int { return cmp.Compare(a.Spec.Priority, b.Spec.Priority) })
 	for _, e := range fresh {
 		for _, s := range e.Slots {

@@ -123,7 +123,7 @@ func (p *Pools) Happened(e model.Event) {
 		p.added(e.ID.Group)
 	case model.EventGroupRemoved:
 		p.removed(e.ID.Group)
-	case model.EventRemote, model.EventDaemonRunning, model.EventTick5, model.EventTick60, model.EventTick3600:
+	case model.EventRemote, model.EventTick5, model.EventTick60, model.EventTick3600:
 		defer p.kick() // nothing else follows
 	}
 	p.accept(&e)
