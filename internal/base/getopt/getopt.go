@@ -72,16 +72,20 @@ func long(options []Option, word string, argv []string) (Match, []string, error)
 	return m, argv, nil
 }
 
-// complete finds the option with this long name or unique prefix.
+// complete finds the option with this long name or unique prefix. A dash may stand for an underscore: the original's
+// help and manual write --history-file for an option that is called --history_file.
 func complete(options []Option, name string) (*Option, error) {
+	plain := strings.NewReplacer("-", "_").Replace
+	word := plain(name)
 	var hit *Option
 	several := false
 	for i := range options {
 		o := &options[i]
-		if o.Long == "" || !strings.HasPrefix(o.Long, name) {
+		long := plain(o.Long)
+		if long == "" || !strings.HasPrefix(long, word) {
 			continue
 		}
-		if o.Long == name {
+		if long == word {
 			return o, nil
 		}
 		several = several || hit != nil

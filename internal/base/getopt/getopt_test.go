@@ -16,6 +16,8 @@ func declared() []Option {
 		{Long: "min", Arg: true},
 		{Long: "minfds", Arg: true},
 		{Long: "minprocs", Arg: true},
+		{Long: "history_file", Arg: true},
+		{Long: "no-keeper"},
 	}
 }
 
@@ -39,6 +41,8 @@ func TestParse(t *testing.T) {
 		{"long with the next word", []string{"--conf", "x"}, []opt{{"--configuration", "x"}}, []string{}},
 		{"unique prefix", []string{"--nod"}, []opt{{"--nodaemon", ""}}, []string{}},
 		{"exact beats prefix", []string{"--min=3"}, []opt{{"--min", "3"}}, []string{}},
+		{"a dash for an underscore", []string{"--history-file=x"}, []opt{{"--history_file", "x"}}, []string{}},
+		{"an underscore for a dash", []string{"--no_k"}, []opt{{"--no-keeper", ""}}, []string{}},
 		{"stops at a word", []string{"-n", "stop", "-k"}, []opt{{"-n", ""}}, []string{"stop", "-k"}},
 		{"stops at a dash", []string{"-n", "-", "-k"}, []opt{{"-n", ""}}, []string{"-", "-k"}},
 		{"stops at two dashes", []string{"-n", "--", "-k"}, []opt{{"-n", ""}}, []string{"-k"}},
