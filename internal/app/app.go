@@ -220,6 +220,7 @@ func (a *App) makeEngine() (err error) {
 	opts.Events = a.pools
 	a.host = launch.New(opts)
 	parts.Host, parts.Settled, parts.Announce = a.host, a.pools.Kick, !a.o.Continue
+	parts.Drain = a.pools.Drain
 	a.core = core.New(parts)
 	a.manager = manager.New(manager.Options{
 		Core: a.core, Programs: a.host, Log: a.log, Ring: a.ring, Files: a.files, MainLog: a.mainLog(),

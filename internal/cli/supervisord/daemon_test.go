@@ -31,6 +31,8 @@ func TestMain(m *testing.M) {
 		os.Exit(Command{}.Main(os.Args[0], os.Args[1:]))
 	case responderName:
 		os.Exit(respond())
+	case listenerName:
+		os.Exit(listenBadly())
 	}
 	root, err := os.MkdirTemp("", "upkeep-root-*")
 	if err == nil {

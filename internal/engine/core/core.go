@@ -74,6 +74,9 @@ type Options struct {
 	// Announce has the first groups that are added come with the event that the daemon runs, before any program
 	// is started.
 	Announce bool
+	// Drain lets the listeners of some groups have the events that wait for them before they are stopped, and calls
+	// done then; it must return at once. nil = nobody waits for that.
+	Drain func(groups []string, done func())
 	// Settled is called on the core's goroutine when what was done is committed; nil = nobody waits for that. It
 	// must return at once.
 	Settled func()
@@ -97,14 +100,15 @@ type Core struct {
 	safe   bool
 	told   func() // Options.Settled
 
-	announce bool // that the daemon runs is to be told
+	drain    func(groups []string, done func()) // Options.Drain
+	announce bool                               // that the daemon runs is to be told
 
 	unlisting bool // unlist is posted
 }
 
 // New makes a core without programs, in state RUNNING.
 func New(o Options) *Core {
-	c := &Core{host: o.Host, log: o.Log, ring: o.Ring, safe: o.Safe, told: o.Settled, announce: o.Announce}
+	c := &Core{host: o.Host, log: o.Log, ring: o.Ring, safe: o.Safe, told: o.Settled, announce: o.Announce, drain: o.Drain}
 	c.keep = keeping{journal: o.Journal, wishes: o.Wishes, lines: o.Lines, wished: map[model.ID]bool{}}
 	c.inbox.init()
 	c.table.Store(&Table{byID: map[model.ID]*Slot{}})

@@ -13,6 +13,9 @@ import (
 // reportInterval is how often the activity log names what an ordered end still waits for.
 const reportInterval = 3 * time.Second
 
+// drainPatience is how long an ordered end waits for listeners that have events to deal with.
+const drainPatience = 2 * time.Second
+
 // ending is the progress of an ordered end. Groups stop in descending priority, those of equal priority
 // together (F47). Source: spec/supervisor 2.8.
 type ending struct {
@@ -22,6 +25,8 @@ type ending struct {
 	rest     []*group // still to be stopped, ascending priority
 	turn     []*group // being stopped
 	report   timer
+	draining bool  // the class waits for its listeners
+	patience timer // with that
 	done     chan struct{}
 }
 
@@ -63,7 +68,7 @@ func (c *Core) nextTurn() {
 	c.end.turning = true
 	defer func() { c.end.turning = false }()
 	for {
-		if slices.ContainsFunc(c.end.turn, (*group).busy) {
+		if c.end.draining || slices.ContainsFunc(c.end.turn, (*group).busy) {
 			return
 		}
 		n := len(c.end.rest)
@@ -79,13 +84,52 @@ func (c *Core) nextTurn() {
 			first--
 		}
 		c.end.turn, c.end.rest = c.end.rest[first:], c.end.rest[:first]
-		for _, g := range slices.Backward(c.end.turn) {
-			for _, s := range slices.Backward(g.entry.ByPriority()) {
-				c.step(s, lifecycle.Event{Kind: lifecycle.Quit})
-				c.cancelDelayed(s)
-			}
+		if c.drainTurn() {
+			return
+		}
+		c.quitTurn()
+	}
+}
+
+// quitTurn stops the class whose turn it is.
+func (c *Core) quitTurn() {
+	for _, g := range slices.Backward(c.end.turn) {
+		for _, s := range slices.Backward(g.entry.ByPriority()) {
+			c.step(s, lifecycle.Event{Kind: lifecycle.Quit})
+			c.cancelDelayed(s)
 		}
 	}
+}
+
+// drainTurn begins to wait for the listeners of the class whose turn it is, so that they hear of the end of all
+// others (K39); false when there are none.
+func (c *Core) drainTurn() bool {
+	var names []string
+	for _, g := range c.end.turn {
+		if g.entry.Spec.Pool != nil && g.busy() {
+			names = append(names, g.entry.Spec.Name)
+		}
+	}
+	if c.drain == nil || len(names) == 0 {
+		return false
+	}
+	c.end.draining = true
+	c.end.patience.fn = c.drained
+	c.timers.set(&c.end.patience, c.host.Now()+drainPatience)
+	c.drain(names, func() { c.post(c.drained) })
+	return true
+}
+
+// drained goes on when the listeners have what there was for them, or take too long.
+func (c *Core) drained() {
+	if !c.end.draining {
+		return
+	}
+	c.end.draining = false
+	c.timers.clear(&c.end.patience)
+	c.end.turning = true
+	c.quitTurn()
+	c.nextTurn()
 }
 
 // progress goes on with an ordered end when the last of a class has stopped.

@@ -60,6 +60,7 @@ type Pools struct {
 	table   *core.Table // the one that the pools are up to date with
 	members map[model.ID]*member
 	ticks   ticks
+	drain   drain
 	unsaved bool // the journal has not made the last puts survive
 }
 
@@ -199,7 +200,11 @@ func (p *Pools) Run(ctx context.Context) {
 		p.dispatch()
 		p.watch(now)
 		next := p.next(now)
+		drained := p.drained()
 		p.mu.Unlock()
+		if drained != nil {
+			drained()
+		}
 		for _, e := range due {
 			p.o.Ring.Append(e)
 		}
@@ -225,6 +230,45 @@ func (p *Pools) Kick() {
 	if p.count.Load() > 0 {
 		p.kick()
 	}
+}
+
+// drain is somebody who waits until the pools of some groups have delivered all they have.
+type drain struct {
+	groups []string
+	done   func() // nil = nobody does
+}
+
+// Drain calls done as soon as the pools of these groups have delivered all events, or nobody is there to take them.
+func (p *Pools) Drain(groups []string, done func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.drain = drain{groups, done}
+	p.kick()
+}
+
+// drained takes out who waits when there is nothing to wait for.
+func (p *Pools) drained() (done func()) {
+	if p.drain.done == nil {
+		return nil
+	}
+	for _, name := range p.drain.groups {
+		pl, able := p.pool(name), false
+		if pl == nil {
+			continue
+		}
+		waiting := len(pl.buffer) > 0
+		for _, m := range p.members {
+			if m.id.Group == name {
+				waiting = waiting || m.held != nil
+				able = able || m.in != nil && m.talk.State != listener.Unknown
+			}
+		}
+		if waiting && able {
+			return nil
+		}
+	}
+	done, p.drain.done = p.drain.done, nil
+	return done
 }
 
 // kick wakes the goroutine of Run.
