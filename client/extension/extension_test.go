@@ -124,3 +124,28 @@ func TestServeFinishes(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// The guide shows the examples that are built and run.
+func TestGuideShowsTheExamples(t *testing.T) {
+	guide, err := os.ReadFile("../../docs/how-to/extend.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	code, err := os.ReadFile("../../examples/extension/main.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, code, _ = bytes.Cut(code, []byte("package main"))
+	if !bytes.Contains(guide, append([]byte("```go\npackage main"), code...)) {
+		t.Error("docs/how-to/extend.md does not show examples/extension/main.go")
+	}
+	python, err := os.ReadFile("../../examples/extension/extension.py")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, shown, _ := bytes.Cut(guide, []byte("```python\n"))
+	shown, _, _ = bytes.Cut(shown, []byte("```"))
+	if len(shown) == 0 || !bytes.Contains(python, shown) {
+		t.Error("docs/how-to/extend.md does not show examples/extension/extension.py")
+	}
+}
