@@ -20,8 +20,9 @@ func logText(r rules, text string) string {
 	}
 	var b strings.Builder
 	for {
-		before, rest, found := strings.Cut(text, listener.CaptureBegin)
+		before, rest, _ := strings.Cut(text, listener.CaptureBegin)
 		b.WriteString(before)
+		var found bool
 		if _, text, found = strings.Cut(rest, listener.CaptureEnd); !found {
 			return b.String()
 		}
