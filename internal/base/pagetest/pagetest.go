@@ -18,6 +18,7 @@ type Page struct {
 // Section is what stands between two headings.
 type Section struct {
 	Title string // without # and the marks of code
+	Text  string // without its heading
 	Rows  []Row  // of all its tables, without their heads
 }
 
@@ -101,6 +102,9 @@ func Parse(name, text string) *Page {
 		if !isRow {
 			head = true
 		}
+		if fenced || !strings.HasPrefix(line, "#") {
+			p.Sections[len(p.Sections)-1].Text += line + "\n"
+		}
 	}
 	return p
 }
@@ -125,6 +129,9 @@ func (p *Page) Section(title string) *Section {
 	}
 	return nil
 }
+
+// Mentions reports whether a piece of code in the section is name.
+func (s *Section) Mentions(name string) bool { return strings.Contains(s.Text, "`"+name+"`") }
 
 // Find is the row in whose first cell a piece of code is name, or begins with the word name; or nil.
 func (s *Section) Find(name string) Row {

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
 const page = "# Title\n\nText | with bars.\n\n" +
@@ -18,7 +19,8 @@ func TestParse(t *testing.T) {
 		{Title: "Title"},
 		{Title: "[a:x], plain", Rows: []Row{{"`one`, `two` (*)", "`1`"}, {"`three`", "as `one`"}, {"`a | b`"}}},
 	}
-	if diff := cmp.Diff(want, p.Sections); diff != "" {
+	ignore := cmpopts.IgnoreFields(Section{}, "Text")
+	if diff := cmp.Diff(want, p.Sections, ignore); diff != "" {
 		t.Fatal(diff)
 	}
 	s, row := p.Find("two")
@@ -44,6 +46,12 @@ func TestParse(t *testing.T) {
 		if s, _ := p.Find(name); s != nil {
 			t.Errorf("%s found in %s", name, s.Title)
 		}
+	}
+	if s := p.Section("Title"); s.Text != "\nText | with bars.\n\n" {
+		t.Errorf("text %q", s.Text)
+	}
+	if !p.Sections[2].Mentions("one") || p.Sections[1].Mentions("one") || p.Sections[2].Mentions("wo") {
+		t.Error("what is mentioned is not found, or more than that")
 	}
 	if p.Section("Title") == nil || p.Section("Other") != nil {
 		t.Error("sections are found by their title")
