@@ -16,13 +16,13 @@ import (
 
 // workloadNames is the order of a run.
 func workloadNames() []string {
-	return []string{"size", "start", "idle", "status", "restart", "logs", "stop", "clients"}
+	return []string{"size", "start", "idle", "status", "restart", "logs", "stop", "clients", "events"}
 }
 
 func workloads() map[string]func(context.Context, *bench) error {
 	return map[string]func(context.Context, *bench) error{
 		"size": runSize, "start": runStart, "idle": runIdle, "status": runStatus,
-		"restart": runRestart, "logs": runLogs, "stop": runStop, "clients": runClients,
+		"restart": runRestart, "logs": runLogs, "stop": runStop, "clients": runClients, "events": runEvents,
 	}
 }
 

@@ -1,0 +1,213 @@
+//go:build linux
+
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/upkeep-project/upkeep/client/listener"
+)
+
+// eventBuffer is room for everything: what is measured is speed, and nothing may be dropped.
+const eventBuffer = 10_000_000
+
+// listened is what a listener says of itself.
+type listened struct {
+	Events, Bytes, Last int64     // bytes of output; when the last event came, monotonic
+	Delays              []float64 // from the output to the event, ms
+}
+
+// childListen FILE is an event listener. It writes what it has heard into FILE, ten times a second.
+func childListen(args []string) int {
+	var mu sync.Mutex
+	var l listened
+	go func() {
+		for range time.Tick(100 * time.Millisecond) {
+			mu.Lock()
+			text, err := json.Marshal(l)
+			mu.Unlock()
+			if err == nil && os.WriteFile(args[0]+".new", text, 0o644) == nil {
+				_ = os.Rename(args[0]+".new", args[0])
+			}
+		}
+	}()
+	err := listener.Serve(bufio.NewReaderSize(os.Stdin, 1<<20), os.Stdout, func(ev *listener.Event) error {
+		now := monotonic()
+		mu.Lock()
+		defer mu.Unlock()
+		l.Events++
+		l.Bytes += int64(len(ev.Data))
+		l.Last = now
+		if stamp, ok := strings.CutPrefix(ev.Data, "stamp "); ok {
+			if sent, err := strconv.ParseInt(strings.TrimSpace(stamp), 10, 64); err == nil {
+				l.Delays = append(l.Delays, float64(now-sent)/1e6)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fail(err)
+	}
+	return 0
+}
+
+// childStamp SPAN writes the time every five milliseconds.
+func childStamp(args []string) int {
+	span, err := time.ParseDuration(args[0])
+	if err != nil {
+		return fail(err)
+	}
+	time.Sleep(2 * time.Second) // the listener gets ready
+	for end := time.Now().Add(span); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		if err := writeAll([]byte("stamp " + strconv.FormatInt(monotonic(), 10) + "\n")); err != nil {
+			return fail(err)
+		}
+	}
+	idle()
+	return 0
+}
+
+// runEvents: what a listener gets, how late, and how much of it.
+func runEvents(ctx context.Context, b *bench) error {
+	for _, c := range []struct {
+		name    string
+		measure func(context.Context, *bench, system) (*figures, error)
+	}{
+		{"PROCESS_LOG, 200 a second", eventDelays},
+		{"PROCESS_LOG flood", eventFlood},
+		{"PROCESS_STATE, 20 clients", eventStates},
+	} {
+		err := b.each(ctx, "events", c.name, func(ctx context.Context, sys system) (*figures, error) { return c.measure(ctx, b, sys) })
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// withListener runs measure in a session with these programs, whose output makes events, and a listener. heard is
+// what the listener has said of itself.
+func (b *bench) withListener(sys system, events string, progs []program,
+	measure func(s *session, heard func() listened) (*figures, error),
+) (*figures, error) {
+	s, err := b.newSession(sys, nil)
+	if err != nil {
+		return nil, err
+	}
+	defer s.end()
+	file := filepath.Join(s.dir, "heard")
+	argv, err := b.child("child-listen", file)
+	if err != nil {
+		return nil, err
+	}
+	conf := strings.ReplaceAll(configuration(s.dir, s.sock, progs), "redirect_stderr=true\n", "redirect_stderr=true\nstdout_events_enabled=true\n")
+	conf += fmt.Sprintf("[eventlistener:l]\ncommand=%s\nevents=%s\nbuffer_size=%d\nstdout_logfile=NONE\n", strings.Join(argv, " "), events, eventBuffer)
+	if err := os.WriteFile(s.conf, []byte(conf), 0o644); err != nil {
+		return nil, err
+	}
+	if err := s.up(len(progs) + 1); err != nil {
+		return nil, err
+	}
+	return measure(s, func() (l listened) {
+		text, err := os.ReadFile(file)
+		if err == nil {
+			_ = json.Unmarshal(text, &l) // a half written one is not seen: it is renamed
+		}
+		return l
+	})
+}
+
+func eventDelays(_ context.Context, b *bench, sys system) (*figures, error) {
+	argv, err := b.child("child-stamp", b.o.secs.String())
+	if err != nil {
+		return nil, err
+	}
+	return b.withListener(sys, "PROCESS_LOG", []program{{name: "w", argv: argv}}, func(_ *session, heard func() listened) (*figures, error) {
+		time.Sleep(b.o.secs + 3*time.Second)
+		l := heard()
+		f := &figures{}
+		f.set("events", float64(l.Events))
+		f.set("p50_ms", quantile(l.Delays, 0.5))
+		f.set("p99_ms", quantile(l.Delays, 0.99))
+		return f, nil
+	})
+}
+
+func eventFlood(_ context.Context, b *bench, sys system) (*figures, error) {
+	s := filepath.Join(b.dir, "flood-"+sys.Name)
+	gate, result := s+".gate", s+".result"
+	os.Remove(gate)
+	os.Remove(result)
+	argv, err := b.child("child-write", "-line=100", "-block=4000", "-bytes="+strconv.FormatInt(b.o.logMiB<<18, 10), "-gate="+gate, "-result="+result)
+	if err != nil {
+		return nil, err
+	}
+	return b.withListener(sys, "PROCESS_LOG", []program{{name: "w", argv: argv}}, func(s *session, heard func() listened) (*figures, error) {
+		if err := os.WriteFile(gate, nil, 0o644); err != nil {
+			return nil, err
+		}
+		var w written
+		var l listened
+		ok := until(b.o.limit, 20*time.Millisecond, func() bool {
+			text, err := os.ReadFile(result)
+			l = heard()
+			return !s.alive() || err == nil && json.Unmarshal(text, &w) == nil && l.Bytes >= w.Bytes
+		})
+		f := &figures{}
+		span := float64(l.Last-w.Begin) / 1e9
+		f.set("events_per_s", float64(l.Events)/span)
+		f.set("mb_per_s", float64(l.Bytes)/1e6/span)
+		f.set("lost_bytes", float64(w.Bytes-l.Bytes))
+		if !ok || !s.alive() {
+			return f, fmt.Errorf("%d of %d bytes came", l.Bytes, w.Bytes)
+		}
+		return f, nil
+	})
+}
+
+func eventStates(ctx context.Context, b *bench, sys system) (*figures, error) {
+	progs, err := b.sleepers(20)
+	if err != nil {
+		return nil, err
+	}
+	return b.withListener(sys, "PROCESS_STATE", progs, func(s *session, heard func() listened) (*figures, error) {
+		time.Sleep(200 * time.Millisecond)
+		before, began := heard().Events, time.Now()
+		var wg sync.WaitGroup
+		var mu sync.Mutex
+		var failed int
+		for i := range progs {
+			wg.Go(func() {
+				c := newClient(s.sock, true)
+				defer c.close()
+				for turn := 0; time.Since(began) < b.o.secs && ctx.Err() == nil; turn++ {
+					method := methodStop
+					if turn%2 == 1 {
+						method = methodStart
+					}
+					if _, err := c.call(method, "<string>"+progs[i].name+"</string>", "<boolean>1</boolean>"); err != nil {
+						mu.Lock()
+						failed++
+						mu.Unlock()
+					}
+				}
+			})
+		}
+		wg.Wait()
+		span := time.Since(began).Seconds()
+		time.Sleep(500 * time.Millisecond)
+		f := &figures{}
+		f.set("events_per_s", float64(heard().Events-before)/span)
+		f.set("failed", float64(failed))
+		return f, nil
+	})
+}
