@@ -161,6 +161,7 @@ uninstall: ## remove what install put there; same DESTDIR and PREFIX
 	done
 	@if [ "$(PYTHON)" = 1 ]; then scripts/install-python.sh uninstall "$(DESTDIR)" "$(PYTHONDIR)"; fi
 	rm -f $(DESTDIR)$(PREFIX)/bin/upkeep $(DESTDIR)/etc/systemd/system/supervisord.service $(DESTDIR)/etc/init.d/supervisord
+	@if [ -z "$(DESTDIR)" ] && command -v update-rc.d >/dev/null; then update-rc.d supervisord remove; fi
 
 clean: ## remove what was built
 	rm -rf $(BIN) dist out
