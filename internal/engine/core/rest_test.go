@@ -56,6 +56,24 @@ func TestRest(t *testing.T) {
 	o.have("after a stop", "steady")
 }
 
+// A start that waits for a stop leaves nobody at rest.
+func TestNoRestBeforeAStart(t *testing.T) {
+	s := newStage(t)
+	o := &onlooker{stage: s}
+	s.core.host = o
+	s.script["a"] = script{dies: time.Second}
+	s.add("a", nil)
+	s.pass(2 * time.Second)
+	down := s.core.stop([]*Slot{s.slot("a")}, Each, true)
+	s.pass(10 * time.Millisecond)
+	if _, err := s.start("a", Each, true); err != nil {
+		t.Fatal(err)
+	}
+	s.until(down)
+	s.state("a", model.Running)
+	o.have("after a start during a stop", "")
+}
+
 // An applied change that restarts programs leaves nobody at rest.
 func TestNoRestWithinARestart(t *testing.T) {
 	s := newStage(t)

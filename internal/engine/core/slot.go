@@ -100,7 +100,8 @@ func (c *Core) stepAt(s *Slot, at time.Duration, ev lifecycle.Event) {
 	c.progress(s)
 }
 
-// rest tells the host of a program that has come to rest, unless it is started again at once.
+// rest tells the host of a program that has come to rest, after that is recorded, unless it is started again
+// meanwhile.
 func (c *Core) rest(s *Slot) {
 	host, ok := c.host.(Rester)
 	if !ok || !s.m.State.Down() || s.inhabited() {
