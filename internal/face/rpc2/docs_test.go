@@ -1,6 +1,7 @@
 package rpc2
 
 import (
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -9,6 +10,8 @@ import (
 
 	"github.com/upkeep-project/upkeep/client/supervisor"
 	"github.com/upkeep-project/upkeep/internal/base/pagetest"
+	"github.com/upkeep-project/upkeep/internal/domain/model"
+	"github.com/upkeep-project/upkeep/internal/service"
 )
 
 const referencePage = "docs/reference/xml-rpc.md"
@@ -105,6 +108,27 @@ func TestReferenceHasEveryMember(t *testing.T) {
 	for _, m := range members {
 		if sect.Find(m) == nil {
 			t.Errorf("no line about %s", m)
+		}
+	}
+}
+
+func TestReferenceHasTheConfiguration(t *testing.T) {
+	sect := pagetest.Read(t, referencePage).Section("The configuration of a program")
+	if sect == nil {
+		t.Fatal("no section about the configuration of a program")
+	}
+	answer := appendConfig(nil, &service.Configured{Program: &model.Program{}})
+	names := regexp.MustCompile(`<name>(\w+)</name>`).FindAllStringSubmatch(string(answer), -1)
+	if len(names) < 30 {
+		t.Fatalf("only %d members: %s", len(names), answer)
+	}
+	for _, m := range names {
+		name := m[1]
+		if begin, _, _ := strings.Cut(name, "_"); begin == "stdout" || begin == "stderr" {
+			name = begin + "_…"
+		}
+		if !sect.Mentions(name) {
+			t.Errorf("nothing about %s", m[1])
 		}
 	}
 }
