@@ -102,7 +102,7 @@ func TestCompletion(t *testing.T) {
 		{Group: "grp", Name: "b"},
 		{Group: "web-1", Name: "web-1"},
 	}
-	all := strings.Fields("add apply avail clear exit fg help maintail open pid plan quit reload remove reread restart shutdown signal start status stop tail update version")
+	all := strings.Fields("add apply avail clear exit fg help maintail open pid plan quickrestart quickstart quickstop quit reload remove reread restart serialrestart shutdown signal start status stop tail update version")
 	for _, c := range []struct {
 		line, head string
 		want       string
@@ -130,7 +130,7 @@ func TestCompletion(t *testing.T) {
 		{"version x", "version ", ""},
 		{"nope ", "nope ", ""},
 	} {
-		w := &words{session: &session{}, infos: infos, asked: true}
+		w := &words{session: &session{opts: &options{}}, infos: infos, asked: true}
 		head, got, tail := w.complete(c.line+"|rest", len(c.line))
 		want := strings.Fields(c.want)
 		for i := range want {
