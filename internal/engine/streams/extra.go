@@ -71,16 +71,14 @@ func (s *Stream) backlog() *backlog {
 		return x.log
 	}
 	f, err := stage.New()
-	if err == nil {
-		if err = s.keep(f.FD()); err != nil {
-			f.Close()
-		}
-	}
-	if err != nil {
-		if !errors.Is(err, errors.ErrUnsupported) {
-			s.p.log(activity.Warn, "output that waits would be lost by a kill: %v", err)
-		}
+	made := err == nil
+	if made {
+		err = s.keep(f.FD()) // when the keeper is gone we are about to take its place, with all we have
+	} else {
 		f = stage.Memory()
+	}
+	if err != nil && (made || !errors.Is(err, errors.ErrUnsupported)) {
+		s.p.log(activity.Warn, "output that waits would be lost by a kill: %v", err)
 	}
 	x.log = newBacklog(f, &s.p.mem)
 	s.p.remember(s)

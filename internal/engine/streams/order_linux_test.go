@@ -1,6 +1,7 @@
 package streams
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -93,6 +94,47 @@ func TestClosedWhenWritten(t *testing.T) {
 	}
 	select {
 	case <-prog.closed:
+	case <-time.After(30 * time.Second):
+		t.Fatal("never closed")
+	}
+	if got := content(t, path); got != "last words\n" {
+		t.Errorf("in the log: %q", got)
+	}
+}
+
+// goneKeeper is a keeper that was killed.
+type goneKeeper struct{}
+
+func (goneKeeper) Keep(string, int) error { return errors.New("the keeper is gone") }
+func (goneKeeper) Drop(string, int)       {}
+
+// TestPutOffWhileTheKeeperIsGone: what cannot be secured with the keeper any more is handed over by this process, which
+// takes the keeper's place.
+func TestPutOffWhileTheKeeperIsGone(t *testing.T) {
+	var rec recorder
+	p, err := NewPump(Options{Log: &rec, Keeper: goneKeeper{}})
+	check(t, err)
+	path := t.TempDir() + "/log"
+	store := logs.NewStore()
+	f := open(t, store, path, logs.Options{})
+	busy := disk(f)
+	for range diskShare {
+		p.enter(busy)
+	}
+	prog := attach(t, p, Output{File: f, Key: "p/o"})
+	prog.write("last words\n")
+	prog.s.Drain()
+	prog.w.Close()
+	check(t, p.Detach())
+	fd, stages := prog.s.Descriptors()
+	if fd < 0 || len(stages) != 1 {
+		t.Fatalf("left: pipe %d, stages %v", fd, stages)
+	}
+	next := newPump(t, Options{Log: &rec})
+	closed := make(chan struct{})
+	next.Attach(fd, Output{File: open(t, store, path, logs.Options{}), Key: "p/o", Stages: stages, Closed: func() { close(closed) }})
+	select {
+	case <-closed:
 	case <-time.After(30 * time.Second):
 		t.Fatal("never closed")
 	}
