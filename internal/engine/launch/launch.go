@@ -20,6 +20,7 @@ import (
 	"github.com/upkeep-project/upkeep/internal/engine/streams"
 	"github.com/upkeep-project/upkeep/internal/sys/cgroup"
 	"github.com/upkeep-project/upkeep/internal/sys/clock"
+	"github.com/upkeep-project/upkeep/internal/sys/pipe"
 	"github.com/upkeep-project/upkeep/internal/sys/procfd"
 	"github.com/upkeep-project/upkeep/internal/sys/spawn"
 )
@@ -29,6 +30,10 @@ const stdinLimit = 1 << 20
 
 // listenerLimit is that of a listener: its pool gives it one event at a time, and none when much waits.
 const listenerLimit = 1 << 30
+
+// listenerPipe is the size of a listener's standard input: room for the largest event that is made of output, so that it
+// is out of our hands at once.
+const listenerPipe = 256 << 10
 
 // Reports is where the answers to launches go: the core.
 type Reports interface {
@@ -370,6 +375,7 @@ func (n *instance) connect(fds [3]int, out *outputs) {
 		limit := stdinLimit
 		if n.listen != nil {
 			limit = listenerLimit
+			_, _ = pipe.SetCapacity(fds[0], listenerPipe) // a smaller one is as good, and slower
 		}
 		n.in = n.host.o.Pump.AttachInput(fds[0], limit)
 		if n.listen != nil {

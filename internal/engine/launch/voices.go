@@ -57,7 +57,7 @@ func (h *Host) speak(n *instance, i core.Instance, pid int, out *outputs) {
 				v.resume()
 			}
 		}
-		out.of[k].Tap, out.over[k] = v.hear, v.end
+		out.of[k].Tap, out.over[k], out.of[k].Prompt = v.hear, v.end, true
 	}
 }
 
@@ -73,6 +73,7 @@ func (h *Host) refuses(p *model.Program) string {
 func (h *Host) converse(n *instance, i core.Instance, out *streams.Output, over *func()) {
 	id, gen := i.Slot.Program().ID, i.Gen
 	show := out.Tap != nil
+	out.Prompt = true
 	out.Tap = func(chunk []byte) {
 		if show {
 			h.o.Log.Logf(activity.Debug, "'%s' %s output:\n%s", id.Name, channels[0], pytext.ReprBytes(chunk))

@@ -34,8 +34,7 @@ func (p *Pools) accept(e *model.Event) {
 // insert adds an event to a buffer; the oldest makes room.
 func (p *Pools) insert(pl *pool, it *item, head bool) {
 	for len(pl.buffer) > 0 && len(pl.buffer) >= pl.spec.Buffer {
-		oldest := pl.buffer[0]
-		pl.buffer = slices.Delete(pl.buffer, 0, 1)
+		oldest := pl.pop()
 		p.forgetItem(pl, oldest)
 		p.o.Log.Logf(activity.Error, "pool %s event buffer overflowed, discarding event %d", pl.name, oldest.serial)
 	}
@@ -44,6 +43,14 @@ func (p *Pools) insert(pl *pool, it *item, head bool) {
 	} else {
 		pl.buffer = append(pl.buffer, it)
 	}
+}
+
+// pop takes the oldest event out of the buffer.
+func (pl *pool) pop() *item {
+	it := pl.buffer[0]
+	pl.buffer[0] = nil
+	pl.buffer = pl.buffer[1:]
+	return it
 }
 
 // rebuffer puts an event back that was taken out. Only its own pool gets it (F3).
@@ -58,8 +65,7 @@ func (p *Pools) dispatch() {
 	p.refresh()
 	for _, pl := range p.pools {
 		for len(pl.buffer) > 0 && p.anyReady(pl) {
-			it := pl.buffer[0]
-			pl.buffer = slices.Delete(pl.buffer, 0, 1)
+			it := pl.pop()
 			if !p.send(pl, it) {
 				p.rebuffer(pl, it)
 				break

@@ -62,7 +62,7 @@ func (s *Stream) pace(avail, taken, left int, start time.Time) time.Duration {
 	if s.x != nil && s.x.fast >= 0 || avail >= int(s.capacity)/2 {
 		return 0 // it may have been waiting for us, and nobody knows how fast it really is
 	}
-	if half < shortestHalf {
+	if half < shortestHalf || s.out.prompt {
 		return 0
 	}
 	return min(half/2, longestPause)

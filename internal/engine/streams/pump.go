@@ -85,6 +85,9 @@ type Output struct {
 	// Stages are the descriptors that the Keeper got from the predecessor under this key, in any order, with
 	// their numbers in this process; they belong to the stream.
 	Stages []int
+	// Prompt shows the Tap every piece as soon as it comes. Else a program that writes many small ones is looked at now
+	// and then, which costs less.
+	Prompt bool
 	// Block makes the program wait when the log cannot be written, instead of dropping output.
 	Block bool
 }

@@ -41,6 +41,7 @@ type output struct {
 	closed func()
 	rules  rules
 	block  bool
+	prompt bool
 }
 
 // asked is what others want of a stream.
@@ -64,7 +65,7 @@ type drain struct {
 // held.
 func (p *Pump) Attach(fd int, o Output) *Stream {
 	s := &Stream{p: p, fd: int32(fd), key: o.Key, out: output{
-		file: o.File, line: o.Line, tap: o.Tap, closed: o.Closed, rules: o.rules(), block: o.Block,
+		file: o.File, line: o.Line, tap: o.Tap, closed: o.Closed, rules: o.rules(), block: o.Block, prompt: o.Prompt,
 	}}
 	s.spliceable = pipe.IsPipe(fd)
 	s.initial = pipe.DefaultCapacity
