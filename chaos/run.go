@@ -292,10 +292,17 @@ func (r *run) faults(ctx context.Context) error {
 	return nil
 }
 
+// spawnerRest is how long a spawner is left alone first: one that keeps ending sooner is replaced at growing intervals.
+const spawnerRest = time.Second
+
 // strike kills the processes of the role after 0 to 500 ms, in a fifth of the cases once more in the begin
 // of the next one, and waits for the answer of the next one.
 func (r *run) strike(ctx context.Context) error {
-	wait(ctx, time.Duration(r.rng.IntN(500))*time.Millisecond)
+	pause := time.Duration(r.rng.IntN(500)) * time.Millisecond
+	if r.role == "spawner" {
+		pause += spawnerRest
+	}
+	wait(ctx, pause)
 	found, err := r.d.await(r.role, r.o.limit)
 	if err != nil {
 		return err

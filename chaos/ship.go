@@ -48,12 +48,12 @@ const maxScans = 200
 // have come to a name behind that of an older one.
 func (s *shipment) scan() error {
 	for range maxScans {
-		before, there := identify(s.path)
+		before := s.front()
 		fresh, met, err := s.look()
 		if err != nil {
 			return err
 		}
-		if after, still := identify(s.path); there && still && before == after || len(fresh) == 0 && met {
+		if before == s.front() || len(fresh) == 0 && met {
 			s.take(fresh, met)
 			return nil
 		}
@@ -62,6 +62,13 @@ func (s *shipment) scan() error {
 		}
 	}
 	return nil // the next one may have more luck; if files are missed meanwhile, that is noticed
+}
+
+// front are the youngest two files: each rotation changes them. One that was broken off leaves the first name to nobody.
+func (s *shipment) front() (ids [2]fileID) {
+	ids[0], _ = identify(s.path)
+	ids[1], _ = identify(s.path + ".1")
+	return ids
 }
 
 // identify is the file that has a name.

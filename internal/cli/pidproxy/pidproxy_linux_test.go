@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -22,6 +23,8 @@ func TestMain(m *testing.M) {
 	if os.Getenv(asPidproxy) != "" {
 		os.Exit(Main("pidproxy", os.Args[1:]))
 	}
+	// Under nohup a shell could not trap it.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
 	os.Exit(m.Run())
 }
 
