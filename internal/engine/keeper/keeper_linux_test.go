@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -360,8 +361,10 @@ func TestSignals(t *testing.T) {
 	m.do(order{Do: "ready"})
 	all := []syscall.Signal{unix.SIGUSR1, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM, unix.SIGUSR2}
 	var got []int
-	for range 2 {
-		got = append(got, m.expect("signal").N)
+	for len(got) < 2 {
+		if n := m.expect("signal").N; n != int(unix.SIGHUP) || !slices.Contains(got, n) { // two may come as one, or as two
+			got = append(got, n)
+		}
 	}
 	for _, s := range all {
 		hit(s)
