@@ -20,8 +20,8 @@ func TestExtensions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, command := range map[string]func(dir string) (string, error){
-		"Go": func(dir string) (string, error) {
+	for name, command := range map[string]func(t *testing.T, dir string) (string, error){
+		"Go": func(_ *testing.T, dir string) (string, error) {
 			out := filepath.Join(dir, "extension")
 			text, err := exec.Command("go", "build", "-o", out, examples).CombinedOutput()
 			if err != nil {
@@ -29,7 +29,7 @@ func TestExtensions(t *testing.T) {
 			}
 			return out, err
 		},
-		"Python": func(string) (string, error) {
+		"Python": func(t *testing.T, _ string) (string, error) {
 			python, err := exec.LookPath("python3")
 			if err != nil {
 				t.Skip("Python is not installed")
@@ -38,7 +38,7 @@ func TestExtensions(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			line, err := command(t.TempDir())
+			line, err := command(t, t.TempDir())
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -56,7 +56,7 @@ func answers(path string) bool {
 // The socket is there with the first process and goes with the last; stopping some of them is not noticed.
 func TestFastCGISocket(t *testing.T) {
 	s := newSite(t, standard+strings.ReplaceAll(fastCGI, "startsecs=0", "startsecs=0\nautostart=false")+
-		"[fcgi-program:tcp]\ncommand=%(here)s/"+responderName+"\nsocket=tcp://localhost:0\n"+
+		"[fcgi-program:tcp]\ncommand=%(here)s/"+responderName+"\nsocket=tcp://127.0.0.1:0\n"+
 		"[group:g]\nprograms=tcp\n")
 	s.responder()
 	c, ctx := s.start(), context.Background()
