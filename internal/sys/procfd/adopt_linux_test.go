@@ -44,8 +44,14 @@ func foreign(t testing.TB, argv ...string) *parent {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// What it starts may outlive the test, which would be waited for if that had its output.
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer null.Close()
 	p, err := os.StartProcess(exe, append([]string{exe, "helper-parent"}, argv...), &os.ProcAttr{
-		Files: []*os.File{inR, outW, os.Stderr}, Env: os.Environ(),
+		Files: []*os.File{inR, outW, null}, Env: os.Environ(),
 	})
 	inR.Close()
 	outW.Close()

@@ -153,7 +153,13 @@ func TestReapOrphans(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	p, err := os.StartProcess(exe, []string{exe, "helper-reaper"}, &os.ProcAttr{Files: []*os.File{nil, w, os.Stderr}})
+	// What it starts may outlive the test, which would be waited for if that had its output.
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer null.Close()
+	p, err := os.StartProcess(exe, []string{exe, "helper-reaper"}, &os.ProcAttr{Files: []*os.File{nil, w, null}})
 	w.Close()
 	if err != nil {
 		t.Fatal(err)
