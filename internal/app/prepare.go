@@ -73,7 +73,7 @@ func (p *Process) single(c *supervisord.Config) error {
 	}
 	var held *lock.HeldError
 	claimed := false
-	for over := time.Now().Add(orphanPatience); errors.As(err, &held) && !claimed; {
+	for over := time.Now().Add(orphanPatience); errors.As(err, &held); {
 		if claimed = p.claim(place); claimed || !gone(held.PID) || time.Now().After(over) {
 			break
 		}

@@ -79,7 +79,8 @@ func (s *State) entries() map[string][]byte {
 // Config is the configuration that was in force when the last process of this boot was killed; nil when there
 // is none.
 func (s *State) Config() *supervisord.Config {
-	value, ok := s.entries()[configKey]
+	entries := s.entries()
+	value, ok := entries[configKey]
 	if !ok {
 		return nil
 	}
@@ -87,7 +88,7 @@ func (s *State) Config() *supervisord.Config {
 	if err := json.Unmarshal(value, c); err != nil {
 		return nil
 	}
-	saved, _ := core.Read(s.entries()) // whoever goes on with it reports what is damaged
+	saved, _ := core.Read(entries) // whoever goes on with it reports what is damaged
 	c.Model = &model.Config{Groups: saved.Groups()}
 	return c
 }

@@ -3,7 +3,6 @@
 package crashmail
 
 import (
-	"errors"
 	"slices"
 
 	"github.com/upkeep-project/upkeep/client/listener"
@@ -51,9 +50,6 @@ func run(env *superlance.Env, argv []string) int {
 		{Short: 's', Long: "sendmail_program", Set: superlance.Text(&m.sendmail)},
 		{Short: 'm', Long: "email", Set: superlance.Text(&m.email)},
 	}, argv)
-	if errors.Is(err, superlance.ErrHelp) {
-		return env.Usage(usage, nil)
-	}
 	if err != nil {
 		return env.Usage(usage, err)
 	}

@@ -79,9 +79,6 @@ func Main(_ string, argv []string) int { return run(superlance.System(), argv, r
 func run(env *superlance.Env, argv []string, retry time.Duration) int {
 	m := monitor{Env: env, gcore: "/usr/bin/gcore -o", sendmail: superlance.DefaultSendmail, eager: true}
 	err := m.parse(argv, retry)
-	if errors.Is(err, superlance.ErrHelp) {
-		return env.Usage(usage, nil)
-	}
 	if err != nil {
 		return env.Usage(usage, err)
 	}

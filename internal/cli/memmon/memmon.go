@@ -71,8 +71,6 @@ func run(env *superlance.Env, argv []string, measure func() (memory, error)) int
 	}
 	err := m.parse(argv)
 	switch {
-	case errors.Is(err, superlance.ErrHelp):
-		return env.Usage(usage, nil)
 	case err != nil:
 		return env.Usage(usage, err)
 	case len(argv) == 0:

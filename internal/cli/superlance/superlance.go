@@ -73,9 +73,9 @@ func (e *Env) Serve(handle func(*listener.Event) error) int {
 	}
 }
 
-// Usage shows a help text, and before it what is wrong if anything is, and returns the exit status.
+// Usage shows a help text, and before it what is wrong unless that is ErrHelp, and returns the exit status.
 func (e *Env) Usage(text string, err error) int {
-	if err == nil {
+	if err == nil || errors.Is(err, ErrHelp) {
 		fmt.Fprintln(e.Out, text)
 		return 0
 	}

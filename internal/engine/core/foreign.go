@@ -51,13 +51,11 @@ func (c *Core) adoptForeign(s *Slot, p Candidate) error {
 func (c *Core) takeIn(i Instance, p Process, since time.Duration) {
 	s := i.Slot
 	from := s.m.State
-	c.timers.clear(&s.timer)
-	s.begin, s.sending, s.turn, s.ends = false, nil, 0, ends{}
-	s.m = lifecycle.Adopted(i.Gen, since)
-	s.proc, s.pid = p, p.PID()
+	c.occupy(i, p, since)
+	s.ends = ends{}
 	c.logf(s, activity.Info, "adopted: '%s' with pid %d; what it writes is not logged", s.spec.ID.Name, s.pid)
 	c.enter(s, lifecycle.Action{Do: lifecycle.Enter, From: from, To: model.Starting, Gen: i.Gen})
-	s.start = c.wallAt(since)
+	s.start = c.wallAt(since) // not now, as for one that starts
 	c.enter(s, lifecycle.Action{Do: lifecycle.Enter, From: model.Starting, To: model.Running, Gen: i.Gen})
 	c.touch(s)
 }

@@ -330,12 +330,7 @@ func (c *Core) adopt(s *Slot, known bool) bool {
 		return false
 	}
 	i.Gen = cmp.Or(r.Gen, i.Gen)
-	c.timers.clear(&s.timer)
-	s.begin, s.sending, s.turn = false, nil, 0
-	s.proc, s.pid = r.Process, r.Process.PID()
-	since := cmp.Or(r.Since, c.host.Now())
-	s.start = c.wallAt(since)
-	s.m = lifecycle.Adopted(i.Gen, since)
+	c.occupy(i, r.Process, cmp.Or(r.Since, c.host.Now()))
 	s.publish()
 	c.touch(s)
 	c.logf(s, activity.Warn, "adopted: '%s' with pid %d", s.spec.ID.Name, s.pid)
@@ -343,6 +338,16 @@ func (c *Core) adopt(s *Slot, known bool) bool {
 		c.EndedAt(i, *r.Exit, r.Ended)
 	}
 	return true
+}
+
+// occupy makes a process the running instance of its program, as which it began at since.
+func (c *Core) occupy(i Instance, p Process, since time.Duration) {
+	s := i.Slot
+	c.timers.clear(&s.timer)
+	s.begin, s.sending, s.turn = false, nil, 0
+	s.m = lifecycle.Adopted(i.Gen, since)
+	s.proc, s.pid = p, p.PID()
+	s.start = c.wallAt(since)
 }
 
 // errDeparted: there is nobody left.

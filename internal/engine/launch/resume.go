@@ -128,7 +128,7 @@ func (h *Host) begun(b birth, handle procfd.Handle) bool {
 			return !e.Known || e.Signal != 0 || e.Status != gateStatus
 		}
 		s, err := procstat.Read(handle.PID())
-		if err != nil || s.Comm != "upkeep-spawner" && s.Comm != "upkeep-manager" {
+		if err != nil || !helper(s.Comm) {
 			return true
 		}
 		look := time.NewTimer(gateLook)

@@ -2,6 +2,7 @@ package listeners
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
@@ -73,7 +74,7 @@ func (p *Pools) keepItem(pl *pool, it *item) {
 
 func (p *Pools) forgetItem(pl *pool, it *item) { p.put(itemKey(pl.name, it.poolSerial), nil) }
 
-func (p *Pools) keepMember(_ *pool, m *member) {
+func (p *Pools) keepMember(m *member) {
 	if p.o.Journal == nil {
 		return
 	}
@@ -118,10 +119,7 @@ func (p *Pools) Restore(entries map[string][]byte, groups []*model.Group) {
 }
 
 func (p *Pools) restorePool(g *model.Group, entries map[string][]byte) {
-	pl := &pool{name: g.Name}
-	pl.follow(g.Pool)
-	p.pools = append(p.pools, pl)
-	p.count.Store(int32(len(p.pools)))
+	pl := p.newPool(g)
 	if b := entries[poolPrefix+g.Name]; len(b) == 16 {
 		p.serial = max(p.serial, binary.LittleEndian.Uint64(b))
 		pl.serial = binary.LittleEndian.Uint64(b[8:])
@@ -142,12 +140,7 @@ func (p *Pools) restorePool(g *model.Group, entries map[string][]byte) {
 		pl.serial = max(pl.serial, it.poolSerial+1) // its record may be damaged
 		p.serial = max(p.serial, it.serial+1)
 	}
-	slices.SortFunc(pl.buffer, func(a, b *item) int {
-		if a.poolSerial < b.poolSerial {
-			return -1
-		}
-		return 1
-	})
+	slices.SortFunc(pl.buffer, func(a, b *item) int { return cmp.Compare(a.poolSerial, b.poolSerial) })
 }
 
 func (p *Pools) restoreMember(namespec string, value []byte) {
@@ -191,7 +184,7 @@ func (p *Pools) Settle() {
 	for _, m := range p.members {
 		if pl := p.pool(m.id.Group); pl != nil && m.in == nil && m.held != nil {
 			p.reject(pl, m)
-			p.keepMember(pl, m)
+			p.keepMember(m)
 		}
 	}
 	p.kick()

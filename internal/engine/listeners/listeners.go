@@ -121,7 +121,7 @@ func (p *Pools) Happened(e model.Event) {
 	defer p.mu.Unlock()
 	switch e.Type {
 	case model.EventGroupAdded:
-		p.added(e.ID.Group)
+		p.expect(e.ID.Group)
 	case model.EventGroupRemoved:
 		p.removed(e.ID.Group)
 	case model.EventRemote, model.EventTick5, model.EventTick60, model.EventTick3600:
@@ -153,12 +153,7 @@ func (p *Pools) Wants(t model.EventType) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.refresh()
-	for _, pl := range p.pools {
-		if pl.wants[t] {
-			return true
-		}
-	}
-	return false
+	return p.subscribed(t)
 }
 
 // DefaultHandler is the only judge of results there is: OK, or anything else. Source: spec/supervisor 1.7.
@@ -309,14 +304,20 @@ func (p *Pools) pool(name string) *pool {
 	return nil
 }
 
-// added makes the pool of a group that has come. Source: spec/supervisor 4.4.
-func (p *Pools) added(group string) {
+// expect is the pool of a group, made when the group has just come or was found by its processes alone; nil = it is
+// no group of listeners. Source: spec/supervisor 4.4.
+func (p *Pools) expect(group string) *pool {
+	if pl := p.pool(group); pl != nil {
+		return pl
+	}
 	p.refresh()
 	g := p.table.Group(group)
-	if g == nil || g.Spec.Pool == nil || p.pool(group) != nil {
-		return
+	if g == nil || g.Spec.Pool == nil {
+		return nil
 	}
-	p.newPool(g.Spec)
+	pl := p.newPool(g.Spec)
+	p.keepPool(pl)
+	return pl
 }
 
 func (p *Pools) newPool(g *model.Group) *pool {
@@ -324,7 +325,6 @@ func (p *Pools) newPool(g *model.Group) *pool {
 	pl.follow(g.Pool)
 	p.pools = append(p.pools, pl)
 	p.count.Store(int32(len(p.pools)))
-	p.keepPool(pl)
 	return pl
 }
 

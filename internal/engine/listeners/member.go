@@ -25,10 +25,7 @@ const (
 func (p *Pools) Listen(id model.ID, gen uint64, in Input) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	pl := p.pool(id.Group)
-	if pl == nil { // its group is on its way
-		pl = p.expect(id.Group)
-	}
+	pl := p.expect(id.Group) // its group may be on its way
 	if pl == nil {
 		return
 	}
@@ -41,7 +38,7 @@ func (p *Pools) Listen(id model.ID, gen uint64, in Input) {
 	if m.gen != gen {
 		p.reject(pl, m)
 		m.gen, m.talk = gen, listener.Conversation{}
-		p.keepMember(pl, m)
+		p.keepMember(m)
 		p.flush()
 		return
 	}
@@ -49,21 +46,12 @@ func (p *Pools) Listen(id model.ID, gen uint64, in Input) {
 	case m.unsure:
 		p.reject(pl, m)
 		m.talk = listener.Conversation{State: listener.Unknown}
-		p.keepMember(pl, m)
+		p.keepMember(m)
 		p.restart(m, "whether it has got its last event is not known after a crash of the daemon")
 	case m.talk.State == listener.Unknown:
 		p.restart(m, unknownReason)
 	}
 	p.kick()
-}
-
-// expect makes the pool of a group that was found by its processes alone.
-func (p *Pools) expect(group string) *pool {
-	p.refresh()
-	if g := p.table.Group(group); g != nil && g.Spec.Pool != nil {
-		return p.newPool(g.Spec)
-	}
-	return nil
 }
 
 // unknownReason is why a listener is restarted that has broken the rules.
@@ -83,7 +71,7 @@ func (p *Pools) Heard(id model.ID, gen uint64, data []byte) {
 		p.said(pl, m, before, what, text)
 		before = m.talk.State
 	})
-	p.keepMember(pl, m)
+	p.keepMember(m)
 	p.dispatch()
 	p.flush()
 	p.kick()
@@ -147,7 +135,7 @@ func (p *Pools) distrust(pl *pool, m *member) {
 	p.o.Log.Logf(activity.Debug, "%s: %s -> %s", m.id.Name, m.talk.State, listener.Unknown)
 	m.talk = listener.Conversation{State: listener.Unknown}
 	p.violated(pl, m)
-	p.keepMember(pl, m)
+	p.keepMember(m)
 }
 
 // restart has a listener restarted: at once, and later the more often nothing else has helped. No state of a

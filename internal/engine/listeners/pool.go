@@ -55,8 +55,7 @@ func (pl *pool) pop() *item {
 
 // rebuffer puts an event back that was taken out. Only its own pool gets it (F3).
 func (p *Pools) rebuffer(pl *pool, it *item) {
-	p.o.Log.Logf(activity.Debug, "rebuffering event %d for pool %s (buf size=%d, max=%d)",
-		it.serial, pl.name, len(pl.buffer), pl.spec.Buffer)
+	p.logRebuffered(pl, it, len(pl.buffer))
 	p.insert(pl, it, true)
 }
 
@@ -71,16 +70,15 @@ func (p *Pools) dispatch() {
 				break
 			}
 			if len(pl.buffer) > 0 && !p.anyReady(pl) { // the original tries once more
-				p.logRebuffered(pl)
+				p.logRebuffered(pl, pl.buffer[0], len(pl.buffer)-1)
 			}
 		}
 	}
 }
 
-// logRebuffered says what the original says when it has found out that nobody is ready any more.
-func (p *Pools) logRebuffered(pl *pool) {
-	p.o.Log.Logf(activity.Debug, "rebuffering event %d for pool %s (buf size=%d, max=%d)",
-		pl.buffer[0].serial, pl.name, len(pl.buffer)-1, pl.spec.Buffer)
+// logRebuffered says what the original says when it has put an event back, with others in the buffer.
+func (p *Pools) logRebuffered(pl *pool, it *item, others int) {
+	p.o.Log.Logf(activity.Debug, "rebuffering event %d for pool %s (buf size=%d, max=%d)", it.serial, pl.name, others, pl.spec.Buffer)
 }
 
 // ready are the listeners of a pool that an event can be sent to, in the order of its processes.
@@ -121,20 +119,20 @@ func (p *Pools) send(pl *pool, it *item) (sent bool) {
 		}
 		m.talk.Sent()
 		m.held, m.unsure = it, true
-		p.keepMember(pl, m)
+		p.keepMember(m)
 		p.flush() // before the write: a successor must know that there may be an answer
 		if err := m.in.Write(h.Envelope(it.payload)); err != nil {
 			m.talk.State, m.held, m.unsure = listener.Ready, nil, false
 			p.o.Log.Logf(activity.Debug, "epipe occurred while sending event %d to listener %s, listener state unchanged", it.serial, m.id.Name)
 			m.in = nil
-			p.keepMember(pl, m)
+			p.keepMember(m)
 			p.restart(m, "it has closed its standard input")
 			return true
 		}
 		m.since, m.told = p.o.Now(), false
 		if m.in.Queued() == 0 {
 			m.unsure = false
-			p.keepMember(pl, m)
+			p.keepMember(m)
 			p.flush()
 		}
 		p.o.Log.Logf(activity.Debug, "event %d sent to listener %s", it.serial, m.id.Name)
@@ -158,5 +156,5 @@ func (p *Pools) ended(m *member) {
 	m.in, m.bounce, m.hush = nil, time.Time{}, time.Time{}
 	m.talk = listener.Conversation{State: listener.Unknown} // its last output is no answer
 	p.reject(pl, m)
-	p.keepMember(pl, m)
+	p.keepMember(m)
 }
