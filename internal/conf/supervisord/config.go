@@ -25,6 +25,9 @@ type Error struct {
 	Line    int
 	Section string
 	Key     string
+	// Suggestion is the word that may have been meant; empty = none is close. Only ReadProgramFile gives it; elsewhere
+	// it is part of Text.
+	Suggestion string
 }
 
 // Error is the text alone.

@@ -32,11 +32,12 @@ func (r *reader) groups(global map[string]string) (*model.Config, error) {
 			if !strings.HasPrefix(sect.Name, pass.prefix) || grouped[sect.Name] {
 				continue
 			}
+			before := len(r.problems)
 			g, err := pass.read(sect)
 			if err != nil {
 				return nil, err
 			}
-			if g != nil {
+			if g != nil && len(r.problems) == before {
 				list = append(list, g)
 			}
 		}

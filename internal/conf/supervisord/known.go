@@ -80,16 +80,25 @@ func (r *reader) unknown(strict bool) error {
 
 // suggestion is ", did you mean 'x'?" when a known word is close.
 func suggestion(word string, known []string) string {
+	best := closest(word, known)
+	if best == "" {
+		return ""
+	}
+	return ", did you mean " + pytext.Repr(best) + "?"
+}
+
+// closest is the known word that may have been meant; empty when none is close, or it is that word.
+func closest(word string, known []string) string {
 	best, least := "", max(1, len(word)/3)+1
 	for _, k := range known {
 		if d := distance(word, k); d < least {
 			best, least = k, d
 		}
 	}
-	if best == "" || best == word {
+	if best == word {
 		return ""
 	}
-	return ", did you mean " + pytext.Repr(best) + "?"
+	return best
 }
 
 // distance is the number of letters to insert, delete, replace or swap with a neighbour.

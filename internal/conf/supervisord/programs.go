@@ -44,10 +44,11 @@ func (r *reader) programList(o *options, group string, kind model.Kind, global m
 	name, err := units.Name(name)
 	o.fail("", err)
 	o.sc = scope{"here": r.here, "program_name": name, "host_node_name": r.env.Hostname, "group_name": group}
+	before := len(r.problems)
 	t := r.template(o)
 	t.program.Section, t.program.Kind, t.program.Origin = name, kind, origin(o.sect)
 	var list []*model.Program
-	for i := 0; i < t.numprocs && o.err == nil; i++ {
+	for i := 0; i < t.numprocs && o.err == nil && (i == 0 || len(r.problems) == before); i++ {
 		list = append(list, r.process(o, &t, group, t.first+i, global))
 	}
 	return list

@@ -29,6 +29,9 @@ type reader struct {
 	files    []string
 	messages []Message
 	said     map[string]bool // warnings so far
+	// collect makes a reading go on after a mistake: all of them become problems, at most one for each option.
+	collect  bool
+	problems []*Error
 }
 
 func newReader(env *Environ, loc Location) *reader {
@@ -139,19 +142,21 @@ type options struct {
 	sect *ini.Section
 	sc   scope
 	err  error
-	at   ini.Value // of the option that failed
-	key  string
+	key  string // of the option that failed
 }
 
 func (r *reader) options(s *ini.Section, sc scope) *options {
 	return &options{r: r, sect: s, sc: sc}
 }
 
-// fail records the first error.
+// fail records the first error; a reading that collects keeps it as a problem and goes on.
 func (o *options) fail(key string, err error) {
-	if o.err == nil && err != nil {
+	switch {
+	case err == nil || o.err != nil:
+	case o.r.collect:
+		o.r.problem(o.refusal(key, err))
+	default:
 		o.err, o.key = err, key
-		o.at, _ = o.sect.Get(key)
 	}
 }
 
@@ -160,7 +165,13 @@ func (o *options) failure() error {
 	if o.err == nil {
 		return nil
 	}
-	e := &Error{Text: o.err.Error(), File: o.at.File, Line: o.at.Line, Section: o.sect.Name, Key: o.key}
+	return o.refusal(o.key, o.err)
+}
+
+// refusal is an error with the place of the option, or of the section when the option is not there.
+func (o *options) refusal(key string, err error) *Error {
+	at, _ := o.sect.Get(key)
+	e := &Error{Text: err.Error(), File: at.File, Line: at.Line, Section: o.sect.Name, Key: key}
 	if e.Line == 0 {
 		e.File, e.Line = o.sect.File, o.sect.Line
 	}
