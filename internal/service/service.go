@@ -117,6 +117,9 @@ type Service interface {
 	TailLog(ctx context.Context, log LogRef, offset, length int64) (data []byte, end int64, overflow bool, err error)
 	// FollowLog begins with the last backlog bytes and goes on across rotation, truncation and clearing.
 	FollowLog(ctx context.Context, log LogRef, backlog int64) (Follower, error)
+	// Logs reads lines of several logs in the order of their times. CodeNoSuchProgram, CodeBadArguments for a query
+	// that asks for no log or mixes Run and Follow, CodeNoFile when none of the channels has a log. The caller closes the reader.
+	Logs(ctx context.Context, q LogQuery) (LogReader, error)
 	// ClearLogs empties the logs of the selected programs; ClearMainLog the activity log.
 	ClearLogs(ctx context.Context, sel Selector) ([]Result, error)
 	ClearMainLog(ctx context.Context) error

@@ -190,6 +190,10 @@ func (f *fake) FollowLog(ctx context.Context, l service.LogRef, n int64) (servic
 	return &follower{ctx, r, func() { _ = f.note("closed") }}, nil
 }
 
+func (f *fake) Logs(context.Context, service.LogQuery) (service.LogReader, error) {
+	return nil, f.note("Logs")
+}
+
 // untilDone blocks until its context ends.
 type untilDone struct{ ctx context.Context }
 

@@ -251,6 +251,7 @@ func TestEverythingFailsWhileShuttingDown(t *testing.T) {
 			"ReadLog main": func() error { _, err := s.ReadLog(ctx, service.LogRef{Main: true}, 0, 0); return err },
 			"TailLog":      func() error { _, _, _, err := s.TailLog(ctx, ref, 0, 0); return err },
 			"FollowLog":    func() error { _, err := s.FollowLog(ctx, ref, 0); return err },
+			"Logs":         func() error { _, err := s.Logs(ctx, service.LogQuery{Logs: []service.LogRef{ref}}); return err },
 			"ClearLogs":    func() error { _, err := s.ClearLogs(ctx, everything); return err },
 			"ClearMainLog": func() error { return s.ClearMainLog(ctx) },
 			"Reread":       func() error { _, err := s.Reread(ctx); return err },
