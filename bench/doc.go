@@ -14,6 +14,7 @@
 //	stop     stop all, start all, shutdown
 //	size     bytes of the commands, time of --version
 //	clients  50 clients: getAllProcessInfo, and start and stop of a program each
+//	scale    N programs (-n, -pipes): memory, descriptors and threads of each process, status, crashes, the manager killed
 //	events   an event listener: how late PROCESS_LOG comes, a flood of it, PROCESS_STATE while 20 clients start and stop
 //
 // Results are JSON lines (-out); "bench report FILE" prints them as Markdown tables with medians and the

@@ -27,6 +27,7 @@ type options struct {
 	logMiB  int64
 	idle    time.Duration
 	kills   int
+	pipes   int
 	limit   time.Duration // of every single wait
 	out     string
 	work    string
@@ -77,6 +78,7 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	mib := fs.Int64("mib", 0, "most bytes of a log measurement, in MiB (default 256; full: 2048)")
 	idle := fs.Duration("idle", 0, "length of the idle measurement (default 5s; full: 30s)")
 	kills := fs.Int("kills", 0, "kills per restart measurement (default 12; full: 54)")
+	fs.IntVar(&o.pipes, "pipes", 3, "pipes of a program of the scale measurement: 3, 2 with redirect_stderr, 1 with stdin=none too")
 	fs.DurationVar(&o.limit, "limit", 2*time.Minute, "longest wait for any single thing")
 	fs.StringVar(&o.out, "out", "", "append results to this file as JSON lines")
 	fs.StringVar(&o.work, "work", "", "scratch directory (default: in /dev/shm, else the temporary directory)")
@@ -89,6 +91,9 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	}
 	if len(o.systems) == 0 {
 		return nil, errors.New("nothing to measure: give at least one -system LABEL=SUPERVISORD,SUPERVISORCTL")
+	}
+	if o.pipes < 1 || o.pipes > 3 {
+		return nil, fmt.Errorf("-pipes: a program has 1 to 3, not %d", o.pipes)
 	}
 	pick := func(v, short, full int) int {
 		switch {

@@ -98,14 +98,16 @@ func managers(root int) []int {
 }
 
 // workload counts the live programs below root.
-func workload(root int) int {
-	n := 0
+func workload(root int) int { return len(workloadPIDs(root)) }
+
+func workloadPIDs(root int) map[int]bool {
+	out := map[int]bool{}
 	for _, p := range descendants(root, processes()) {
 		if !p.zombie && (p.name == sleeperName || p.name == childName) {
-			n++
+			out[p.pid] = true
 		}
 	}
-	return n
+	return out
 }
 
 // cost is what processes have used so far.

@@ -3,8 +3,10 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -29,7 +31,8 @@ type program struct {
 	log      string // "" = NONE
 	maxBytes string // "0" = never rotate
 	backups  int
-	manual   bool // autostart=false
+	manual   bool   // autostart=false
+	more     string // further lines of its section; "" = both outputs in one
 }
 
 // session is one daemon with its configuration, from start to shutdown.
@@ -62,13 +65,14 @@ func configuration(dir, sock string, programs []program) string {
 	var t strings.Builder
 	fmt.Fprintf(&t, "[unix_http_server]\nfile=%s\n\n", sock)
 	fmt.Fprintf(&t, "[supervisord]\nlogfile=%s/supervisord.log\npidfile=%s/supervisord.pid\nchildlogdir=%s\n", dir, dir, dir)
-	fmt.Fprintf(&t, "nodaemon=true\nminfds=%d\n\n", max(1024, 64+4*len(programs)))
+	fmt.Fprintf(&t, "nodaemon=true\nminfds=%d\n\n", min(max(1024, 64+5*len(programs)), mostDescriptors()))
 	t.WriteString("[rpcinterface:supervisor]\n" +
 		"supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface\n\n")
 	fmt.Fprintf(&t, "[supervisorctl]\nserverurl=unix://%s\n\n", sock)
 	for _, p := range programs {
-		fmt.Fprintf(&t, "[program:%s]\ncommand=%s\nstartsecs=0\nautorestart=true\nredirect_stderr=true\n",
+		fmt.Fprintf(&t, "[program:%s]\ncommand=%s\nstartsecs=0\nautorestart=true\n",
 			p.name, strings.Join(p.argv, " "))
+		t.WriteString(cmp.Or(p.more, "redirect_stderr=true\n"))
 		if p.manual {
 			t.WriteString("autostart=false\n")
 		}
@@ -80,6 +84,15 @@ func configuration(dir, sock string, programs []program) string {
 			p.log, p.maxBytes, p.backups)
 	}
 	return t.String()
+}
+
+// mostDescriptors is how many descriptors a process can have here.
+func mostDescriptors() int {
+	var l unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &l); err != nil {
+		return 1024
+	}
+	return int(min(l.Max, math.MaxInt32))
 }
 
 // sleepers are n programs that do nothing.

@@ -16,13 +16,13 @@ import (
 
 // workloadNames is the order of a run.
 func workloadNames() []string {
-	return []string{"size", "start", "idle", "status", "restart", "logs", "stop", "clients", "events"}
+	return []string{"size", "start", "idle", "status", "restart", "logs", "stop", "clients", "events", "scale"}
 }
 
 func workloads() map[string]func(context.Context, *bench) error {
 	return map[string]func(context.Context, *bench) error{
 		"size": runSize, "start": runStart, "idle": runIdle, "status": runStatus,
-		"restart": runRestart, "logs": runLogs, "stop": runStop, "clients": runClients, "events": runEvents,
+		"restart": runRestart, "logs": runLogs, "stop": runStop, "clients": runClients, "events": runEvents, "scale": runScale,
 	}
 }
 
@@ -263,14 +263,27 @@ func (b *bench) restart(ctx context.Context, sys system, others int) (*figures, 
 	if err := s.up(len(progs)); err != nil {
 		return nil, err
 	}
-	var times []float64
+	times, err := b.kills(ctx, acts)
+	if err != nil {
+		return nil, err
+	}
+	f := &figures{}
+	f.set("p50_ms", quantile(times, 0.5))
+	f.set("p99_ms", quantile(times, 0.99))
+	f.set("min_ms", slices.Min(times))
+	return f, nil
+}
+
+// kills ends the programs of childAct that write to the given files in turn, and returns the milliseconds until their
+// replacements acted.
+func (b *bench) kills(ctx context.Context, acts []string) (times []float64, err error) {
 	for k := range b.o.kills {
-		file := acts[k%victims]
+		file := acts[k%len(acts)]
 		if !until(b.o.limit, 10*time.Millisecond, func() bool {
 			_, at := lastAct(file)
 			return at > 0 && monotonic()-at > victimAgeMs*1e6
 		}) {
-			return nil, fmt.Errorf("victim %d does not come up", k%victims)
+			return nil, fmt.Errorf("victim %d does not come up", k%len(acts))
 		}
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -290,11 +303,7 @@ func (b *bench) restart(ctx context.Context, sys system, others int) (*figures, 
 		}
 		times = append(times, float64(at-killed)/1e6)
 	}
-	f := &figures{}
-	f.set("p50_ms", quantile(times, 0.5))
-	f.set("p99_ms", quantile(times, 0.99))
-	f.set("min_ms", slices.Min(times))
-	return f, nil
+	return times, nil
 }
 
 // lastAct reads the last complete line of a childAct's file.
