@@ -24,7 +24,7 @@ type Value struct {
 	Line int    // of the key, from 1
 }
 
-// Entry is a key, lower-case, and its value.
+// Entry is a key, lower-case unless FoldKeys said otherwise, and its value.
 type Entry struct {
 	Key string
 	Value
@@ -37,7 +37,8 @@ type Section struct {
 	Line     int
 	entries  []Entry
 	index    map[string]int
-	defaults *Section // nil for the default section itself
+	parents  []*Section // what they say is the section's too, the first one's first
+	defaults *Section   // nil for the default section itself
 }
 
 // Document is what one or several files say together. The zero value is not usable; see New.
@@ -45,12 +46,18 @@ type Document struct {
 	sections []*Section
 	index    map[string]*Section
 	defaults *Section
+	fold     func(string) string
 }
 
 // New makes an empty document.
 func New() *Document {
-	return &Document{index: map[string]*Section{}, defaults: &Section{Name: DefaultSection, index: map[string]int{}}}
+	return &Document{
+		index: map[string]*Section{}, defaults: &Section{Name: DefaultSection, index: map[string]int{}}, fold: strings.ToLower,
+	}
 }
+
+// FoldKeys says how keys that mean the same are made equal, instead of by lower case. It counts for what is parsed later.
+func (d *Document) FoldKeys(fold func(string) string) { d.fold = fold }
 
 // Sections are all sections but [DEFAULT], in the order in which they were opened first.
 func (d *Document) Sections() []*Section { return d.sections }
@@ -61,26 +68,46 @@ func (d *Document) Section(name string) *Section { return d.index[name] }
 // Defaults is the [DEFAULT] section; never nil.
 func (d *Document) Defaults() *Section { return d.defaults }
 
-// Get finds the value of a key in the section or, failing that, in [DEFAULT].
+// Get finds the value of a key in the section or, failing that, in those it inherits from and in [DEFAULT].
 func (s *Section) Get(key string) (Value, bool) {
-	if i, ok := s.index[key]; ok {
-		return s.entries[i].Value, true
+	v, from := s.Find(key)
+	return v, from != nil
+}
+
+// Find is Get, and tells which section says it; nil when none does.
+func (s *Section) Find(key string) (Value, *Section) {
+	for _, from := range s.sources() {
+		if i, ok := from.index[key]; ok {
+			return from.entries[i].Value, from
+		}
 	}
+	return Value{}, nil
+}
+
+// Inherit makes the section say what others say and it does not, the first of them first; [DEFAULT] comes last. What
+// the others inherit themselves does not count.
+func (s *Section) Inherit(from ...*Section) { s.parents = append(s.parents, from...) }
+
+// sources are the sections that say something for this one, the strongest first.
+func (s *Section) sources() []*Section {
+	list := append([]*Section{s}, s.parents...)
 	if s.defaults != nil {
-		return s.defaults.Get(key)
+		list = append(list, s.defaults)
 	}
-	return Value{}, false
+	return list
 }
 
 // Own are the entries written in the section itself, in order.
 func (s *Section) Own() []Entry { return s.entries }
 
-// All are the section's entries followed by the defaults that it does not override.
+// All are the section's entries followed by what it inherits.
 func (s *Section) All() []Entry {
-	all := append([]Entry(nil), s.entries...)
-	if s.defaults != nil {
-		for _, e := range s.defaults.entries {
-			if _, ok := s.index[e.Key]; !ok {
+	var all []Entry
+	seen := map[string]bool{}
+	for _, from := range s.sources() {
+		for _, e := range from.entries {
+			if !seen[e.Key] {
+				seen[e.Key] = true
 				all = append(all, e)
 			}
 		}
@@ -210,7 +237,7 @@ func (p *parser) line(number int, line string) error {
 		return nil
 	}
 	p.closeOption()
-	p.key, p.at = strings.ToLower(pytext.StripRight(content[:i])), number
+	p.key, p.at = p.doc.fold(pytext.StripRight(content[:i])), number
 	p.lines = []string{pytext.Strip(content[i+1:])}
 	return nil
 }

@@ -259,3 +259,27 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+func TestInherit(t *testing.T) {
+	d := New()
+	d.FoldKeys(func(key string) string { return strings.TrimPrefix(key, "Old") })
+	if err := d.Parse("f", "[DEFAULT]\na=0\nz=0\n[one]\na=1\nb=1\n[two]\nb=2\nc=2\n[x]\nOldc=own\nC=upper\n"); err != nil {
+		t.Fatal(err)
+	}
+	x := d.Section("x")
+	x.Inherit(d.Section("one"), d.Section("two"))
+	var got []string
+	for _, e := range x.All() {
+		v, from := x.Find(e.Key)
+		if v != e.Value {
+			t.Errorf("%s: %+v and %+v", e.Key, v, e.Value)
+		}
+		got = append(got, from.Name+"."+e.Key+"="+v.Text)
+	}
+	if d := cmp.Diff([]string{"x.c=own", "x.C=upper", "one.a=1", "one.b=1", "DEFAULT.z=0"}, got); d != "" {
+		t.Error(d)
+	}
+	if _, from := x.Find("nope"); from != nil || len(x.Own()) != 2 {
+		t.Error(from, x.Own())
+	}
+}
