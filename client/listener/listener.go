@@ -18,6 +18,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/upkeep-project/upkeep/internal/base/pytext"
 )
 
 // The limits on what is read; what exceeds them is a *ProtocolError.
@@ -161,25 +163,58 @@ func (l *Listener) payload(n int) (string, error) {
 
 // characters copies n characters; a byte that belongs to none counts as one.
 func (l *Listener) characters(b *strings.Builder, n int) error {
-	for range n {
-		r, size, err := l.in.ReadRune()
-		if err != nil {
+	b.Grow(min(n, MaxHeader))
+	for n > 0 {
+		if _, err := l.in.Peek(1); err != nil {
 			return err
 		}
-		if r == utf8.RuneError && size == 1 {
-			if err := l.in.UnreadRune(); err != nil {
+		p, _ := l.in.Peek(min(n, l.in.Buffered())) // n characters are at least n bytes
+		p = whole(p)
+		if len(p) == 0 { // the next one is not all there
+			if err := l.character(b); err != nil {
 				return err
 			}
-			c, err := l.in.ReadByte()
-			if err != nil {
-				return err
-			}
-			b.WriteByte(c)
+			n--
 			continue
 		}
-		b.WriteRune(r)
+		n -= pytext.Len(p)
+		b.Write(p)
+		_, _ = l.in.Discard(len(p)) // it is there
 	}
 	return nil
+}
+
+// character copies one.
+func (l *Listener) character(b *strings.Builder) error {
+	r, size, err := l.in.ReadRune()
+	if err != nil {
+		return err
+	}
+	if r != utf8.RuneError || size != 1 {
+		b.WriteRune(r)
+		return nil
+	}
+	if err := l.in.UnreadRune(); err != nil {
+		return err
+	}
+	c, err := l.in.ReadByte()
+	if err != nil {
+		return err
+	}
+	return b.WriteByte(c)
+}
+
+// whole is p without the beginning of a character at its end.
+func whole(p []byte) []byte {
+	for n := 1; n < utf8.UTFMax && n <= len(p); n++ {
+		if at := len(p) - n; utf8.RuneStart(p[at]) {
+			if !utf8.FullRune(p[at:]) {
+				return p[:at]
+			}
+			break
+		}
+	}
+	return p
 }
 
 // parseHeader reads a header line and returns with it the length of the payload. Tokens may be in any

@@ -6,6 +6,7 @@
 package pytext
 
 import (
+	"encoding/binary"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -139,3 +140,29 @@ func Strip(s string) string { return strings.TrimFunc(s, IsSpace) }
 
 // StripRight removes blanks at the end.
 func StripRight(s string) string { return strings.TrimRightFunc(s, IsSpace) }
+
+// Len is how many characters a text has; a byte that belongs to none counts as one.
+func Len(p []byte) (n int) {
+	for len(p) > 0 {
+		k := ascii(p)
+		n += k
+		if p = p[k:]; len(p) == 0 {
+			break
+		}
+		_, size := utf8.DecodeRune(p)
+		n++
+		p = p[size:]
+	}
+	return n
+}
+
+// ascii is how many bytes at the beginning are ASCII for sure: most texts are, as a whole.
+func ascii(p []byte) (n int) {
+	for len(p)-n >= 8 && binary.LittleEndian.Uint64(p[n:])&0x8080808080808080 == 0 {
+		n += 8
+	}
+	for n < len(p) && p[n] < utf8.RuneSelf {
+		n++
+	}
+	return n
+}

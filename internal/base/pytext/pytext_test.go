@@ -1,6 +1,9 @@
 package pytext
 
-import "testing"
+import (
+	"testing"
+	"unicode/utf8"
+)
 
 func TestRepr(t *testing.T) {
 	for _, tc := range []struct{ in, want string }{
@@ -68,4 +71,23 @@ func TestStrip(t *testing.T) {
 	if got, want := StripRight(in), "\x1c\u00a0 \t\nx y"; got != want {
 		t.Errorf("StripRight = %q, want %q", got, want)
 	}
+}
+
+func TestLen(t *testing.T) {
+	for _, s := range []string{
+		"", "a", "é", "12345678", "123456789", "1234567é", "éééé", "a\xffb", "\xc3", "12345678\xe2\x82", "€uro 12345678 €", "\U0001F600\x80",
+	} {
+		if got, want := Len([]byte(s)), utf8.RuneCountInString(s); got != want {
+			t.Errorf("%q: %d, want %d", s, got, want)
+		}
+	}
+}
+
+func FuzzLen(f *testing.F) {
+	f.Add([]byte("12345678é\xff"))
+	f.Fuzz(func(t *testing.T, p []byte) {
+		if got, want := Len(p), utf8.RuneCount(p); got != want {
+			t.Errorf("%q: %d, want %d", p, got, want)
+		}
+	})
 }

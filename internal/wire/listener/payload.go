@@ -5,6 +5,7 @@
 package listener
 
 import (
+	"slices"
 	"strconv"
 	"unicode/utf8"
 
@@ -14,45 +15,59 @@ import (
 
 // Payload is the text of an event. An event type that is not known has none.
 // Source: spec/supervisor 4.3.
-func Payload(e *model.Event) string {
-	process := "processname:" + e.ID.Name + " groupname:" + e.ID.Group
-	from, pid := " from_state:"+e.From.String(), " pid:"+strconv.Itoa(e.PID)
+func Payload(e *model.Event) string { return string(AppendPayload(nil, e)) }
+
+// AppendPayload appends the text of an event to b. Most of a long one is output, which is copied once.
+func AppendPayload(b []byte, e *model.Event) []byte {
 	switch e.Type {
 	case model.EventProcessStarting, model.EventProcessBackoff:
-		return process + from + " tries:" + strconv.Itoa(e.Tries)
+		return strconv.AppendInt(append(from(b, e), " tries:"...), int64(e.Tries), 10)
 	case model.EventProcessRunning, model.EventProcessStopping, model.EventProcessStopped:
-		return process + from + pid
+		return pid(from(b, e), e)
 	case model.EventProcessExited:
 		expected := " expected:0"
 		if e.Expected {
 			expected = " expected:1"
 		}
-		return process + from + expected + pid
+		return pid(append(from(b, e), expected...), e)
 	case model.EventProcessFatal, model.EventProcessUnknown:
-		return process + from
+		return from(b, e)
 	case model.EventProcessLogStdout:
-		return process + pid + " channel:stdout\n" + Text(e.Data)
+		return text(append(pid(process(b, e), e), " channel:stdout\n"...), e.Data)
 	case model.EventProcessLogStderr:
-		return process + pid + " channel:stderr\n" + Text(e.Data)
+		return text(append(pid(process(b, e), e), " channel:stderr\n"...), e.Data)
 	case model.EventProcessCommunicationStdout, model.EventProcessCommunicationStderr:
-		return process + pid + "\n" + Text(e.Data)
+		return text(append(pid(process(b, e), e), '\n'), e.Data)
 	case model.EventRemote:
-		return "type:" + e.Kind + "\n" + Text(e.Data)
+		return text(append(append(append(b, "type:"...), e.Kind...), '\n'), e.Data)
 	case model.EventTick5, model.EventTick60, model.EventTick3600:
-		return "when:" + strconv.FormatInt(e.Time.Unix(), 10)
+		return strconv.AppendInt(append(b, "when:"...), e.Time.Unix(), 10)
 	case model.EventGroupAdded, model.EventGroupRemoved:
-		return "groupname:" + e.ID.Group + "\n"
+		return append(append(append(b, "groupname:"...), e.ID.Group...), '\n')
 	}
-	return ""
+	return b
 }
 
-// Text shows bytes of a program: as they are when they are UTF-8, else as a literal.
+func process(b []byte, e *model.Event) []byte {
+	b = append(append(b, "processname:"...), e.ID.Name...)
+	return append(append(b, " groupname:"...), e.ID.Group...)
+}
+
+func from(b []byte, e *model.Event) []byte {
+	return append(append(process(b, e), " from_state:"...), e.From.String()...)
+}
+
+func pid(b []byte, e *model.Event) []byte {
+	return strconv.AppendInt(append(b, " pid:"...), int64(e.PID), 10)
+}
+
+// text appends bytes of a program: as they are when they are UTF-8, else as a literal.
 // Source: spec/supervisor 3.4, 4.3.
-func Text(data []byte) string {
+func text(b, data []byte) []byte {
 	if utf8.Valid(data) {
-		return string(data)
+		return append(b, data...)
 	}
-	return "Undecodable: " + pytext.ReprBytes(data)
+	return append(append(b, "Undecodable: "...), pytext.ReprBytes(data)...)
 }
 
 // Header is what comes before a payload.
@@ -66,12 +81,15 @@ type Header struct {
 }
 
 // Envelope is the header with the payload: what is written to a listener. Source: spec/supervisor 4.2.
-func (h *Header) Envelope(payload string) []byte {
+func (h *Header) Envelope(payload string) []byte { return h.Append(nil, []byte(payload)) }
+
+// Append appends the envelope of a payload to b.
+func (h *Header) Append(b, payload []byte) []byte {
 	length := len(payload)
 	if !h.Bytes {
-		length = utf8.RuneCountInString(payload)
+		length = pytext.Len(payload)
 	}
-	b := make([]byte, 0, 128+len(h.Server)+2*len(h.Pool)+len(payload))
+	b = slices.Grow(b, 128+len(h.Server)+2*len(h.Pool)+len(payload))
 	b = append(b, "ver:3.0 server:"...)
 	b = append(b, h.Server...)
 	b = strconv.AppendUint(append(b, " serial:"...), h.Serial, 10)
