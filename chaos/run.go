@@ -63,6 +63,13 @@ type run struct {
 	res result
 }
 
+// remark prints what helps to understand a violation.
+func (r *run) remark(text string) {
+	if r.o.verbose {
+		fmt.Fprintln(r.out, "  "+text)
+	}
+}
+
 func (r *run) report(v violation) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -392,6 +399,31 @@ func (r *run) inOutage(t instance, seen []sight) bool {
 	return r.down(t.began, t.began)
 }
 
+// nearest tells when an instance lived, next to the outage that is nearest to its end, in ms since the run began.
+func (r *run) nearest(program string, i int, t instance, seen []sight) string {
+	text := fmt.Sprintf("%s, instance %d: plan %#x, began %d", program, i, t.plan, r.ms(t.began))
+	end := t.began
+	for _, s := range seen {
+		if s.inner == t.pid && (s.died == 0 || s.died >= t.began) && s.first <= t.began+int64(time.Second) {
+			text += fmt.Sprintf(", seen from %d to %d, dead at %d", r.ms(s.first), r.ms(s.last), r.ms(s.died))
+			end = s.died
+			break
+		}
+	}
+	var near span64
+	for _, o := range r.outages {
+		if near == (span64{}) || abs(o.from-end) < abs(near.from-end) {
+			near = o
+		}
+	}
+	return fmt.Sprintf("%s; outage from %d to %d", text, r.ms(near.from), r.ms(near.to))
+}
+
+// ms is a monotonic time in ms since the first outage.
+func (r *run) ms(t int64) int64 { return (t - r.outages[0].from) / int64(time.Millisecond) }
+
+func abs(n int64) int64 { return max(n, -n) }
+
 // down reports whether something that happened in a span of time may have happened in an outage or right before.
 func (r *run) down(from, to int64) bool {
 	return slices.ContainsFunc(r.outages, func(o span64) bool {
@@ -458,9 +490,14 @@ func (r *run) judgeLogs() error {
 			slots := make([]extent, len(truth))
 			for i, t := range truth {
 				slots[i] = t.out[k]
-				if len(r.outages) > 0 && r.inOutage(t, seen) {
+				if len(r.outages) == 0 {
+					continue
+				}
+				if r.inOutage(t, seen) {
 					slots[i].done = 0
 					r.res.gone += max(0, t.out[k].done-sh.check.came(i))
+				} else if sh.check.came(i) < t.out[k].done {
+					r.remark(r.nearest(p.name, i, t, seen))
 				}
 			}
 			sh.check.finish(slots)

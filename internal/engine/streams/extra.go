@@ -17,7 +17,8 @@ type extra struct {
 
 	stall   error // why the log cannot be written
 	since   time.Time
-	refused time.Time // since when the disk is held up by others; zero = it is not
+	refused time.Time // since when it waits for what comes first; zero = it does not
+	line    any       // the disk at which it waits for its turn; nil = at none
 	retryAt time.Time
 	toldAt  time.Time // when the last trouble was reported
 	lost    int64     // by this trouble
@@ -151,7 +152,7 @@ func (s *Stream) relax() bool {
 	if x.log != nil && x.log.disposable() {
 		s.unstage()
 	}
-	if x.fast < 0 && x.log == nil && x.after.by == nil && x.stall == nil && len(x.lines.part) == 0 && x.toldAt.IsZero() {
+	if x.fast < 0 && x.log == nil && x.after.by == nil && x.line == nil && x.stall == nil && len(x.lines.part) == 0 && x.toldAt.IsZero() {
 		s.x = nil
 	}
 	return s.x == nil || x.fast < 0 && x.log == nil

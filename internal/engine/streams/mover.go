@@ -22,8 +22,6 @@ const (
 	fastWait = time.Millisecond
 	// partialWait is how long a rotation waits for the rest of a line.
 	partialWait = 20 * time.Millisecond
-	// hangs is how long a disk may be held up by other streams before it counts as one that hangs.
-	hangs = 2 * time.Second
 	// retryEvery is how often a log that cannot be written is tried again.
 	retryEvery = 250 * time.Millisecond
 	// readerWait is how long the reader of a full FIFO is given.
@@ -69,19 +67,14 @@ func (s *Stream) step(urgent bool) verdict {
 	}
 	if f := s.out.file; f != nil && (avail > 0 || s.waits()) {
 		d := disk(f)
-		if s.behind() || !s.p.enter(d) {
-			if x := s.more(); x.refused.IsZero() {
-				x.refused = now
-			}
-			if now.Sub(s.x.refused) < hangs && !urgent {
-				return verdict{force: true, after: time.Millisecond} // it is busy; the program waits as for any disk
-			}
-			return s.absorb(avail, end, urgent, now)
+		if v, wait := s.await(d, now); wait && (v.hanging || urgent) {
+			a := s.absorb(avail, end, urgent, now)
+			a.waits = v.waits
+			return a
+		} else if wait {
+			return v // it is busy; the program waits as for any disk
 		}
 		defer s.p.leave(d)
-		if s.x != nil {
-			s.x.refused = time.Time{}
-		}
 	}
 	c := s.p.scratch()
 	defer s.p.recycle(c)
@@ -112,6 +105,27 @@ func (s *Stream) step(urgent bool) verdict {
 		s.flushLines()
 	}
 	return verdict{taken: taken, after: s.pace(found, taken, avail, now), idle: avail == 0}
+}
+
+// await says how the stream has to wait before it may write to a disk: for the stream whose output comes first, or for
+// its turn.
+func (s *Stream) await(disk any, now time.Time) (v verdict, wait bool) {
+	if s.behind() {
+		x := s.more()
+		if x.refused.IsZero() {
+			x.refused = now
+		}
+		return verdict{force: true, after: time.Millisecond, hanging: now.Sub(x.refused) >= hangs}, true
+	}
+	if s.x != nil {
+		s.x.refused, s.x.line = time.Time{}, nil
+	}
+	ok, hanging := s.p.enter(disk, s)
+	if !ok {
+		s.more().line = disk
+		v = verdict{force: true, after: inLine, hanging: hanging, waits: true}
+	}
+	return v, !ok
 }
 
 // stalled: the log could not be written when it was tried last.

@@ -22,11 +22,7 @@ func TestInstancesInOrder(t *testing.T) {
 				path := t.TempDir() + "/log"
 				first := open(t, store, path, logs.Options{})
 				busy := disk(first)
-				for range diskShare {
-					if !p.enter(busy) {
-						t.Fatal("no room for a worker")
-					}
-				}
+				occupy(t, p, busy)
 				var want strings.Builder
 				for k := range 4 {
 					f := first
@@ -76,9 +72,7 @@ func TestClosedWhenWritten(t *testing.T) {
 	path := t.TempDir() + "/log"
 	f := open(t, logs.NewStore(), path, logs.Options{})
 	busy := disk(f)
-	for range diskShare {
-		p.enter(busy)
-	}
+	occupy(t, p, busy)
 	prog := attach(t, p, Output{File: f})
 	prog.write("last words\n")
 	prog.s.Drain()
@@ -118,9 +112,7 @@ func TestPutOffWhileTheKeeperIsGone(t *testing.T) {
 	store := logs.NewStore()
 	f := open(t, store, path, logs.Options{})
 	busy := disk(f)
-	for range diskShare {
-		p.enter(busy)
-	}
+	occupy(t, p, busy)
 	prog := attach(t, p, Output{File: f, Key: "p/o"})
 	prog.write("last words\n")
 	prog.s.Drain()

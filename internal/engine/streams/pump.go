@@ -65,8 +65,6 @@ const (
 	scratchSize = 256 << 10
 	// spareScratch is how many of them are kept.
 	spareScratch = 4
-	// diskShare is how many workers one disk may hold up.
-	diskShare = 8
 	// endPatience is how long Close waits for streams whose disk does not answer, closePatience how long a
 	// stream that is closed tries to write what it has.
 	endPatience   = 3 * time.Second
@@ -117,7 +115,7 @@ type Pump struct {
 	streams map[*Stream]struct{}
 	latest  map[*logs.File]*Stream // who has begun last to write to a log
 	inputs  map[*Input]struct{}
-	disks   map[any]int // workers inside each
+	disks   map[any]*line // those that somebody is at
 	spare   []*scratch
 	extras  []*Stream     // those that have a stage or a second pipe, the longest ago first
 	empty   chan struct{} // closed when closed and no stream is left
@@ -141,7 +139,7 @@ func NewPump(o Options) (*Pump, error) {
 	p := &Pump{
 		o: o, r: o.Reactor, budget: pipe.NewBudget(o.PipeMemory), mem: memory{limit: o.TotalMemory}, began: time.Now(),
 		streams: make(map[*Stream]struct{}), latest: make(map[*logs.File]*Stream), inputs: make(map[*Input]struct{}),
-		disks: make(map[any]int), empty: make(chan struct{}),
+		disks: make(map[any]*line), empty: make(chan struct{}),
 		fastBytes: fastBytes, fastRate: fastRate,
 	}
 	if p.r == nil {
@@ -290,33 +288,6 @@ func (p *Pump) removeStream(s *Stream) {
 	if p.closed && len(p.streams) == 0 {
 		close(p.empty)
 	}
-}
-
-// enter counts a worker into a log's disk; false when that disk holds up its share of workers already.
-func (p *Pump) enter(disk any) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.disks[disk] >= diskShare {
-		return false
-	}
-	p.disks[disk]++
-	return true
-}
-
-func (p *Pump) leave(disk any) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.disks[disk]--; p.disks[disk] == 0 {
-		delete(p.disks, disk)
-	}
-}
-
-// disk is what a log's writes may hang on.
-func disk(f *logs.File) any {
-	if d := f.Device(); d != 0 {
-		return d
-	}
-	return f.Path()
 }
 
 // scratch is what a worker needs to look at bytes: a buffer, and a pipe for copies out of another pipe.

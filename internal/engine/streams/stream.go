@@ -207,6 +207,7 @@ func (s *Stream) run() {
 	s.mu.Unlock()
 
 	v := s.step(urgent)
+	s.stay(&v)
 
 	s.mu.Lock()
 	s.busy = false
@@ -235,6 +236,18 @@ func (s *Stream) run() {
 	s.mu.Unlock()
 	if v.end && s.out.closed != nil {
 		s.out.closed()
+	}
+}
+
+// stay keeps the place in a line, or gives it up when the step has found that it is not needed.
+func (s *Stream) stay(v *verdict) {
+	switch {
+	case s.x == nil || s.x.line == nil:
+	case !v.waits:
+		s.p.standDown(s.x.line, s)
+		s.x.line = nil
+	case s.p.called(s.x.line, s): // it was not to be run then
+		v.after = 0
 	}
 }
 
@@ -268,6 +281,10 @@ func (s *Stream) finishLocked() {
 	}
 	if s.reg != nil {
 		s.reg.Close()
+	}
+	if s.x != nil && s.x.line != nil {
+		s.p.standDown(s.x.line, s)
+		s.x.line = nil
 	}
 	s.countLossLocked()
 	s.ended = true
@@ -311,4 +328,7 @@ type verdict struct {
 	force bool          // even if nothing comes
 	idle  bool          // nothing is left to do now
 	end   bool          // every writer is gone, and all has been written
+
+	waits   bool // in a line, and is run when its turn comes
+	hanging bool // what it waits for takes too long
 }

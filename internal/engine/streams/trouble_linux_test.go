@@ -248,22 +248,29 @@ func TestSlowReader(t *testing.T) {
 	pr.end()
 }
 
+// occupy has a disk hold up all the workers that it may.
+func occupy(t *testing.T, p *Pump, disk any) {
+	t.Helper()
+	for range diskShare {
+		if ok, _ := p.enter(disk, &Stream{}); !ok {
+			t.Fatal("no room for a worker")
+		}
+	}
+}
+
 // One disk holds up its share of workers only.
 func TestDiskShare(t *testing.T) {
 	p := newPump(t, Options{})
-	for range diskShare {
-		if !p.enter("slow") {
-			t.Fatal("refused too early")
-		}
+	occupy(t, p, "slow")
+	late := &Stream{}
+	if ok, hanging := p.enter("slow", late); ok || hanging {
+		t.Errorf("another one: entered %v, hangs %v", ok, hanging)
 	}
-	if p.enter("slow") {
-		t.Error("not refused")
-	}
+	p.standDown("slow", late)
 	dir := t.TempDir()
 	pr := attach(t, p, Output{File: open(t, logs.NewStore(), dir+"/log", logs.Options{})})
 	dev := disk(pr.s.out.file)
-	for p.enter(dev) { // as if this disk hung too
-	}
+	occupy(t, p, dev) // as if this disk hung too
 	text := numberedText(3000)
 	pr.write(text) // more than the pipe holds: it goes to memory
 	pr.s.Drain()
@@ -277,9 +284,7 @@ func TestDiskShare(t *testing.T) {
 	if got := content(t, dir+"/log"); got != text {
 		t.Errorf("%d bytes, want %d", len(got), len(text))
 	}
-	if !p.enter(dev) {
-		t.Error("workers were not counted out")
-	}
+	occupy(t, p, dev) // all were counted out
 }
 
 func TestInput(t *testing.T) {
