@@ -59,6 +59,7 @@ type Options struct {
 	StripANSI  bool
 	AutoDir    string // directory of automatic logs
 	Identifier string
+	LogTimes   bool // note beside the logs when their bytes came, and in which run
 
 	// What makes instances survive this process; nil = they do not.
 	Store   Store
@@ -235,6 +236,9 @@ func (h *Host) start(i core.Instance, p *model.Program) (*instance, error) {
 	if p.IO.MergeStderr {
 		req.Stderr = spawn.StdioMerge
 	}
+	if p.IO.NoStdin {
+		req.Stdin = spawn.StdioNull
+	}
 	if uid := p.Command.UID; uid >= 0 && uid != h.o.UID {
 		if req.Cred, err = spawn.LookupCred(uid); err != nil {
 			return nil, err
@@ -274,6 +278,7 @@ func (h *Host) start(i core.Instance, p *model.Program) (*instance, error) {
 	h.know(inst)
 	h.track(inst, p.ID, born.Pipes, group)
 	h.speak(inst, i, inst.PID(), out)
+	h.runBegins(i)
 	inst.connect([3]int{res.Stdin, res.Stdout, res.Stderr}, out)
 	return inst, nil
 }
@@ -309,6 +314,7 @@ func (h *Host) reportEnd(i core.Instance, inst *instance) {
 	if err != nil || !over {
 		e = model.Exit{Reason: fmt.Sprint("wait: ", err)}
 	}
+	h.runEnds(i.Slot, e)
 	h.to.Ended(i, e)
 }
 

@@ -56,7 +56,7 @@ func (h *Host) outputs(s *core.Slot) (*outputs, error) {
 		if path == "" {
 			continue
 		}
-		f, err := h.o.Files.Open(path, logOptions(&st))
+		f, err := h.o.Files.Open(path, h.logOptions(&st))
 		if err != nil {
 			out.close()
 			return nil, err

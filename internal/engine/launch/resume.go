@@ -58,6 +58,7 @@ func (h *Host) Resume(i core.Instance, whichever bool) core.Resumed {
 			s.Drain()
 		}
 		h.sweep(i, inst)
+		h.runEnds(slot, exit)
 		out.Exit = &exit
 		return out
 	}
@@ -72,6 +73,7 @@ func (h *Host) departed(r *remains, s *core.Slot) core.Resumed {
 	out := core.Resumed{Gone: h.letGo(r.birth), PID: r.birth.Process.PID}
 	if out.Gone {
 		h.lateOutput(r, s)
+		h.runEnds(s, model.Exit{})
 	} else {
 		h.bury(r) // at once: it may be launched again under the same key
 	}

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/upkeep-project/upkeep/internal/engine/timeindex"
 	"github.com/upkeep-project/upkeep/internal/sys/logfile"
 	"github.com/upkeep-project/upkeep/internal/sys/pipe"
 )
@@ -33,6 +34,7 @@ type File struct {
 	h      *logfile.File // nil after the last Close, and while it is rested
 	closed bool
 	pos    int64 // the end of a regular file as we left it
+	times  *timeindex.Writer
 	// foreign: somebody else appends to the file too, so that only appending writes are safe.
 	foreign bool
 	// moved: the file was renamed by a rotation and the new one could not be opened yet.
@@ -78,8 +80,12 @@ func (f *File) adopt(h *logfile.File) error {
 	}
 	f.h, f.pos, f.foreign, f.moved = h, info.Size, false, false
 	f.dev.Store(info.Dev)
+	f.forgetTimes()
 	if h.Regular() {
 		f.store.open.add(f)
+		if f.o.Times {
+			f.times = timeindex.Open(f.path, f.o.Perm, info)
+		}
 	}
 	return nil
 }
@@ -187,6 +193,7 @@ func (f *File) WriteNoted(p []byte, final bool, note func(at Place, from, n int)
 		if note != nil {
 			note(Place{Dev: info.Dev, Ino: info.Ino, Pos: f.pos}, done, m)
 		}
+		f.stamp()
 		n, err := f.h.Append(p[done : done+m])
 		done += n
 		f.pos += int64(n)
@@ -291,6 +298,7 @@ func (f *File) Splice(from, n int, newline func(limit int) (at, seen int), final
 				return done, ErrPartial
 			}
 		}
+		f.stamp()
 		k, err := f.h.Splice(from, f.pos, m)
 		done += k
 		f.pos += int64(k)
@@ -405,6 +413,7 @@ func (f *File) Clear() error {
 	if err := f.h.Truncate(); err != nil {
 		return fmt.Errorf("clear %s: %w", f.path, err)
 	}
+	f.times.Clear(f.pos)
 	f.pos = 0
 	return nil
 }
@@ -435,6 +444,7 @@ func (f *File) Close() error {
 	f.store.open.remove(f)
 	h := f.h
 	f.h, f.closed = nil, true
+	f.forgetTimes()
 	if h == nil {
 		return nil
 	}

@@ -65,6 +65,7 @@ func (l *openFiles) restLocked(g *File) *logfile.File {
 	l.removeLocked(g)
 	h := g.h
 	g.h = nil
+	g.forgetTimes()
 	return h
 }
 

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"strconv"
 
+	"github.com/upkeep-project/upkeep/internal/engine/timeindex"
 	"github.com/upkeep-project/upkeep/internal/sys/logfile"
 )
 
@@ -37,6 +38,7 @@ func (f *File) rotate() error {
 		if err := f.h.Truncate(); err != nil {
 			return err
 		}
+		f.times.Clear(f.pos)
 		f.pos = 0
 		return nil
 	}
@@ -49,7 +51,7 @@ func (f *File) rotate() error {
 		// Somebody else has moved our file away: that was the rotation.
 		return errors.Join(err, f.begin(d))
 	}
-	if err := shift(d, f.o.Backups); err != nil {
+	if err := shift(d, f.o.Backups, f.o.Times); err != nil {
 		return err
 	}
 	f.moved = true
@@ -79,7 +81,7 @@ func (f *File) begin(d *logfile.Dir) error {
 }
 
 // shift renames F.(g-1) … F.1 and F one up, g being the first free number or the last one.
-func shift(d *logfile.Dir, backups int) error {
+func shift(d *logfile.Dir, backups int, times bool) error {
 	g := 1
 	for ; g < backups; g++ {
 		if _, err := d.Stat(backup(d.Name(), g)); errors.Is(err, fs.ErrNotExist) {
@@ -87,9 +89,12 @@ func shift(d *logfile.Dir, backups int) error {
 		}
 	}
 	for i := g - 1; i >= 0; i-- {
-		err := d.Rename(backup(d.Name(), i), backup(d.Name(), i+1))
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		from, to := backup(d.Name(), i), backup(d.Name(), i+1)
+		if err := d.Rename(from, to); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
+		}
+		if times {
+			timeindex.Moved(d, from, to)
 		}
 	}
 	return nil
@@ -118,6 +123,7 @@ func (f *File) FreeOldest() bool {
 	defer d.Close()
 	for i := f.o.Backups; i >= 1; i-- {
 		if d.Remove(backup(d.Name(), i)) == nil {
+			timeindex.Remove(d, backup(d.Name(), i))
 			return true
 		}
 	}
@@ -139,6 +145,7 @@ func Remove(path string, backups int) error {
 		if err := d.Remove(backup(d.Name(), i)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			errs = append(errs, err)
 		}
+		timeindex.Remove(d, backup(d.Name(), i))
 	}
 	return errors.Join(errs...)
 }

@@ -26,6 +26,7 @@ type Options struct {
 	MaxBytes int64       // rotate when the file has reached this size; 0 = never
 	Backups  int         // files kept by rotation; 0 = the file is emptied instead
 	Perm     os.FileMode // of new files, less the umask; 0 = 0666
+	Times    bool        // note beside it when bytes come, see package timeindex
 }
 
 // ErrBusy: the file's disk does not answer, so the file could not be cleared or reopened now.

@@ -307,5 +307,36 @@ func (d *Dir) Remove(name string) error {
 // Open opens the file as the function Open does.
 func (d *Dir) Open(perm os.FileMode, mode Mode) (*File, error) { return d.open(perm, mode) }
 
+// OpenOther opens another file of the directory, which is no link, as Open does.
+func (d *Dir) OpenOther(name string, perm os.FileMode, mode Mode) (*File, error) {
+	return d.other(name).open(perm, mode)
+}
+
+// ReadOther opens another file of the directory for reading, as OpenReader does.
+func (d *Dir) ReadOther(name string) (*os.File, error) { return d.other(name).read() }
+
+func (d *Dir) other(name string) *Dir {
+	o := *d
+	o.name, o.path = name, filepath.Join(filepath.Dir(d.path), name)
+	return &o
+}
+
+// read opens the file of the directory for reading.
+func (d *Dir) read() (*os.File, error) {
+	fd, err := unix.Openat(d.fd, d.name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC|unix.O_NOCTTY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: d.path, Err: err}
+	}
+	f, err := d.check(fd)
+	if err == nil && !f.regular {
+		err = &os.PathError{Op: "open", Path: d.path, Err: errNotRegular}
+	}
+	if err != nil {
+		unix.Close(fd)
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), d.path), nil
+}
+
 // Close lets go of the directory.
 func (d *Dir) Close() error { return unix.Close(d.fd) }

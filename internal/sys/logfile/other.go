@@ -101,6 +101,18 @@ func (d *Dir) Open(perm os.FileMode, mode Mode) (*File, error) {
 	return &File{f: f, regular: fi.Mode().IsRegular()}, nil
 }
 
+// OpenOther opens another file of the directory as Open does.
+func (d *Dir) OpenOther(name string, perm os.FileMode, mode Mode) (*File, error) {
+	return d.other(name).Open(perm, mode)
+}
+
+// ReadOther opens another file of the directory for reading, as OpenReader does.
+func (d *Dir) ReadOther(name string) (*os.File, error) { return OpenReader(d.other(name).path) }
+
+func (d *Dir) other(name string) *Dir {
+	return &Dir{path: filepath.Join(d.dir, name), dir: d.dir, name: name}
+}
+
 // Stat looks at an entry of the directory without following it.
 func (d *Dir) Stat(name string) (Info, error) {
 	fi, err := os.Lstat(filepath.Join(d.dir, name))
