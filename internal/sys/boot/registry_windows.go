@@ -1,0 +1,234 @@
+package boot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/windows"
+	"golang.org/x/sys/windows/registry"
+	"golang.org/x/sys/windows/svc"
+	"golang.org/x/sys/windows/svc/mgr"
+)
+
+// machine is the Registry of this machine.
+type machine struct{}
+
+func registryHere() Registry { return machine{} }
+
+// windowsUID is 0 for an administrator whose process may use that.
+func windowsUID() int {
+	if windows.GetCurrentProcessToken().IsElevated() {
+		return 0
+	}
+	return 1
+}
+
+// open opens a service with the rights that are needed and no more: anybody may look.
+func open(name string, access, managerAccess uint32) (*mgr.Service, func(), error) {
+	m, err := windows.OpenSCManager(nil, nil, managerAccess)
+	if err != nil {
+		return nil, nil, fmt.Errorf("the service manager: %w", err)
+	}
+	p, err := windows.UTF16PtrFromString(name)
+	if err != nil {
+		_ = windows.CloseServiceHandle(m)
+		return nil, nil, err
+	}
+	h, err := windows.OpenService(m, p, access)
+	if err != nil {
+		_ = windows.CloseServiceHandle(m)
+		return nil, nil, err
+	}
+	s := &mgr.Service{Name: name, Handle: h}
+	return s, func() { _ = s.Close(); _ = windows.CloseServiceHandle(m) }, nil
+}
+
+func (machine) Service(name string) (*Service, error) {
+	s, done, err := open(name, windows.SERVICE_QUERY_CONFIG|windows.SERVICE_QUERY_STATUS, windows.SC_MANAGER_CONNECT)
+	if errors.Is(err, windows.ERROR_SERVICE_DOES_NOT_EXIST) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	c, err := s.Config()
+	if err != nil {
+		return nil, err
+	}
+	status, err := s.Query()
+	if err != nil {
+		return nil, err
+	}
+	return &Service{
+		Name: name, Line: c.BinaryPathName, Description: c.Description,
+		Automatic: c.StartType == mgr.StartAutomatic, Active: status.State != svc.Stopped,
+	}, nil
+}
+
+// serviceKey holds the definition of a service; the manager has no call for its environment.
+func serviceKey(name string) string { return `SYSTEM\CurrentControlSet\Services\` + name }
+
+func (machine) Put(s Service) error {
+	m, err := mgr.Connect()
+	if err != nil {
+		return fmt.Errorf("the service manager: %w", err)
+	}
+	defer func() { _ = m.Disconnect() }()
+	c := mgr.Config{DisplayName: s.Name, Description: s.Description, StartType: mgr.StartManual}
+	if s.Automatic {
+		c.StartType = mgr.StartAutomatic
+	}
+	made, err := m.OpenService(s.Name)
+	created := errors.Is(err, windows.ERROR_SERVICE_DOES_NOT_EXIST)
+	if created {
+		made, err = m.CreateService(s.Name, s.Line, c)
+	}
+	if err != nil {
+		return err
+	}
+	defer made.Close()
+	if c, err = made.Config(); err == nil {
+		c.BinaryPathName, c.Description = s.Line, s.Description
+		err = made.UpdateConfig(c)
+	}
+	if err == nil {
+		err = environment(s)
+	}
+	if err != nil && created {
+		return errors.Join(err, made.Delete())
+	}
+	// However often it fails, it is started again; a system that cannot do that has no less of a service.
+	_ = made.SetRecoveryActions([]mgr.RecoveryAction{{Type: mgr.ServiceRestart, Delay: time.Second}}, 60)
+	return err
+}
+
+func environment(s Service) error {
+	if len(s.Env) == 0 {
+		return nil
+	}
+	k, err := registry.OpenKey(registry.LOCAL_MACHINE, serviceKey(s.Name), registry.SET_VALUE)
+	if err != nil {
+		return err
+	}
+	defer k.Close()
+	return k.SetStringsValue("Environment", s.Env)
+}
+
+func (machine) Delete(name string) error {
+	s, done, err := open(name, windows.DELETE, windows.SC_MANAGER_CONNECT)
+	if err != nil {
+		return err
+	}
+	defer done()
+	return s.Delete()
+}
+
+func (machine) Start(name string) error {
+	s, done, err := open(name, windows.SERVICE_START, windows.SC_MANAGER_CONNECT)
+	if err != nil {
+		return err
+	}
+	defer done()
+	return s.Start()
+}
+
+func (machine) Logon(name string) (line, mine string, err error) {
+	for _, v := range []struct {
+		key string
+		to  *string
+	}{{runKey, &line}, {mineKey, &mine}} {
+		k, err := registry.OpenKey(registry.CURRENT_USER, v.key, registry.QUERY_VALUE)
+		if errors.Is(err, registry.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return "", "", err
+		}
+		*v.to, _, err = k.GetStringValue(name)
+		_ = k.Close()
+		if err != nil && !errors.Is(err, registry.ErrNotExist) {
+			return "", "", err
+		}
+	}
+	return line, mine, nil
+}
+
+func (machine) Set(name, line string) error {
+	// Ours is remembered first: when the second write fails, nothing foreign is taken for ours.
+	keys := []string{mineKey, runKey}
+	for _, key := range keys {
+		k, _, err := registry.CreateKey(registry.CURRENT_USER, key, registry.SET_VALUE)
+		if err != nil {
+			return err
+		}
+		if line == "" {
+			err = k.DeleteValue(name)
+			if errors.Is(err, registry.ErrNotExist) {
+				err = nil
+			}
+		} else {
+			err = k.SetStringValue(name, line)
+		}
+		_ = k.Close()
+		if err != nil {
+			return fmt.Errorf("%s: %w", strings.TrimPrefix(key, `Software\`), err)
+		}
+	}
+	return nil
+}
+
+// AsService runs the daemon as a service when Windows has started this process as one: run's context ends
+// when the service is to stop. handled is false in every other process, and nothing was done. status is what run
+// returned.
+func AsService(ctx context.Context, run func(context.Context) int) (handled bool, status int, err error) {
+	if is, err := svc.IsWindowsService(); err != nil || !is {
+		return false, 0, err
+	}
+	s := &service{ctx: ctx, run: run}
+	// A process that is one service alone is asked for no name.
+	err = svc.Run("", s)
+	return true, s.status, err
+}
+
+// service is a running service.
+type service struct {
+	ctx    context.Context
+	run    func(context.Context) int
+	status int
+}
+
+// Execute implements svc.Handler.
+func (s *service) Execute(_ []string, requests <-chan svc.ChangeRequest, changes chan<- svc.Status) (bool, uint32) {
+	const accepts = svc.AcceptStop | svc.AcceptShutdown
+	changes <- svc.Status{State: svc.StartPending}
+	ctx, cancel := context.WithCancel(s.ctx)
+	defer cancel()
+	ended := make(chan int, 1)
+	go func() { ended <- s.run(ctx) }()
+	now := svc.Status{State: svc.Running, Accepts: accepts}
+	changes <- now
+	for {
+		select {
+		case s.status = <-ended:
+			changes <- svc.Status{State: svc.StopPending}
+			// A status of ours; one that is not 0 has the service started again.
+			return s.status != 0, uint32(s.status)
+		case r := <-requests:
+			switch r.Cmd {
+			case svc.Interrogate:
+				changes <- now
+			case svc.Stop, svc.Shutdown:
+				now = svc.Status{State: svc.StopPending, WaitHint: uint32(stopHint / time.Millisecond)}
+				changes <- now
+				cancel()
+			}
+		}
+	}
+}
+
+// stopHint is how long Windows should wait for the ordered stop.
+const stopHint = 2 * time.Minute
