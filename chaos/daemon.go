@@ -99,10 +99,11 @@ func (d *daemon) top() (process, bool) {
 	return p, ok && !p.dead()
 }
 
-// below is the child of a part with the given name; programs may have taken the same name.
+// below is the child of a part with the given name. Programs may have taken the same name; one that has not been
+// executed yet still has its spawner's, but a single thread.
 func (d *daemon) below(parent process, name string) (process, bool) {
 	for _, p := range childrenOf(parent.pid) {
-		if p.name == name && !p.dead() && !d.census.ours(p.pid) {
+		if p.name == name && p.threads > 1 && !p.dead() && !d.census.ours(p.pid) {
 			return p, true
 		}
 	}

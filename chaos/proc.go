@@ -21,6 +21,7 @@ type process struct {
 	name        string
 	state       byte
 	start       uint64 // clock ticks since boot: with the pid, the identity
+	threads     int
 }
 
 func (p process) dead() bool { return p.state == 'Z' || p.state == 'X' }
@@ -45,7 +46,8 @@ func parseStat(pid int, b []byte) (process, bool) {
 	}
 	parent, err1 := strconv.Atoi(f[1])
 	start, err2 := strconv.ParseUint(f[19], 10, 64)
-	return process{pid, parent, string(b[open+1 : end]), f[0][0], start}, err1 == nil && err2 == nil
+	threads, err3 := strconv.Atoi(f[17])
+	return process{pid, parent, string(b[open+1 : end]), f[0][0], start, threads}, errors.Join(err1, err2, err3) == nil
 }
 
 // pids lists the process table.
