@@ -199,3 +199,14 @@ func Clock(t, now time.Time) string {
 	}
 	return t.Format("2 Jan 2006")
 }
+
+// plain are the characters that no shell gives a meaning.
+const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_@%+=:,./-"
+
+// Quote writes a word so that a POSIX shell reads it back as it is: bare when it can be, else in single quotes.
+func Quote(s string) string {
+	if s != "" && strings.Trim(s, plain) == "" {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
