@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"path/filepath"
 	"strings"
+
+	"github.com/upkeep-project/upkeep/internal/base/words"
 )
 
 // systemd starts units: of the machine, or of the user who asks.
@@ -108,11 +110,11 @@ func (s systemd) content(t Target, linger bool) (string, error) {
 	if linger {
 		data.Linger = lingerLine
 	}
-	words := t.Command
+	named := t.Command
 	for _, e := range splitEnv(t.Env) {
-		words = append(words[:len(words):len(words)], e.Value)
+		named = append(named[:len(named):len(named)], e.Value)
 	}
-	for _, w := range words {
+	for _, w := range named {
 		if filepath.IsAbs(w) {
 			data.Paths = append(data.Paths, w)
 		}
@@ -140,7 +142,7 @@ func (s systemd) Plan(_ context.Context, t Target) (Plan, error) {
 	linger := Run{
 		Argv: []string{"loginctl", "enable-linger", s.User}, Undo: []string{"loginctl", "disable-linger", s.User},
 		Why: "starts at boot, no root needed", Limit: startLimit,
-		Hint: "Ask root for: loginctl enable-linger " + quote(s.User) + "\nOr start with your first login instead: --at=login",
+		Hint: "Ask root for: loginctl enable-linger " + words.Quote(s.User) + "\nOr start with your first login instead: --at=login",
 	}
 	need := wants && !s.lingers()
 	if need && !s.managed() {

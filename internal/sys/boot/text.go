@@ -8,6 +8,8 @@ import (
 	"regexp"
 	"strings"
 	"text/template"
+
+	"github.com/upkeep-project/upkeep/internal/base/words"
 )
 
 //go:embed texts
@@ -16,7 +18,7 @@ var texts embed.FS
 // render fills one of the texts.
 func render(name string, data any) (string, error) {
 	t, err := template.New(name).Funcs(template.FuncMap{
-		"sh": quote, "shall": func(w []string) string { return strings.Join(quoteAll(w), " ") },
+		"sh": words.Quote, "shall": func(w []string) string { return strings.Join(quoteAll(w), " ") },
 		"unit": unitWord, "unitall": unitWords, "unittext": unitText,
 		"xml": xmlText, "env": splitEnv,
 	}).ParseFS(texts, "texts/"+name)
@@ -30,21 +32,13 @@ func render(name string, data any) (string, error) {
 	return out.String(), nil
 }
 
-// plainRE are words that a shell takes as they are.
+// plainRE are words that systemd takes as they are.
 var plainRE = regexp.MustCompile(`^[A-Za-z0-9_@%+=:,./-]+$`)
 
-// quote is a word for the shell.
-func quote(w string) string {
-	if plainRE.MatchString(w) {
-		return w
-	}
-	return "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
-}
-
-func quoteAll(words []string) []string {
-	out := make([]string, len(words))
-	for i, w := range words {
-		out[i] = quote(w)
+func quoteAll(list []string) []string {
+	out := make([]string, len(list))
+	for i, w := range list {
+		out[i] = words.Quote(w)
 	}
 	return out
 }
@@ -59,9 +53,9 @@ func unitWord(w string) string {
 }
 
 // unitWords are the words of a command for systemd: as unitWord, and $ is doubled.
-func unitWords(words []string) string {
-	out := make([]string, len(words))
-	for i, w := range words {
+func unitWords(list []string) string {
+	out := make([]string, len(list))
+	for i, w := range list {
 		out[i] = strings.ReplaceAll(unitWord(w), "$", "$$")
 		if i == 0 {
 			out[i] = unitWord(w) // variables are not replaced in the path
