@@ -176,7 +176,7 @@ func options(text string) []string {
 // TestComplete: it shows what the original's sample shows, and what is ours.
 func TestComplete(t *testing.T) {
 	ours := options(sample)
-	want := strings.Split("inet_http_server insecure_http,upkeep strict,program stop_reach,program child_sigpipe,program log_full,"+
+	want := strings.Split("inet_http_server insecure_http,upkeep strict,program stop_reach,program child_sigpipe,program log_full,program stdin,"+
 		"program numprocs_start,eventlistener event_len,eventlistener event_timeout,eventlistener result_handler,fcgi-program socket,fcgi-program socket_owner,"+
 		"fcgi-program socket_mode,fcgi-program socket_backlog", ",")
 	if out, err := exec.Command("/usr/bin/echo_supervisord_conf").Output(); err != nil {

@@ -99,6 +99,7 @@ startsecs=2
 stopwaitsecs=3
 child_sigpipe=ignore
 log_full=block
+stdin=none
 stop_reach=tree
 [eventlistener:l]
 command=l
@@ -119,6 +120,9 @@ event_len=bytes
 	}
 	if !x.IO.BlockWhenFull || cfg.Model.Group("l").Programs[0].IO.BlockWhenFull {
 		t.Error("log_full")
+	}
+	if !x.IO.NoStdin || cfg.Model.Group("l").Programs[0].IO.NoStdin {
+		t.Error("stdin")
 	}
 	if x.Section != "x" || x.Kind != model.KindProgram || x.Origin.Line != 3 || x.Origin.Dialect != Dialect || x.Start.Secs != 2*time.Second {
 		t.Errorf("%+v", x)

@@ -90,18 +90,18 @@ type Action struct {
 
 // Machine is the state of one program. The zero value is a program that was never started.
 type Machine struct {
-	State    model.State
-	Gen      uint64        // counts spawn orders; the generation in question
-	Epoch    uint64        // of the timer in force; changes when it is armed or void
-	Armed    bool          // a timer is in force
-	Due      time.Duration // when, if Armed; else 0
-	Spawning bool          // a Spawn is under way and not answered
-	Live     bool          // generation Gen is a living process
-	Started  time.Duration // when generation Gen was spawned
-	Tries    int           // failed attempts in a row
-	Killing  bool          // it is being stopped
-	Again    bool          // start it when it has stopped
-	Draining bool          // no automatic starts any more
+	State    model.State   `json:",omitzero"`
+	Gen      uint64        `json:",omitzero"` // counts spawn orders; the generation in question
+	Epoch    uint64        `json:",omitzero"` // of the timer in force; changes when it is armed or void
+	Armed    bool          `json:",omitzero"` // a timer is in force
+	Due      time.Duration `json:",omitzero"` // when, if Armed; else 0
+	Spawning bool          `json:",omitzero"` // a Spawn is under way and not answered
+	Live     bool          `json:",omitzero"` // generation Gen is a living process
+	Started  time.Duration `json:",omitzero"` // when generation Gen was spawned
+	Tries    int           `json:",omitzero"` // failed attempts in a row
+	Killing  bool          `json:",omitzero"` // it is being stopped
+	Again    bool          `json:",omitzero"` // start it when it has stopped
+	Draining bool          `json:",omitzero"` // no automatic starts any more
 }
 
 const (

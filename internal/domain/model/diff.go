@@ -194,6 +194,7 @@ var programFields = [...]programField{
 	field("stopasgroup", EffectLive, func(p *Program) Reach { return p.Stop.Reach }, showReach),
 	field("killasgroup", EffectLive, func(p *Program) Reach { return p.Stop.KillReach }, showReach),
 	field("log_full", EffectRestart, func(p *Program) bool { return p.IO.BlockWhenFull }, showFull),
+	field("stdin", EffectRestart, func(p *Program) bool { return p.IO.NoStdin }, showStdin),
 	field("redirect_stderr", EffectRestart, func(p *Program) bool { return p.IO.MergeStderr }, strconv.FormatBool),
 	field("stdout_logfile", EffectRestart, func(p *Program) target { return targetOf(&p.IO.Stdout) }, target.String),
 	field("stdout_logfile_maxbytes", EffectLive, func(p *Program) int64 { return p.IO.Stdout.MaxBytes }, showInt64),
@@ -341,6 +342,13 @@ func showUser(c *Command) string {
 		return strconv.Itoa(c.UID)
 	}
 	return c.User
+}
+
+func showStdin(none bool) string {
+	if none {
+		return "none"
+	}
+	return "pipe"
 }
 
 func showFull(block bool) string {

@@ -16,7 +16,7 @@ func otherProgram() *Program {
 		Start:   StartPolicy{Secs: 9, Retries: 9},
 		Stop:    StopPolicy{Signal: 9, Wait: 9, Reach: ReachTree, KillReach: ReachTree},
 		Exit:    ExitPolicy{Restart: RestartAlways, Codes: []int{9}},
-		IO:      IOSpec{MergeStderr: true, BlockWhenFull: true, Stdout: Stream{Log: LogNone, Syslog: true}, Stderr: Stream{Log: LogAuto, Events: true}},
+		IO:      IOSpec{MergeStderr: true, NoStdin: true, BlockWhenFull: true, Stdout: Stream{Log: LogNone, Syslog: true}, Stderr: Stream{Log: LogAuto, Events: true}},
 		Socket:  &SocketSpec{URL: "x", Owner: &Owner{9, 9}, Mode: 1, Backlog: 9},
 	}
 	return p

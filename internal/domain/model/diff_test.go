@@ -103,7 +103,8 @@ func TestDiffSeesEveryField(t *testing.T) {
 		".Stop.Signal": "stopsignal/live", ".Stop.Wait": "stopwaitsecs/live",
 		".Stop.Reach": "stopasgroup/live", ".Stop.KillReach": "killasgroup/live",
 		".Exit.Restart": "autorestart/live", ".Exit.Codes[]": "exitcodes/live",
-		".IO.MergeStderr": "redirect_stderr/restart", ".IO.BlockWhenFull": "log_full/restart", ".ServerURL": "serverurl/restart",
+		".IO.MergeStderr": "redirect_stderr/restart", ".IO.BlockWhenFull": "log_full/restart",
+		".IO.NoStdin": "stdin/restart", ".ServerURL": "serverurl/restart",
 		".Socket.URL": "socket/restart", ".Socket.Owner.UID": "socket_owner/restart",
 		".Socket.Owner.GID": "socket_owner/restart", ".Socket.Mode": "socket_mode/restart",
 		".Socket.Backlog": "socket_backlog/restart",
@@ -217,6 +218,7 @@ func TestDiffShows(t *testing.T) {
 		{"user by number", func(p *Program) { p.Command.UID, p.Command.User = 33, "" }, "user", "www", "33"},
 		{"no user", func(p *Program) { p.Command.UID, p.Command.User = -1, "" }, "user", "www", ""},
 		{"sigpipe", func(p *Program) { p.Command.IgnoreSIGPIPE = false }, "child_sigpipe", "ignore", "default"},
+		{"no input", func(p *Program) { p.IO.NoStdin = !p.IO.NoStdin }, "stdin", "pipe", "none"},
 		{"origin without a line", func(p *Program) { p.Origin.Line = 0 }, "origin", "a.conf:7", "a.conf"},
 	}
 	for _, c := range cases {

@@ -31,7 +31,25 @@ const (
 )
 
 // StateEvent is the event that announces the entry into a state.
-func StateEvent(s State) EventType { return EventType("PROCESS_STATE_" + s.String()) }
+func StateEvent(s State) EventType {
+	switch s {
+	case Starting:
+		return EventProcessStarting
+	case Running:
+		return EventProcessRunning
+	case Backoff:
+		return EventProcessBackoff
+	case Stopping:
+		return EventProcessStopping
+	case Exited:
+		return EventProcessExited
+	case Stopped:
+		return EventProcessStopped
+	case Fatal:
+		return EventProcessFatal
+	}
+	return EventProcessUnknown
+}
 
 // Event is one entry of the event ring.
 type Event struct {

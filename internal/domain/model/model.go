@@ -66,64 +66,65 @@ func (c *Config) Group(name string) *Group {
 
 // Group is a set of programs that is added, removed and replaced as one.
 type Group struct {
-	Name     string
-	Priority int
-	Kind     Kind // KindProgram also for [group:x], whose members may be of several sections
-	Programs []*Program
-	Pool     *Pool // event listeners only
-	Origin   Origin
+	Name     string     `json:",omitzero"`
+	Priority int        `json:",omitzero"`
+	Kind     Kind       `json:",omitzero"` // KindProgram also for [group:x], whose members may be of several sections
+	Programs []*Program `json:",omitzero"`
+	Pool     *Pool      `json:",omitzero"` // event listeners only
+	Origin   Origin     `json:",omitzero"`
 }
 
 // Pool is the subscription of an event listener group. Source: spec/supervisor 1.7, 4.
 type Pool struct {
-	Events        []string // upper-case names, as configured, without duplicates
-	Buffer        int      // events held, ≥ 1
-	ResultHandler string
-	LenBytes      bool // event_len=bytes: len counts bytes instead of characters
+	Events        []string `json:",omitzero"` // upper-case names, as configured, without duplicates
+	Buffer        int      `json:",omitzero"` // events held, ≥ 1
+	ResultHandler string   `json:",omitzero"`
+	LenBytes      bool     `json:",omitzero"` // event_len=bytes: len counts bytes instead of characters
 	// Timeout is how long a listener may take for an event, or to say READY while events wait, until it is restarted
 	// (event_timeout); 0 = for ever.
-	Timeout time.Duration
+	Timeout time.Duration `json:",omitzero"`
 }
 
 // SocketSpec is a listening socket that the processes of a section share. Source: spec/supervisor 2.11.
 type SocketSpec struct {
-	URL     string // unix:///path or tcp://host:port
-	Owner   *Owner // unix only; nil = unchanged
-	Mode    uint32 // unix only
-	Backlog int    // 0 = the system's maximum
+	URL     string `json:",omitzero"` // unix:///path or tcp://host:port
+	Owner   *Owner `json:",omitzero"` // unix only; nil = unchanged
+	Mode    uint32 `json:",omitzero"` // unix only
+	Backlog int    `json:",omitzero"` // 0 = the system's maximum
 }
 
 // Owner is a numeric owner; -1 leaves that half unchanged.
 type Owner struct{ UID, GID int }
 
-// Program is one process slot and everything that is to be known to run it.
+// Program is one process slot and everything that is to be known to run it. Its JSON form leaves out what is zero: the
+// journal keeps one for each program in memory.
 type Program struct {
-	ID       ID
-	Section  string // the template's name: x of [program:x]
-	Kind     Kind
-	Priority int
-	Command  Command
-	Start    StartPolicy
-	Stop     StopPolicy
-	Exit     ExitPolicy
-	IO       IOSpec
+	ID       ID          `json:",omitzero"`
+	Section  string      `json:",omitzero"` // the template's name: x of [program:x]
+	Kind     Kind        `json:",omitzero"`
+	Priority int         `json:",omitzero"`
+	Command  Command     `json:",omitzero"`
+	Start    StartPolicy `json:",omitzero"`
+	Stop     StopPolicy  `json:",omitzero"`
+	Exit     ExitPolicy  `json:",omitzero"`
+	IO       IOSpec      `json:",omitzero"`
 	// ServerURL overrides SUPERVISOR_SERVER_URL of the child; empty = AUTO.
-	ServerURL string
-	Socket    *SocketSpec // its descriptor 0, shared by all processes of its section; nil = a pipe
-	Origin    Origin
+	ServerURL string      `json:",omitzero"`
+	Socket    *SocketSpec `json:",omitzero"` // its descriptor 0, shared by all processes of its section; nil = a pipe
+	Origin    Origin      `json:",omitzero"`
 }
 
 // Command is what to execute and in which surroundings.
 type Command struct {
-	Line  string   // as configured, expanded; split by shell words at the time of the start
-	Dir   string   // empty = the daemon's
-	Env   []EnvVar // the program's own and the global settings merged, sorted by name
-	Umask int      // -1 = the daemon's
-	UID   int      // -1 = the daemon's
-	User  string   // as configured; empty when UID is -1
+	Line  string   `json:",omitzero"` // as configured, expanded; split by shell words at the time of the start
+	Dir   string   `json:",omitzero"` // empty = the daemon's
+	Env   []EnvVar `json:",omitzero"` // the program's own and the global settings merged, sorted by name
+	Umask int      `json:",omitzero"` // -1 = the daemon's
+	UID   int      `json:",omitzero"` // -1 = the daemon's
+	User  string   `json:",omitzero"` // as configured; empty when UID is -1
 	// IgnoreSIGPIPE starts the program with SIGPIPE and SIGXFSZ ignored, as the original does
 	// (child_sigpipe=ignore). Default: default dispositions.
-	IgnoreSIGPIPE bool
+	IgnoreSIGPIPE bool `json:",omitzero"`
 }
 
 // EnvVar is one NAME=VALUE.
@@ -131,9 +132,9 @@ type EnvVar struct{ Name, Value string }
 
 // StartPolicy says when and how a start counts. Source: spec/supervisor 2.4.
 type StartPolicy struct {
-	Auto    bool
-	Secs    time.Duration // a start is confirmed when the process lived longer than this
-	Retries int           // further attempts after the first; the wait grows 1, 2, 3 … s
+	Auto    bool          `json:",omitzero"`
+	Secs    time.Duration `json:",omitzero"` // a start is confirmed when the process lived longer than this
+	Retries int           `json:",omitzero"` // further attempts after the first; the wait grows 1, 2, 3 … s
 }
 
 // Reach says how far a signal goes.
@@ -148,10 +149,10 @@ const (
 
 // StopPolicy says how a program is ended. Source: spec/supervisor 2.7.
 type StopPolicy struct {
-	Signal    int           // first signal, by number
-	Wait      time.Duration // then KILL, repeated at this interval
-	Reach     Reach         // of the first signal
-	KillReach Reach         // of the KILL
+	Signal    int           `json:",omitzero"` // first signal, by number
+	Wait      time.Duration `json:",omitzero"` // then KILL, repeated at this interval
+	Reach     Reach         `json:",omitzero"` // of the first signal
+	KillReach Reach         `json:",omitzero"` // of the KILL
 }
 
 // Restart says when an ended program is started again.
@@ -169,8 +170,8 @@ func (r Restart) String() string { return [...]string{"unexpected", "false", "tr
 
 // ExitPolicy says what an end means.
 type ExitPolicy struct {
-	Restart Restart
-	Codes   []int // expected exit codes
+	Restart Restart `json:",omitzero"`
+	Codes   []int   `json:",omitzero"` // expected exit codes
 }
 
 // Expected reports whether an end with this exit code is an expected one. Death by a signal is code -1
@@ -186,11 +187,14 @@ func (p ExitPolicy) Expected(code int) bool {
 
 // IOSpec says where input comes from and output goes to.
 type IOSpec struct {
-	Stdout, Stderr Stream
-	MergeStderr    bool // redirect_stderr: stderr is the stdout pipe, Stderr is unused
+	Stdout, Stderr Stream `json:",omitzero"`
+	MergeStderr    bool   `json:",omitzero"` // redirect_stderr: stderr is the stdout pipe, Stderr is unused
+	// NoStdin gives the program the null device as its standard input instead of a pipe (stdin=none): a descriptor
+	// less in each process of ours, for those who have very many programs.
+	NoStdin bool `json:",omitzero"`
 	// BlockWhenFull makes the program wait while its log cannot be written (log_full=block). Default: what
 	// does not fit in memory is dropped, and a record in the log counts it. Source: spec/reliability R18.
-	BlockWhenFull bool
+	BlockWhenFull bool `json:",omitzero"`
 }
 
 // LogKind is the kind of a stream's log.
@@ -205,18 +209,18 @@ const (
 
 // Stream is one output channel of a program. Source: spec/supervisor 3.
 type Stream struct {
-	Log          LogKind
-	Path         string // LogFile: as configured; LogAuto: empty
-	MaxBytes     int64  // rotate at this size; 0 = never
-	Backups      int
-	CaptureBytes int64 // 0 = no capture mode
-	Events       bool  // PROCESS_LOG events
-	Syslog       bool
+	Log          LogKind `json:",omitzero"`
+	Path         string  `json:",omitzero"` // LogFile: as configured; LogAuto: empty
+	MaxBytes     int64   `json:",omitzero"` // rotate at this size; 0 = never
+	Backups      int     `json:",omitzero"`
+	CaptureBytes int64   `json:",omitzero"` // 0 = no capture mode
+	Events       bool    `json:",omitzero"` // PROCESS_LOG events
+	Syslog       bool    `json:",omitzero"`
 }
 
 // Origin says where a definition was written.
 type Origin struct {
-	File    string
-	Line    int    // 0 = unknown
-	Dialect string // "supervisord"
+	File    string `json:",omitzero"`
+	Line    int    `json:",omitzero"` // 0 = unknown
+	Dialect string `json:",omitzero"` // "supervisord"
 }

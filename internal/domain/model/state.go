@@ -40,12 +40,12 @@ func (s State) Signallable() bool { return s == Starting || s == Running || s ==
 
 // Exit is how an instance ended. The raw facts are kept; Code and Signal are views.
 type Exit struct {
-	Known  bool   // false: nobody could tell; Reason says why
-	Raw    uint32 // the wait status as the kernel gave it
-	Signal int    // terminating signal, 0 if none
-	Status int    // exit status when Signal is 0
-	Core   bool
-	Reason string
+	Known  bool   `json:",omitzero"` // false: nobody could tell; Reason says why
+	Raw    uint32 `json:",omitzero"` // the wait status as the kernel gave it
+	Signal int    `json:",omitzero"` // terminating signal, 0 if none
+	Status int    `json:",omitzero"` // exit status when Signal is 0
+	Core   bool   `json:",omitzero"`
+	Reason string `json:",omitzero"`
 }
 
 // Code is the compatible exit code: the status, or -1 after a signal or when unknown.

@@ -111,7 +111,7 @@ func New(o Options) *Core {
 	c := &Core{host: o.Host, log: o.Log, ring: o.Ring, safe: o.Safe, told: o.Settled, announce: o.Announce, drain: o.Drain}
 	c.keep = keeping{journal: o.Journal, wishes: o.Wishes, lines: o.Lines, wished: map[model.ID]bool{}}
 	c.inbox.init()
-	c.table.Store(&Table{byID: map[model.ID]*Slot{}})
+	c.table.Store(&Table{})
 	c.state.Store(int32(model.DaemonRunning))
 	c.end.done = make(chan struct{})
 	return c

@@ -67,18 +67,18 @@ type groupRecord struct {
 
 // slotRecord is what is known of a program.
 type slotRecord struct {
-	Machine  lifecycle.Machine
-	PID      int
-	Start    time.Time
-	Stop     time.Time
-	Exit     model.Exit
-	HasExit  bool
-	Failure  string
-	SpawnErr string
-	Ends     [2]time.Duration
-	Turn     time.Duration `json:",omitempty"`
-	Sending  *sending      `json:",omitempty"`
-	Said     uint64        `json:",omitempty"` // the key of the last line that tells of what is recorded here
+	Machine  lifecycle.Machine `json:",omitzero"`
+	PID      int               `json:",omitzero"`
+	Start    time.Time         `json:",omitzero"`
+	Stop     time.Time         `json:",omitzero"`
+	Exit     model.Exit        `json:",omitzero"`
+	HasExit  bool              `json:",omitzero"`
+	Failure  string            `json:",omitzero"`
+	SpawnErr string            `json:",omitzero"`
+	Ends     [2]time.Duration  `json:",omitzero"`
+	Turn     time.Duration     `json:",omitempty"`
+	Sending  *sending          `json:",omitempty"`
+	Said     uint64            `json:",omitempty"` // the key of the last line that tells of what is recorded here
 	exchangeRecord
 }
 

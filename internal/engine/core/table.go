@@ -15,7 +15,6 @@ import (
 type Table struct {
 	Groups []*GroupEntry // ascending priority, ties in order of addition
 	Sorted []*Slot       // by (group, name)
-	byID   map[model.ID]*Slot
 }
 
 // GroupEntry is one active group.
@@ -25,7 +24,18 @@ type GroupEntry struct {
 }
 
 // Slot finds a program; nil when there is none.
-func (t *Table) Slot(id model.ID) *Slot { return t.byID[id] }
+func (t *Table) Slot(id model.ID) *Slot {
+	at, found := slices.BinarySearchFunc(t.Sorted, id, func(s *Slot, id model.ID) int { return compareIDs(s.spec.ID, id) })
+	if !found {
+		return nil
+	}
+	return t.Sorted[at]
+}
+
+// compareIDs orders by (group, name).
+func compareIDs(a, b model.ID) int {
+	return cmp.Or(strings.Compare(a.Group, b.Group), strings.Compare(a.Name, b.Name))
+}
 
 // Group finds an active group; nil when there is none.
 func (t *Table) Group(name string) *GroupEntry {
@@ -187,19 +197,13 @@ func (c *Core) ask(f func() error) <-chan error {
 }
 
 func (c *Core) publishTable() {
-	t := &Table{byID: map[model.ID]*Slot{}}
+	t := &Table{}
 	for _, g := range c.groups {
 		t.Groups = append(t.Groups, g.entry)
 		for _, s := range g.entry.Slots {
 			t.Sorted = append(t.Sorted, s)
-			t.byID[s.spec.ID] = s
 		}
 	}
-	slices.SortFunc(t.Sorted, func(a, b *Slot) int {
-		if d := strings.Compare(a.spec.ID.Group, b.spec.ID.Group); d != 0 {
-			return d
-		}
-		return strings.Compare(a.spec.ID.Name, b.spec.ID.Name)
-	})
+	slices.SortFunc(t.Sorted, func(a, b *Slot) int { return compareIDs(a.spec.ID, b.spec.ID) })
 	c.table.Store(t)
 }

@@ -110,19 +110,19 @@ func (c *candidate) Since() time.Duration { return c.host.since(c.handle) }
 func (c *candidate) Take(i core.Instance) (core.Process, error) {
 	h, handle := c.host, c.handle
 	inst := &instance{host: h, handle: handle}
-	if _, taken := h.pids.LoadOrStore(handle.PID(), inst); taken {
+	if !h.pids.claim(handle.PID(), inst) {
 		return nil, fmt.Errorf("pid %d: %w", handle.PID(), ErrTaken)
 	}
 	undo := func() {
-		h.pids.CompareAndDelete(handle.PID(), inst)
+		h.pids.remove(handle.PID(), inst)
 		if inst.key != "" {
-			h.keys.CompareAndDelete(inst.key, inst)
+			h.keys.remove(inst.key, inst)
 			h.unbear(inst.key)
 		}
 	}
 	if h.o.Store != nil || h.o.Journal != nil {
 		inst.key = keyOf(i)
-		h.keys.Store(inst.key, inst)
+		h.keys.set(inst.key, inst)
 	}
 	if h.o.Journal != nil {
 		if err := h.record(inst.key, birth{Process: handle.Identity()}); err != nil && h.o.Store == nil {

@@ -112,11 +112,11 @@ const birthPrefix = "birth/"
 
 // birth is what the journal knows of an instance before its first instruction.
 type birth struct {
-	Process procfd.Identity
-	Pipes   [3]uint64 // inodes of its stdin, stdout and stderr; 0 = no pipe
-	Cgroup  string    // directory of its control group; empty = none
+	Process procfd.Identity `json:",omitzero"`
+	Pipes   [3]uint64       `json:",omitzero"` // inodes of its stdin, stdout and stderr; 0 = no pipe
+	Cgroup  string          `json:",omitzero"` // directory of its control group; empty = none
 	// Mark is set when it is let go; without one it is taken for let go.
-	Mark spawn.Mark
+	Mark spawn.Mark `json:",omitzero"`
 }
 
 // marks gives out the words of spawn.Marks. It is safe for concurrent use.
@@ -184,7 +184,7 @@ func (h *Host) bear(i core.Instance, req *spawn.Request, group *cgroup.Group) (k
 		return "", b, nil
 	}
 	key = keyOf(i)
-	h.keys.Delete(key) // one whose output lingers, of a program of that name that was removed
+	h.keys.drop(key) // one whose output lingers, of a program of that name that was removed
 	if req.Pipes, err = spawn.MakePipes(req); err != nil {
 		return "", b, err
 	}

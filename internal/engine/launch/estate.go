@@ -268,7 +268,7 @@ func (h *Host) lateOutput(r *remains, s *core.Slot) {
 		out = &outputs{}
 	}
 	inst := &instance{host: h, key: r.key, released: true}
-	h.keys.Store(r.key, inst)
+	h.keys.set(r.key, inst)
 	h.speak(inst, core.Instance{Slot: s, Gen: r.gen}, r.birth.Process.PID, out)
 	inst.connect(fds, out)
 	for _, s := range inst.out {
@@ -296,18 +296,17 @@ func Living(journal map[string][]byte) map[model.ID]bool {
 
 // Told takes the wait status of an instance that somebody else is the parent of.
 func (h *Host) Told(key string, raw uint32) {
-	if inst, ok := h.keys.Load(key); ok && inst.(*instance).handle != nil { // nil: its end is known, and only its output comes
-		inst.(*instance).handle.SetExit(raw)
+	if inst := h.keys.get(key); inst != nil && inst.handle != nil { // nil: its end is known, and only its output comes
+		inst.handle.SetExit(raw)
 	}
 }
 
 // Belongings are all descriptors that a successor of this process needs, after Close and the pump's Detach.
 func (h *Host) Belongings() []Held {
 	out := h.sockets.belongings()
-	h.keys.Range(func(key, value any) bool {
-		out = append(out, value.(*instance).belongings(key.(string))...)
-		return true
-	})
+	for key, inst := range h.keys.all() {
+		out = append(out, inst.belongings(key)...)
+	}
 	for _, list := range h.estate.left {
 		for _, r := range list {
 			it := r.held

@@ -97,8 +97,8 @@ type Host struct {
 	// births is held shared from before a fork until the pid is registered, so that the reaper of
 	// strangers never takes a child of ours for one of them.
 	births sync.RWMutex
-	pids   sync.Map // pid → *instance: every one not yet released
-	keys   sync.Map // key → *instance: every one of which something is left
+	pids   known[int]    // every one not yet released
+	keys   known[string] // every one of which something is left
 
 	marks   marks
 	estate  estate
@@ -176,15 +176,18 @@ func (h *Host) work() {
 		}
 		j := h.queue[0]
 		h.queue[0] = job{}
-		h.queue = h.queue[1:]
+		if h.queue = h.queue[1:]; len(h.queue) == 0 {
+			h.queue = nil // after a burst it is long
+		}
 		h.mu.Unlock()
 		h.launch(j)
 	}
 }
 
 func (h *Host) launch(j job) {
-	p := j.inst.Slot.Program()
-	inst, err := h.start(j.inst, p)
+	i := j.inst // alone is kept as long as the instance lives
+	p := i.Slot.Program()
+	inst, err := h.start(i, p)
 	await(j.before, h.order) // reports are in the order of the queue
 	defer close(j.done)
 	var lost *lostError
@@ -192,15 +195,15 @@ func (h *Host) launch(j job) {
 		return // whoever follows this process starts it: the journal says that it was decided
 	}
 	if err != nil {
-		h.to.LaunchFailed(j.inst, failureText(p, err))
+		h.to.LaunchFailed(i, failureText(p, err))
 		return
 	}
-	h.to.Launched(j.inst, inst)
-	if err := h.o.Watcher.Watch(inst.handle, func() { h.ended(j.inst, inst) }); err != nil {
+	h.to.Launched(i, inst)
+	if err := h.o.Watcher.Watch(inst.handle, func() { h.ended(i, inst) }); err != nil {
 		// Nobody would notice its end: what cannot be supervised must not run.
 		h.o.Log.Logf(activity.Critical, "cannot watch %s (pid %d), it is killed: %v", p.ID.Name, inst.PID(), err)
 		_ = inst.Signal(int(syscall.SIGKILL), model.ReachGroup)
-		h.to.Ended(j.inst, model.Exit{Reason: "it could not be watched"})
+		h.to.Ended(i, model.Exit{Reason: "it could not be watched"})
 	}
 }
 
@@ -320,8 +323,7 @@ func (h *Host) reportEnd(i core.Instance, inst *instance) {
 
 // Known reports whether a pid is an instance that has not been released.
 func (h *Host) Known(pid int) bool {
-	_, ok := h.pids.Load(pid)
-	return ok
+	return h.pids.get(pid) != nil
 }
 
 // ReapOrphans reaps ended children that are no instances, as the first process of a container must.
@@ -366,9 +368,9 @@ func (n *instance) use(more int) {
 
 // know makes an instance one of ours.
 func (h *Host) know(n *instance) {
-	h.pids.Store(n.handle.PID(), n)
+	h.pids.set(n.handle.PID(), n)
 	if n.key != "" {
-		h.keys.Store(n.key, n)
+		h.keys.set(n.key, n)
 	}
 }
 
@@ -435,7 +437,7 @@ func (n *instance) settle() {
 	}
 	n.mu.Unlock()
 	if over {
-		if n.host.keys.CompareAndDelete(key, n) { // else it is another's by now
+		if n.host.keys.remove(key, n) { // else it is another's by now
 			n.host.unbear(key)
 		}
 	}
@@ -465,7 +467,7 @@ func (n *instance) Release() {
 	if _, _, err := n.handle.Wait(false); err != nil {
 		n.host.o.Log.Logf(activity.Critical, "waitpid error %v; a process may not be cleaned up properly", err)
 	}
-	n.host.pids.CompareAndDelete(pid, n) // the number may belong to a new instance already
+	n.host.pids.remove(pid, n) // the number may belong to a new instance already
 	n.use(-1)
 	abandon(n.cgroup)
 	if n.key != "" && n.host.o.Store != nil {

@@ -86,7 +86,7 @@ func TestPidOfASuccessor(t *testing.T) {
 	r.keep = true
 	r.launch(r.slots(r.program("old", "true"))[0])
 	old := r.outcome("old").proc
-	r.host.pids.Store(old.PID(), &instance{}) // as if the pid had been taken between reaping and forgetting
+	r.host.pids.set(old.PID(), &instance{}) // as if the pid had been taken between reaping and forgetting
 	old.Release()
 	if !r.host.Known(old.PID()) {
 		t.Error("the successor has been forgotten")

@@ -342,7 +342,7 @@ func TestKeyOfASuccessor(t *testing.T) {
 	r.outcome("x")
 	r.touch("go")
 	until(t, "the descendant talks", func() bool { return strings.HasSuffix(r.read("x.out"), "late\n") })
-	lingering, _ := r.host.keys.Load(keyOf(i))
+	lingering := r.host.keys.get(keyOf(i))
 	q := *p
 	q.Command.Line = "sleep 1000"
 	again := core.Instance{Slot: r.slots(&q)[0], Gen: i.Gen}
@@ -351,7 +351,7 @@ func TestKeyOfASuccessor(t *testing.T) {
 	r.touch("over")
 	until(t, "the last line", func() bool { return strings.HasSuffix(r.read("x.out"), "last\n") })
 	until(t, "the stream has ended", func() bool {
-		n := lingering.(*instance)
+		n := lingering
 		n.mu.Lock()
 		defer n.mu.Unlock()
 		return n.key == ""

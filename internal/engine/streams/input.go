@@ -33,11 +33,7 @@ func (p *Pump) AttachInput(fd, limit int) *Input {
 	in := &Input{p: p, fd: fd, limit: limit}
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	err := pipe.SetNonblock(fd)
-	if err == nil {
-		in.reg, err = p.r.Register(fd, reactor.Writable, in.ready)
-	}
-	if err != nil {
+	if err := pipe.SetNonblock(fd); err != nil {
 		p.note("cannot use the standard input of a program: %v", err)
 		in.closeLocked()
 		return in
@@ -69,8 +65,25 @@ func (in *Input) Write(data []byte) error {
 	}
 	if len(data) > 0 {
 		in.queue = append(in.queue, data...)
-		in.reg.Arm()
+		return in.watchLocked()
 	}
+	return nil
+}
+
+// watchLocked has the queue written on when the pipe has room again. Most programs are never sent anything, so that
+// the descriptor is watched from the first time on that something waits.
+func (in *Input) watchLocked() error {
+	if in.reg != nil {
+		in.reg.Arm()
+		return nil
+	}
+	reg, err := in.p.r.Register(in.fd, reactor.Writable, in.ready)
+	if err != nil {
+		in.p.note("cannot use the standard input of a program: %v", err)
+		in.closeLocked()
+		return ErrClosed
+	}
+	in.reg = reg
 	return nil
 }
 
@@ -115,7 +128,9 @@ func (in *Input) detach() {
 	defer in.mu.Unlock()
 	if !in.closed {
 		in.closed = true
-		in.reg.Close()
+		if in.reg != nil {
+			in.reg.Close()
+		}
 	}
 }
 

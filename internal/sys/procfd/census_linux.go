@@ -34,10 +34,9 @@ type Census struct {
 	o CensusOptions
 
 	mu      sync.Mutex
-	next    *scan               // the one that has not begun
-	began   time.Time           // the last one
-	leaders map[int]*trace      // of the handles that are tracked and open
-	pipes   map[uint64][]*trace // likewise
+	next    *scan          // the one that has not begun
+	began   time.Time      // the last one
+	leaders map[int]*trace // of the handles that are tracked and open
 }
 
 // scan is one look at all processes, shared by those who asked before it began.
@@ -64,7 +63,7 @@ func NewCensus(o CensusOptions) *Census {
 	if o.After == nil {
 		o.After = time.After
 	}
-	return &Census{o: o, leaders: map[int]*trace{}, pipes: map[uint64][]*trace{}}
+	return &Census{o: o, leaders: map[int]*trace{}}
 }
 
 // Track tells what an instance hands down to its descendants. From then on ReachTree of the handle uses
@@ -78,13 +77,16 @@ func (c *Census) Track(h Handle, m Marks) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	c.forget(p.trace)
-	p.census, p.trace = c, &trace{p.identityLocked(), m}
+	id := p.identityLocked()
+	leader := &p.id
+	if *leader != id { // it could not be found out
+		other := id
+		leader = &other
+	}
+	p.census, p.trace = c, &trace{leader, m}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.leaders[p.pid] = p.trace
-	for _, ino := range m.Pipes {
-		c.pipes[ino] = append(c.pipes[ino], p.trace)
-	}
 }
 
 // forget ends the tracking: the handle was closed.
@@ -97,12 +99,6 @@ func (c *Census) forget(t *trace) {
 	if c.leaders[t.leader.PID] == t {
 		delete(c.leaders, t.leader.PID)
 	}
-	for _, ino := range t.marks.Pipes {
-		left := slices.DeleteFunc(c.pipes[ino], func(o *trace) bool { return o == t })
-		if c.pipes[ino] = left; len(left) == 0 {
-			delete(c.pipes, ino)
-		}
-	}
 }
 
 // ofAnother reports whether a family that bears no mark of one instance bears one of another.
@@ -114,14 +110,20 @@ func (c *Census) ofAnother(f family, t *trace) bool {
 		if is(c.leaders[m.PGRP]) || is(c.leaders[m.Session]) {
 			return true
 		}
-		found := false
+		held := map[uint64]bool{}
 		eachDescriptor(m.PID, func(_ int, target string) bool {
-			ino, ok := pipeTarget(target)
-			found = ok && slices.ContainsFunc(c.pipes[ino], is)
-			return !found
-		})
-		if found {
+			if ino, ok := pipeTarget(target); ok {
+				held[ino] = true
+			}
 			return true
+		})
+		if len(held) == 0 {
+			continue
+		}
+		for _, o := range c.leaders { // seldom asked: an index of the pipes would cost every program its share
+			if is(o) && slices.ContainsFunc(o.marks.Pipes, func(ino uint64) bool { return held[ino] }) {
+				return true
+			}
 		}
 	}
 	return false

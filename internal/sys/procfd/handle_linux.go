@@ -37,22 +37,23 @@ const (
 // handle is a process. The mutex makes "not reaped yet" and "signal by number" one step.
 type handle struct {
 	pid      int
-	kin      kin
 	patience time.Duration
 	now      func() time.Time
+	mu       sync.Mutex
+	// There are ten thousands of these: the small ones are together.
+	kin       kin
+	closed    bool
+	reaped    bool   // the end was consumed by Wait: the pid is not ours any more
+	told      bool   // by SetExit:
+	toldRaw   uint32 // the status
+	glimpsed  bool   // /proc was asked for the status after the end
+	oldKernel bool   // keeps from asking the kernel for a signal to a group by descriptor
 
-	mu     sync.Mutex
-	fd     int // -1 = none
-	closed bool
-	reaped bool       // the end was consumed by Wait: the pid is not ours any more
-	exit   model.Exit // when reaped
-	id     Identity   // when id.PID is set
-
-	told     bool   // by SetExit:
-	toldRaw  uint32 // the status
-	glimpsed bool   // /proc was asked for the status after the end
-	glimpse  *uint32
-	deadAt   time.Time // when the end was first seen without a status; zero = not yet
+	fd      int        // -1 = none
+	exit    model.Exit // when reaped
+	id      Identity   // when id.PID is set
+	glimpse *uint32
+	deadAt  time.Time // when the end was first seen without a status; zero = not yet
 
 	unwatch func() // set by a Watcher: stop
 	recheck func() // set by a Watcher: look again soon
@@ -60,8 +61,6 @@ type handle struct {
 	census  *Census // set by Census.Track:
 	trace   *trace
 	session int // of the process, once it was looked at
-	// oldKernel keeps from asking the kernel for a signal to a group by descriptor.
-	oldKernel bool
 }
 
 func (h *handle) PID() int { return h.pid }

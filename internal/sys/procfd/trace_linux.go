@@ -14,7 +14,7 @@ import (
 
 // trace is what tells the descendants of one instance.
 type trace struct {
-	leader Identity
+	leader *Identity // of the handle, where it does not change any more
 	marks  Marks
 }
 

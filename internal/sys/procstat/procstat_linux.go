@@ -9,20 +9,21 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// BootID is the identity of the current boot of this machine.
-func BootID() (string, error) {
+// BootID is the identity of the current boot of this machine. It is read once.
+var BootID = sync.OnceValues(func() (string, error) {
 	b, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {
 		return "", fmt.Errorf("boot id: %w", err)
 	}
 	return strings.TrimSpace(string(b)), nil
-}
+})
 
 // Read returns the facts of a process; syscall.ESRCH when there is none with this pid.
 func Read(pid int) (Stat, error) {

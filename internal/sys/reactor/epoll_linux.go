@@ -220,7 +220,7 @@ func (b *epollBackend) add(g *Registration) error {
 	slot := b.free[len(b.free)-1]
 	b.gen++ // tells a late event of a former owner of the slot from ours
 	g.id = uint64(b.gen)<<32 | uint64(slot)
-	if err := unix.EpollCtl(b.fd, unix.EPOLL_CTL_ADD, g.fd, b.event(g)); err != nil {
+	if err := unix.EpollCtl(b.fd, unix.EPOLL_CTL_ADD, int(g.fd), b.event(g)); err != nil {
 		return err
 	}
 	b.free = b.free[:len(b.free)-1]
@@ -236,7 +236,7 @@ func (b *epollBackend) arm(g *Registration) {
 	if b.closing {
 		return
 	}
-	_ = unix.EpollCtl(b.fd, unix.EPOLL_CTL_MOD, g.fd, b.event(g))
+	_ = unix.EpollCtl(b.fd, unix.EPOLL_CTL_MOD, int(g.fd), b.event(g))
 }
 
 func (b *epollBackend) remove(g *Registration) {
@@ -245,7 +245,7 @@ func (b *epollBackend) remove(g *Registration) {
 	if b.closing {
 		return
 	}
-	_ = unix.EpollCtl(b.fd, unix.EPOLL_CTL_DEL, g.fd, nil)
+	_ = unix.EpollCtl(b.fd, unix.EPOLL_CTL_DEL, int(g.fd), nil)
 	slot := uint32(g.id)
 	b.slots[slot-1] = nil
 	b.free = append(b.free, slot)

@@ -29,13 +29,12 @@ func newGoBackend(open func(fd int, ev Events) (waiter, error)) *goBackend {
 }
 
 func (b *goBackend) add(g *Registration) error {
-	w, err := b.open(g.fd, g.ev)
+	w, err := b.open(int(g.fd), g.ev)
 	if err != nil {
 		return err
 	}
 	r := &goReg{w: w, arm: make(chan struct{}, 1), quit: make(chan struct{})}
 	r.arm <- struct{}{}
-	g.side = r
 	b.mu.Lock()
 	b.regs[g] = r
 	b.mu.Unlock()
@@ -58,15 +57,30 @@ func (b *goBackend) add(g *Registration) error {
 }
 
 func (b *goBackend) arm(g *Registration) {
-	select {
-	case g.side.(*goReg).arm <- struct{}{}:
-	default:
+	if r := b.reg(g); r != nil {
+		r.rearm()
 	}
 }
 
 func (b *goBackend) kick(g *Registration) {
-	g.side.(*goReg).w.interrupt()
-	b.arm(g)
+	if r := b.reg(g); r != nil {
+		r.w.interrupt()
+		r.rearm()
+	}
+}
+
+// reg is what belongs to a registration; nil when it was removed.
+func (b *goBackend) reg(g *Registration) *goReg {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.regs[g]
+}
+
+func (r *goReg) rearm() {
+	select {
+	case r.arm <- struct{}{}:
+	default:
+	}
 }
 
 func (b *goBackend) remove(g *Registration) {

@@ -78,9 +78,7 @@ func New(o Options) (*Reactor, error) {
 // the descriptor and closes it only after Registration.Close. A descriptor that cannot be waited for
 // (a regular file) is refused.
 func (r *Reactor) Register(fd int, ev Events, fn func()) (*Registration, error) {
-	g := &Registration{r: r, fd: fd, ev: ev, fn: fn, state: armed}
-	g.timer.index = -1
-	g.timer.owner = g
+	g := &Registration{r: r, fd: int32(fd), ev: ev, fn: fn, state: armed}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed {
@@ -123,18 +121,16 @@ type Registration struct {
 	r  *Reactor
 	fn func()
 	id uint64 // the backend's
-	fd int
-	ev Events
-
 	// There are ten thousands of these: the small ones are together.
+	fd     int32
+	ev     Events
 	state  regState
 	again  bool // ArmAfter or RunAfter was called while running
 	force  bool // of that call, or of the timer: run whether ready or not
 	closed bool
 	mu     sync.Mutex
 	after  time.Duration // of the call while running
-	timer  timer
-	side   any // the backend's
+	timer  *timer        // made when it is needed
 }
 
 // Arm lets the function run again as soon as the descriptor is ready: at once if it is so already. Called
@@ -172,11 +168,14 @@ func (g *Registration) RunAfter(d time.Duration) {
 func (g *Registration) armLocked(d time.Duration, force bool) {
 	if d > 0 {
 		g.state, g.force = waiting, force
-		g.r.timers.set(&g.timer, d)
+		if g.timer == nil {
+			g.timer = &timer{index: -1, owner: g}
+		}
+		g.r.timers.set(g.timer, d)
 		return
 	}
 	if g.state == waiting {
-		g.r.timers.unset(&g.timer)
+		g.r.timers.unset(g.timer)
 	}
 	g.goLocked(force)
 }
@@ -201,7 +200,7 @@ func (g *Registration) Close() {
 	}
 	g.closed = true
 	if g.state == waiting {
-		g.r.timers.unset(&g.timer)
+		g.r.timers.unset(g.timer)
 	}
 	g.r.be.remove(g)
 }
