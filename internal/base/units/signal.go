@@ -57,6 +57,16 @@ func signalOn(goos, s string) (int, error) {
 	return 0, errors.New("value " + pytext.Repr(s) + " is not a valid signal name")
 }
 
+// SignalNames are the names of all signals of this system, without SIG.
+func SignalNames() []string {
+	var names []string
+	for word := range strings.FieldsSeq(string(signalTable(runtime.GOOS))) {
+		name, _, _ := strings.Cut(word, "=")
+		names = append(names, name)
+	}
+	return names
+}
+
 // SignalName is the full name of a signal, SIGTERM; "signal 50" when it has none.
 // Source: spec/supervisor 3.2.
 func SignalName(n int) string {

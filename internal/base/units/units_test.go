@@ -296,3 +296,15 @@ func FuzzUnits(f *testing.F) {
 		}
 	})
 }
+
+func TestSignalNamesAreSignals(t *testing.T) {
+	names := SignalNames()
+	for _, name := range names {
+		if _, err := Signal(name); err != nil {
+			t.Error(err)
+		}
+	}
+	if len(names) < 5 {
+		t.Error(names)
+	}
+}

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/upkeep-project/upkeep/internal/base/pagetest"
+	"github.com/upkeep-project/upkeep/internal/conf/keys"
 )
 
 // The reference of the configuration is held against the code: what it lists, and what it says happens without an
@@ -100,61 +101,51 @@ func outcome(t *testing.T, text string) (string, error) {
 	return strings.ReplaceAll(string(all), env.Cwd, "DIR"), nil
 }
 
-// title is the heading under which a kind of section is described.
-func (k sectionKind) title() string {
-	if k.named && !strings.HasSuffix(k.name, "_http_server") {
-		return "[" + k.name + ":x]"
-	}
-	return "[" + k.name + "]"
-}
-
-// described are the options that a section's own table must have. The tables of what has all options of a program
-// list what is different.
-func (k sectionKind) described() []string {
-	keys := k.keys
-	switch k.name {
-	case "supervisorctl":
-		keys = []string{"serverurl", "username", "password", "prompt", "history_file"}
-	case "rpcinterface":
-		keys = []string{rpcFactoryKey, rpcSocketKey, rpcCommandKey, rpcTimeoutKey}
-	case "ctlplugin":
-		keys = []string{ctlFactoryKey, ctlCommandKey, ctlHelpKey, ctlCompleteKey}
-	case "fcgi-program", "eventlistener":
-		program := kindOf("program").keys
-		keys = slices.DeleteFunc(slices.Clone(keys), func(key string) bool { return slices.Contains(program, key) })
-	}
-	return keys
-}
-
-func kindOf(name string) sectionKind {
-	kinds := sectionKinds()
-	return kinds[slices.IndexFunc(kinds, func(k sectionKind) bool { return k.name == name })]
-}
-
 func TestReferenceHasEveryOption(t *testing.T) {
 	page := pagetest.Read(t, referencePage)
 	titles := map[string]bool{}
-	for _, k := range sectionKinds() {
-		titles[k.title()] = true
-		sect := page.Section(k.title())
+	for _, k := range keys.Sections() {
+		titles[k.Header()] = true
+		sect := page.Section(k.Header())
 		if sect == nil {
-			t.Errorf("no section about %s", k.title())
+			t.Errorf("no section about %s", k.Header())
 			continue
 		}
-		for _, key := range k.described() {
-			if row := sect.Find(key); row == nil {
-				t.Errorf("%s: no line about %s", k.title(), key)
-			}
+		for i := range k.Keys {
+			checkRow(t, k.Header(), &k.Keys[i], sect.Find(k.Keys[i].Name))
 		}
 		for _, row := range sect.Rows {
-			if name := row.Names(0)[0]; !slices.Contains(k.keys, name) && !slices.Contains(k.described(), name) {
-				t.Errorf("%s: %s is no option", k.title(), name)
+			if name := row.Names(0)[0]; k.Key(name) == nil {
+				t.Errorf("%s: %s is no option", k.Header(), name)
 			}
 		}
 	}
 	for _, sect := range page.Sections {
 		if strings.HasPrefix(sect.Title, "[") && !titles[sect.Title] {
 			t.Errorf("there are no sections %s", sect.Title)
+		}
+	}
+}
+
+// checkRow holds the line about a key against the table of keys.
+func checkRow(t *testing.T, header string, k *keys.Key, row pagetest.Row) {
+	t.Helper()
+	if row == nil {
+		t.Errorf("%s: no line about %s", header, k.Name)
+		return
+	}
+	if def, ok := row.Code(2); ok != (k.Default != "") || ok && def != k.Default {
+		t.Errorf("%s: %s has the default %q, the page says %s", header, k.Name, k.Default, row[2])
+	}
+	if required := row[2] == "required"; required != k.Required {
+		t.Errorf("%s: %s is required: %v, the page says %s", header, k.Name, k.Required, row[2])
+	}
+	if ours := strings.Contains(row[0], "(*)"); ours != k.Ours {
+		t.Errorf("%s: %s is ours: %v, the page says %s", header, k.Name, k.Ours, row[0])
+	}
+	for _, word := range k.Values {
+		if !strings.Contains(row[1]+row[3], "`"+word) {
+			t.Errorf("%s: %s accepts %s, the page says %s", header, k.Name, word, row[1])
 		}
 	}
 }
@@ -168,9 +159,9 @@ func TestReferenceHasTheDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	written := 0
-	for _, k := range sectionKinds() {
-		header := s.header(k.name)
-		for _, row := range page.Section(k.title()).Rows {
+	for _, k := range keys.Sections() {
+		header := s.header(k.Kind)
+		for _, row := range page.Section(k.Header()).Rows {
 			key := row.Names(0)[0]
 			if row[2] == "required" {
 				if _, err := outcome(t, s.text(header, key, "")); err == nil {

@@ -22,18 +22,30 @@ func Load(args *Args, env Environ) (*Config, error) {
 
 // LoadFrom reads the configuration at a known place.
 func LoadFrom(args *Args, loc Location, env Environ) (*Config, error) {
-	r := newReader(&env, loc)
+	return newReader(&env, loc).load(args)
+}
+
+// load is LoadFrom.
+func (r *reader) load(args *Args) (*Config, error) {
 	if err := r.parseMain(); err != nil {
 		return nil, err
 	}
 	if err := r.includes(); err != nil {
 		return nil, err
 	}
+	return r.config(args)
+}
+
+// config is the configuration that the files read so far make, under a command line.
+func (r *reader) config(args *Args) (*Config, error) {
+	if err := r.inherit(nil); err != nil {
+		return nil, err
+	}
 	sect := r.doc.Section("supervisord")
 	if sect == nil {
-		return nil, &Error{Text: ".ini file does not include supervisord section", File: loc.Given}
+		return nil, &Error{Text: ".ini file does not include supervisord section", File: r.loc.Given}
 	}
-	c := &Config{Location: loc}
+	c := &Config{Location: r.loc}
 	global, err := r.settings(sect, &c.Settings)
 	if err != nil {
 		return nil, err
@@ -53,7 +65,7 @@ func LoadFrom(args *Args, loc Location, env Environ) (*Config, error) {
 	if err := r.unknown(c.Strict); err != nil {
 		return nil, err
 	}
-	c.Settings.apply(args, &env)
+	c.Settings.apply(args, r.env)
 	if err := r.resolveUser(&c.Settings, sect, args.User != nil); err != nil {
 		return nil, err
 	}

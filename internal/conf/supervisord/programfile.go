@@ -7,29 +7,67 @@ import (
 	"strings"
 
 	"github.com/upkeep-project/upkeep/internal/conf/ini"
+	"github.com/upkeep-project/upkeep/internal/conf/keys"
 	"github.com/upkeep-project/upkeep/internal/domain/model"
 )
 
-// ReadProgramFile reads the definitions of one file by itself: what is to run by it, messages for the activity log, and
-// all problems at once, in the order of the lines. A section with a problem gives nothing; the others give what they say.
-// The path names the file in problems and is the base of %(here)s; nothing is read from it.
-//
-// Such a file holds [program:x], [eventlistener:x], [fcgi-program:x] and [group:x] sections. Other than in
-// supervisord.conf, sections and options that mean nothing are problems. Source: one-model C5, C7.
-func ReadProgramFile(path string, text []byte, env Environ) (groups []*model.Group, messages []Message, problems []*Error) {
+// Shared is what the files of programs of one instance have in common. The zero value is nothing.
+type Shared struct {
+	Environment map[string]string // for all programs
+	defaults    map[string]*ini.Section
+}
+
+// ReadShared takes the [defaults] and [defaults:NAME] sections of a main file for the files of programs beside it. Other
+// sections are passed over; lines that cannot be read are problems.
+func ReadShared(path string, text []byte, env Environ) (Shared, []*Error) {
 	r := newReader(&env, Location{Given: path, Path: path})
 	r.collect = true
 	r.parseAll(path, text)
 	r.expandHere(r.here)
+	s := r.shared(nil)
+	for _, sect := range r.doc.Sections() {
+		if s.defaults[sect.Name] != nil {
+			r.unknownKeys(sect, r.table.Find(sect.Name))
+		}
+	}
+	return s, r.problems
+}
+
+// ReadProgramFile reads the definitions of one file by itself; see Shared.ReadProgramFile.
+func ReadProgramFile(path string, text []byte, env Environ) (groups []*model.Group, messages []Message, problems []*Error) {
+	return Shared{}.ReadProgramFile(path, text, env)
+}
+
+// ReadProgramFile reads the definitions of one file: what is to run by it, messages for the activity log, and all problems
+// at once, in the order of the lines. A section with a problem gives nothing; the others give what they say. The path
+// names the file in problems and is the base of %(here)s; it is not read.
+//
+// Such a file holds [program:x], [eventlistener:x], [fcgi-program:x] and [group:x] sections, and defaults for them. Other
+// than in supervisord.conf, sections and options that mean nothing are problems. Source: one-model C5, C7.
+func (s Shared) ReadProgramFile(path string, text []byte, env Environ) (groups []*model.Group, messages []Message, problems []*Error) {
+	r := newReader(&env, Location{Given: path, Path: path})
+	groups = r.programFile(path, text, s)
+	return groups, r.sorted(), r.problems
+}
+
+// programFile reads the file and leaves its problems in order.
+func (r *reader) programFile(path string, text []byte, s Shared) []*model.Group {
+	r.collect = true
+	r.parseAll(path, text)
+	r.expandHere(r.here)
 	r.unknownInPrograms()
-	config, err := r.groups(nil)
+	err := r.inherit(s.defaults)
+	config := &model.Config{}
+	if err == nil {
+		config, err = r.groups(s.Environment)
+	}
 	if err != nil {
 		r.problem(asError(path, err))
 		config = &model.Config{}
 	}
 	r.sharedLogs(config)
 	slices.SortStableFunc(r.problems, func(a, b *Error) int { return cmp.Compare(a.Line, b.Line) })
-	return config.Groups, r.sorted(), r.problems
+	return config.Groups
 }
 
 // parseAll adds a file's text to the document; every line that cannot be read is a problem.
@@ -70,35 +108,56 @@ func (r *reader) problem(e *Error) {
 
 // unknownInPrograms makes sections and options that mean nothing in a file of programs problems.
 func (r *reader) unknownInPrograms() {
-	var kinds []sectionKind
-	var names []string
-	for _, k := range sectionKinds() {
-		if k.runs() {
-			kinds, names = append(kinds, k), append(names, k.name)
-		}
-	}
+	belongs := func(s *keys.Section) bool { return s.Runs() || s.Kind == "defaults" || s.Kind == "program-default" }
 	for _, sect := range r.doc.Sections() {
-		prefix, _, named := strings.Cut(sect.Name, ":")
-		i := slices.IndexFunc(kinds, func(k sectionKind) bool { return k.name == prefix && k.named == named })
-		if i < 0 {
+		kind := r.table.Find(sect.Name)
+		if kind == nil || !belongs(kind) {
+			prefix, _, _ := strings.Cut(sect.Name, ":")
 			r.problem(&Error{
 				Text: "[" + sect.Name + "] does not belong in a file of programs", File: sect.File, Line: sect.Line, Section: sect.Name,
-				Suggestion: closest(prefix, names),
+				Suggestion: closest(prefix, r.kindNames(belongs)),
 			})
 			continue
 		}
-		for _, e := range sect.Own() {
-			if !slices.Contains(kinds[i].keys, e.Key) {
-				r.problem(&Error{
-					Text: "unknown key " + `"` + e.Key + `"`, File: e.File, Line: e.Line, Section: sect.Name, Key: e.Key,
-					Suggestion: closest(e.Key, kinds[i].keys),
-				})
-			}
+		r.unknownKeys(sect, kind)
+	}
+}
+
+// unknownKeys makes options that mean nothing in a section problems.
+func (r *reader) unknownKeys(sect *ini.Section, kind *keys.Section) {
+	for _, e := range sect.Own() {
+		if kind.Key(e.Key) == nil {
+			r.problem(&Error{
+				Text: "unknown key " + `"` + e.Key + `"`, File: e.File, Line: e.Line, Section: sect.Name, Key: e.Key,
+				Suggestion: closest(e.Key, kind.Names()),
+			})
 		}
 	}
 }
 
-// runs reports whether sections of the kind say what is to run.
-func (k sectionKind) runs() bool {
-	return slices.Contains([]string{"program", "fcgi-program", "eventlistener", "group"}, k.name)
+// plain says what is wrong with an option in the words of the table of keys, and what may have been meant. What the table
+// knows nothing about is said as supervisord.conf's errors are.
+func (r *reader) plain(sect *ini.Section, key string, err error) (text, suggestion string) {
+	var template *templateError
+	var missing *noDefaultsError
+	var bad *valueError
+	switch {
+	case errors.As(err, &template) && template.unknown != nil:
+		return key + ": there is no %(" + template.unknown.Key + ")s to fill in", closest(template.unknown.Key, template.names)
+	case errors.As(err, &template):
+		return key + ": a per cent sign of its own is written %% (" + template.err.Error() + ")", ""
+	case errors.As(err, &missing):
+		return "there is no section [" + defaultsPrefix + missing.name + "]", closest(missing.name, missing.known)
+	case !errors.As(err, &bad):
+		return err.Error(), ""
+	}
+	kind := r.table.Find(sect.Name)
+	if kind == nil || kind.Key(key) == nil {
+		return err.Error(), ""
+	}
+	k, word := kind.Key(key), bad.value
+	if k.Type == keys.Signal {
+		word = strings.TrimPrefix(strings.ToUpper(word), "SIG")
+	}
+	return key + "=" + bad.value + " is not " + k.Allowed(), closest(word, k.Words())
 }

@@ -152,17 +152,10 @@ func (r *reader) process(o *options, t *template, group string, num int, global 
 	for name := range r.vars {
 		delete(o.sc, name) // the surrounding environment comes first again
 	}
-	text, err := r.expand(t.environment, "environment", o.sc)
-	o.fail("environment", err)
+	r.surroundings(o, &p.Command, t.environment, global)
 	if o.err != nil {
 		return nil
 	}
-	env := o.environment(text)
-	for name, v := range env {
-		o.sc["ENV_"+name] = v
-	}
-	p.Command.Env = envList(global, env)
-	p.Command.Dir, _ = o.text("directory")
 	r.stream(o, "stdout", &p.IO.Stdout)
 	r.stream(o, "stderr", &p.IO.Stderr)
 	if p.IO.MergeStderr {
@@ -179,6 +172,9 @@ func (r *reader) process(o *options, t *template, group string, num int, global 
 	name, err := r.expand(t.name, "process_name", o.sc)
 	o.fail("process_name", err)
 	p.ID = model.ID{Group: group, Name: name}
+	if r.watch != nil && p.ID == r.watch.id {
+		r.watch.values = r.effective(o)
+	}
 	p.Exit.Codes = slices.Clone(p.Exit.Codes)
 	return &p
 }

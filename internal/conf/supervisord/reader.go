@@ -13,6 +13,7 @@ import (
 	"github.com/upkeep-project/upkeep/internal/base/shellwords"
 	"github.com/upkeep-project/upkeep/internal/base/units"
 	"github.com/upkeep-project/upkeep/internal/conf/ini"
+	"github.com/upkeep-project/upkeep/internal/conf/keys"
 	"github.com/upkeep-project/upkeep/internal/domain/model"
 )
 
@@ -29,16 +30,19 @@ type reader struct {
 	files    []string
 	messages []Message
 	said     map[string]bool // warnings so far
+	table    keys.Table
 	// collect makes a reading go on after a mistake: all of them become problems, at most one for each option.
 	collect  bool
 	problems []*Error
+	watch    *watch // nil: no program's values are wanted
 }
 
 func newReader(env *Environ, loc Location) *reader {
 	r := &reader{
 		env: env, loc: loc, here: dirName(loc.Path), doc: ini.New(),
-		vars: map[string]string{}, said: map[string]bool{},
+		vars: map[string]string{}, said: map[string]bool{}, table: keys.Sections(),
 	}
+	r.doc.FoldKeys(keys.Fold)
 	for name, value := range env.Vars {
 		r.vars["ENV_"+name] = value
 	}
@@ -105,7 +109,7 @@ func origin(s *ini.Section) model.Origin {
 	return model.Origin{File: s.File, Line: s.Line, Dialect: Dialect}
 }
 
-// expand fills in a %-template. Source: spec/supervisor 1.4.
+// expand fills in a %-template. Errors: *templateError. Source: spec/supervisor 1.4.
 func (r *reader) expand(text, label string, sc scope) (string, error) {
 	if !strings.Contains(text, "%") {
 		return text, nil
@@ -117,23 +121,45 @@ func (r *reader) expand(text, label string, sc scope) (string, error) {
 		v, ok := r.vars[name]
 		return v, ok
 	})
-	var unknown *pytext.KeyError
-	switch {
-	case errors.As(err, &unknown):
-		names := slices.Collect(maps.Keys(r.vars))
+	if err == nil {
+		return out, nil
+	}
+	e := &templateError{text: text, label: label, err: err}
+	if errors.As(err, &e.unknown) {
+		e.names = slices.Collect(maps.Keys(r.vars))
 		for name := range sc {
 			if _, ok := r.vars[name]; !ok {
-				names = append(names, name)
+				e.names = append(e.names, name)
 			}
 		}
-		slices.Sort(names)
-		return "", errors.New("Format string " + pytext.Repr(text) + " for " + pytext.Repr(label) + " contains names (" + unknown.Error() +
-			") which cannot be expanded. Available names: " + strings.Join(names, ", "))
-	case err != nil:
-		return "", errors.New("Format string " + pytext.Repr(text) + " for " + pytext.Repr(label) + " is badly formatted: " + err.Error())
+		slices.Sort(e.names)
 	}
-	return out, nil
+	return "", e
 }
+
+// templateError is a %-template that cannot be filled in.
+type templateError struct {
+	text, label string
+	err         error
+	unknown     *pytext.KeyError // nil: it is malformed
+	names       []string         // that there are
+}
+
+func (e *templateError) Error() string {
+	begin := "Format string " + pytext.Repr(e.text) + " for " + pytext.Repr(e.label)
+	if e.unknown == nil {
+		return begin + " is badly formatted: " + e.err.Error()
+	}
+	return begin + " contains names (" + e.unknown.Error() + ") which cannot be expanded. Available names: " + strings.Join(e.names, ", ")
+}
+
+// valueError is a value that its parser refuses; the text is the parser's.
+type valueError struct {
+	error
+	value string
+}
+
+func (e *valueError) Unwrap() error { return e.error }
 
 // options reads the options of one section one after the other. The first error sticks; everything
 // after it gives zero values, so that a caller looks at err once, at the end.
@@ -154,7 +180,9 @@ func (o *options) fail(key string, err error) {
 	switch {
 	case err == nil || o.err != nil:
 	case o.r.collect:
-		o.r.problem(o.refusal(key, err))
+		e := o.refusal(key, err)
+		e.Text, e.Suggestion = o.r.plain(o.sect, key, err)
+		o.r.problem(e)
 	default:
 		o.err, o.key = err, key
 	}
@@ -217,7 +245,7 @@ func value[T any](o *options, key string, def T, parse func(string) (T, error)) 
 	}
 	v, err := parse(text)
 	if err != nil {
-		o.fail(key, err)
+		o.fail(key, &valueError{err, text})
 		return def
 	}
 	return v
