@@ -26,6 +26,7 @@ func programKeys() []Key {
 		{Name: "defaults", Type: List, Ours: true, Text: "Names of [defaults:NAME] sections whose keys count when the program does not say them itself; of several, later ones come over earlier ones, and all over [defaults]."},
 		{Name: "serverurl", Type: URL, Values: []string{"AUTO"}, Default: "AUTO", Text: "What the variable SUPERVISOR_SERVER_URL says to the program. AUTO is a server of this daemon, a socket rather than TCP."},
 		{Name: "child_sigpipe", Type: Choice, Values: []string{"default", "ignore"}, Default: "default", Ours: true, Text: "How it finds the signal SIGPIPE. ignore is what Supervisor does, by accident; few programs want it."},
+		{Name: "stdin", Type: Choice, Values: []string{"pipe", "none"}, Default: "pipe", Ours: true, Text: "What it reads as its standard input: a pipe through which something can be sent to it, or the null device, which costs a descriptor less. Listeners need the pipe."},
 		{Name: "redirect_stderr", Type: Bool, Default: "false", Text: "Sends its error output where its output goes. In the log both are in the order in which they were written."},
 	}
 	keys = append(keys, streamKeys("stdout", "output")...)

@@ -47,6 +47,9 @@ func (r *reader) programList(o *options, group string, kind model.Kind, global m
 	before := len(r.problems)
 	t := r.template(o)
 	t.program.Section, t.program.Kind, t.program.Origin = name, kind, origin(o.sect)
+	if kind == model.KindEventListener && t.program.IO.NoStdin {
+		o.fail("stdin", errors.New("stdin=none: events come to a listener through its standard input"))
+	}
 	var list []*model.Program
 	for i := 0; i < t.numprocs && o.err == nil && (i == 0 || len(r.problems) == before); i++ {
 		list = append(list, r.process(o, &t, group, t.first+i, global))
@@ -96,6 +99,9 @@ func (r *reader) template(o *options) template {
 	})
 	p.IO.BlockWhenFull = value(o, "log_full", false, func(v string) (bool, error) {
 		return choice("log_full", v, "block", "drop")
+	})
+	p.IO.NoStdin = value(o, "stdin", false, func(v string) (bool, error) {
+		return choice("stdin", v, "none", "pipe")
 	})
 	raw, _ := o.raw("process_name", "%(program_name)s")
 	t.name, err = units.Name(raw)
