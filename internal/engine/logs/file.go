@@ -113,7 +113,7 @@ func (f *File) wake() error {
 	if f.h != nil {
 		return nil
 	}
-	h, err := logfile.Open(f.path, f.o.Perm, logfile.Create)
+	h, err := f.store.open.make(f.path, f.o.Perm)
 	if err != nil {
 		return err
 	}
@@ -135,7 +135,7 @@ func (f *File) prepare() (logfile.Info, error) {
 	}
 	if info.Links == 0 || f.moved {
 		// When there can be no new file now, what has been opened still takes the bytes.
-		if h, err := logfile.Open(f.path, f.o.Perm, logfile.Create); err == nil {
+		if h, err := f.store.open.make(f.path, f.o.Perm); err == nil {
 			if err := f.replace(h); err != nil || !h.Regular() {
 				return logfile.Info{}, err
 			}
@@ -379,7 +379,7 @@ func (f *File) Reopen() error {
 	if f.closed || f.h != nil && !f.h.Regular() {
 		return nil
 	}
-	h, err := logfile.Open(f.path, f.o.Perm, logfile.Create)
+	h, err := f.store.open.make(f.path, f.o.Perm)
 	if err != nil {
 		return err
 	}
@@ -397,7 +397,7 @@ func (f *File) Clear() error {
 	if f.closed || f.h != nil && !f.h.Regular() {
 		return nil
 	}
-	h, err := logfile.Open(f.path, f.o.Perm, logfile.Create)
+	h, err := f.store.open.make(f.path, f.o.Perm)
 	if err != nil {
 		return err
 	}

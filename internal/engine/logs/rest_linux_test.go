@@ -7,6 +7,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // crowded makes a store that holds few logs open.
@@ -86,6 +88,54 @@ func TestBusyLogsStayOpen(t *testing.T) {
 	mustWrite(t, mustOpen(t, s, dir+"/one more", Options{}), "x")
 	if got := s.open.count(); got > 2 {
 		t.Errorf("%d are open after a rest, want 2", got)
+	}
+}
+
+// When this process has no descriptor left, a log gets that of another one.
+func TestLogsWithoutDescriptors(t *testing.T) {
+	dir := t.TempDir()
+	s := NewStore()
+	var fs []*File
+	for i := range 6 {
+		f := mustOpen(t, s, fmt.Sprint(dir, "/", i), Options{})
+		mustWrite(t, f, "x")
+		fs = append(fs, f)
+	}
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	top, err := unix.Open("/dev/null", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	unix.Close(top)
+	for fd := 3; fd < top; fd++ { // no number below the limit is free
+		if _, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err != nil {
+			unix.Dup3(0, fd, unix.O_CLOEXEC)
+			defer unix.Close(fd)
+		}
+	}
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: uint64(top), Max: limit.Max}); err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Setrlimit(unix.RLIMIT_NOFILE, &limit)
+	if _, err := os.Open(dir); err == nil {
+		t.Fatal("there are descriptors")
+	}
+	more := mustOpen(t, s, dir+"/more", Options{})
+	for range 3 {
+		for _, f := range append(fs, more) {
+			if _, err := f.Write([]byte("y")); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	unix.Setrlimit(unix.RLIMIT_NOFILE, &limit)
+	for name, text := range contents(t, dir) {
+		if want := map[bool]string{true: "yyy", false: "xyyy"}[name == "more"]; text != want {
+			t.Errorf("%s: %q", name, text)
+		}
 	}
 }
 

@@ -63,7 +63,7 @@ func (s *Store) Open(path string, o Options) (*File, error) {
 		f.next.Store(&o)
 		return f, nil
 	}
-	h, err := logfile.Open(key, o.Perm, logfile.Create)
+	h, err := s.open.make(key, o.Perm)
 	if err != nil {
 		return nil, err
 	}
