@@ -65,28 +65,22 @@ func (r *Reader) Refresh() (anew bool) {
 	if !ok {
 		return false // in the middle of that
 	}
-	anew = head != r.head
-	if anew {
-		r.head, r.n = head, 0
-	}
-	r.have = 0
-	r.n = r.count()
-	return anew
-}
-
-// count finds the end by steps that double, since a file may be all that f is not.
-func (r *Reader) count() int {
 	there := func(i int) bool {
 		var b [1]byte
 		n, _ := r.f.ReadAt(b[:], int64(i+2)*recordSize-1)
 		return n == 1
 	}
-	lo, step := r.n, 1
-	for there(lo + step - 1) {
-		lo += step
-		step *= 2
+	if anew = head != r.head || r.n > 0 && !there(r.n-1); anew {
+		r.head, r.n = head, 0
 	}
-	return lo + sort.Search(step-1, func(k int) bool { return !there(lo + k) })
+	r.have = 0
+	// The end is found by steps that double.
+	step := 1
+	for ; there(r.n + step - 1); step *= 2 {
+		r.n += step
+	}
+	r.n += sort.Search(step-1, func(k int) bool { return !there(r.n + k) })
+	return anew
 }
 
 // At is record i of Len. Of damaged ones it is the one before; false when there is none.

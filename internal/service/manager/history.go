@@ -10,7 +10,7 @@ import (
 )
 
 // Logs reads lines of several logs in the order of their times.
-func (m *Manager) Logs(_ context.Context, q service.LogQuery) (service.LogReader, error) {
+func (m *Manager) Logs(ctx context.Context, q service.LogQuery) (service.LogReader, error) {
 	if err := m.open(); err != nil {
 		return nil, err
 	}
@@ -42,7 +42,10 @@ func (m *Manager) Logs(_ context.Context, q service.LogQuery) (service.LogReader
 		return nil, &service.Error{Code: service.CodeNoFile}
 	}
 	var err error
-	if r.r, err = history.Open(h); err != nil {
+	if r.r, err = history.Open(ctx, h); err != nil {
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
 		return nil, &service.Error{Code: service.CodeFailed, Text: err.Error()}
 	}
 	return r, nil

@@ -12,6 +12,7 @@ package logfile
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 )
 
@@ -46,6 +47,9 @@ type Info struct {
 	Dev   uint64 // the device it is on
 	Ino   uint64
 }
+
+// InfoOf is what a look at a file by other means has told.
+func InfoOf(fi fs.FileInfo) Info { return infoOf(fi) }
 
 // Same reports whether two are the same file.
 func (a Info) Same(b Info) bool { return a.Dev == b.Dev && a.Ino == b.Ino }
