@@ -91,7 +91,15 @@ func (b *epollBackend) spawnLocked() {
 func (b *epollBackend) worker() {
 	defer b.wg.Done()
 	var ev [1]unix.EpollEvent
-	for {
+	for kicks := false; ; kicks = !kicks {
+		// Who asked to run at once does not wait behind all descriptors that are ready, nor these behind those.
+		if g := b.kicked(kicks); g != nil {
+			g.run()
+			if b.leave() {
+				return
+			}
+			continue
+		}
 		n, err := unix.EpollWait(b.fd, ev[:], -1)
 		if err != nil && !errors.Is(err, unix.EINTR) {
 			return // only possible when the descriptor is gone
@@ -125,7 +133,28 @@ func (b *epollBackend) enter(ev unix.EpollEvent) (g *Registration, quit bool) {
 		}
 	} else if ev.Pad == wakeTag {
 		g = b.nextKickLocked()
+		_ = unix.EpollCtl(b.fd, unix.EPOLL_CTL_MOD, b.wake, &unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLONESHOT, Pad: wakeTag})
 	}
+	b.beginLocked()
+	return g, false
+}
+
+// kicked takes the next kick if there is one and it is its turn.
+func (b *epollBackend) kicked(turn bool) (g *Registration) {
+	if !turn {
+		return nil
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closing || len(b.kicks) == 0 {
+		return nil
+	}
+	b.beginLocked()
+	return b.nextKickLocked()
+}
+
+// beginLocked notes that this worker is busy.
+func (b *epollBackend) beginLocked() {
 	b.idle--
 	if b.idle == 0 && b.total < b.max {
 		b.busySince = time.Now()
@@ -134,7 +163,6 @@ func (b *epollBackend) enter(ev unix.EpollEvent) (g *Registration, quit bool) {
 			b.timers.set(&b.check, stallAfter)
 		}
 	}
-	return g, false
 }
 
 func (b *epollBackend) nextKickLocked() (g *Registration) {
@@ -148,7 +176,6 @@ func (b *epollBackend) nextKickLocked() (g *Registration) {
 		var count [8]byte
 		_, _ = unix.Read(b.wake, count[:])
 	}
-	_ = unix.EpollCtl(b.fd, unix.EPOLL_CTL_MOD, b.wake, &unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLONESHOT, Pad: wakeTag})
 	return g
 }
 
