@@ -15,4 +15,77 @@ func output(pattern string) func(*inquiry) (match, bool) {
 	return func(q *inquiry) (match, bool) { return q.find(pattern) }
 }
 
-func table() []rule { return nil }
+// anyOf joins matchers: the first that recognises something.
+func anyOf(when ...func(*inquiry) (match, bool)) func(*inquiry) (match, bool) {
+	return func(q *inquiry) (match, bool) {
+		for _, w := range when {
+			if m, ok := w(q); ok {
+				return m, true
+			}
+		}
+		return match{line: -1}, false
+	}
+}
+
+// code recognises an exit code, and with it a line of output.
+func code(n int, pattern string) func(*inquiry) (match, bool) {
+	return func(q *inquiry) (match, bool) {
+		if q.last == nil || !q.last.Exit.Known || q.last.Exit.Signal != 0 || q.last.Exit.Status != n {
+			return match{line: -1}, false
+		}
+		return q.find(pattern)
+	}
+}
+
+// table is every rule, the deepest causes first: what kept the program from being started, how the system ended it, what
+// it said itself, and last what its end alone tells.
+func table() []rule {
+	start := notStarted(``)
+	found := notStarted(`^(can't find command|command at|no permission to run|couldn't exec)`)
+	return []rule{
+		{CauseCommandSyntax, start, commandSyntax},
+		{CauseLogForbidden, notStarted(`making dispatchers`), logForbidden},
+		{CauseUserUnknown, start, userUnknown},
+		{CauseUserForbidden, start, userForbidden},
+		{CauseDirectoryMissing, start, directoryMissing},
+		{CauseDirectoryForbidden, start, directoryForbidden},
+		{CauseNotSearchable, found, notSearchable},
+		{CauseCommandIsDirectory, found, commandIsDirectory},
+		{CauseNotExecutable, found, notExecutable},
+		{CauseCommandNotFound, found, commandNotFound},
+		{CauseWrongArchitecture, found, wrongArchitecture},
+		{CauseWrongFormat, found, wrongFormat},
+		{CauseInterpreterMissing, anyOf(found, code(noCommand, `^(/usr/bin/)?env: `)), interpreterMissing},
+
+		{CauseCommandNotFound, code(noCommand, shellMissing), commandOfShell},
+		{CauseNotExecutable, code(notAllowed, `([^\s:]+): Permission denied$`), commandOfShellForbidden},
+		{CauseLibraryMissing, output(libraryMissing), library},
+
+		{CauseOutOfMemory, ended9, outOfMemory},
+		{CauseKilledByUs, ended9, killedByUs},
+		{CauseKilledByOther, ended9, killedByOther},
+		{CauseTerminatedByOther, signalled("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGALRM"), terminatedByOther},
+		{CauseCrashed, signalled("SIGSEGV", "SIGABRT", "SIGBUS", "SIGILL", "SIGFPE", "SIGTRAP", "SIGSYS"), crashed},
+		{CauseCPULimit, signalled("SIGXCPU"), plainly("it used all the CPU time that it may have (RLIMIT_CPU)")},
+		{CauseFileSizeLimit, signalled("SIGXFSZ"), plainly("it wrote a larger file than it may (RLIMIT_FSIZE)")},
+		{CauseBrokenPipe, signalled("SIGPIPE"), plainly("it wrote to a pipe or connection that nobody reads any more")},
+
+		{CauseBackground, quietly, background},
+		{CausePortPrivileged, output(`(?i)permission denied|EACCES|operation not permitted`), portPrivileged},
+		{CausePortInUse, output(portInUsePattern), portInUse},
+		{CauseAddressForeign, output(`(?i)cannot assign requested address|EADDRNOTAVAIL`), addressForeign},
+		{CauseRefused, output(`(?i)connection refused|ECONNREFUSED|can't connect to .*server`), refused},
+		{CauseTooManyFiles, output(`(?i)too many open files|EMFILE`), tooManyFiles},
+		{CauseNoSpace, output(`(?i)no space left on device|ENOSPC|disk quota exceeded|EDQUOT`), noSpace},
+		{CausePythonModule, output(`(?:ModuleNotFoundError|ImportError|[\w/.-]*python[\d.]*): No module named '?"?([A-Za-z_][\w.]*)`), pythonModule},
+		{CauseNodeModule, output(`Cannot find (?:module|package) '([^']+)'`), nodeModule},
+		{CauseSyntax, output(`(?i)\b(syntax ?error|IndentationError|TabError|parse error)\b`), syntaxError},
+		{CauseVariableMissing, output(variablePattern), variableMissing},
+		{CauseReadOnly, output(`(?i)read-only file system|EROFS`), readOnly},
+		{CausePermission, output(`(?i)permission ?denied|PermissionError|EACCES|EPERM|operation not permitted`), permission},
+		{CauseFileMissing, output(`(?i)no such file or directory|ENOENT|FileNotFoundError|can't open file|Cannot find module`), fileMissing},
+		{CauseNeedsTerminal, output(terminalPattern), needsTerminal},
+		{CauseStdinEnded, quietly, stdinEnded},
+		{CauseQuick, quietly, quick},
+	}
+}

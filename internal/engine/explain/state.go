@@ -39,8 +39,11 @@ func (q *inquiry) state() {
 	}
 }
 
-// troubled reports whether earlier attempts of what is starting have failed.
-func (q *inquiry) troubled() bool { return q.st.State == model.Starting && q.st.Tries > 0 }
+// troubled reports whether a state that is no failure itself tells of one: earlier attempts have failed, or something is
+// left of a program that has ended.
+func (q *inquiry) troubled() bool {
+	return (q.st.State == model.Starting && q.st.Tries > 0) || (q.st.State == model.Exited && len(q.f.Left) > 0)
+}
 
 func (q *inquiry) refused() {
 	q.v = Verdict{Headline: "cannot start", Cause: CauseStartFailed, Failed: true}
@@ -90,7 +93,7 @@ func (q *inquiry) starting() {
 		q.v.Headline = fmt.Sprintf("is starting: it lives for %s, and counts as running after %s (startsecs)",
 			words.Duration(q.f.Now.Sub(q.st.Start)), words.Limit(q.p.Start.Secs))
 	}
-	if q.troubled() {
+	if q.st.Tries > 0 {
 		q.v.Headline += ", " + q.tries()
 		q.ends(q.st.Tries)
 	}

@@ -2,6 +2,9 @@ package explain
 
 import (
 	"context"
+	"fmt"
+	"net"
+	"net/netip"
 	"os"
 	"runtime"
 	"strconv"
@@ -35,6 +38,8 @@ type System interface {
 
 	// Holders lists who listens on a port (procnet.Holders).
 	Holders(ctx context.Context, network string, port int) ([]procnet.Holder, error)
+	// Addresses are those of this machine's interfaces.
+	Addresses() ([]netip.Addr, error)
 	// Process tells of a living process; false when there is none, or nothing can be told.
 	Process(pid int) (Process, bool)
 	// KilledForMemory reports whether the kernel's log says that it killed the process for lack of memory at or after a
@@ -114,6 +119,21 @@ func (m Machine) UserNamed(name string) (accounts.User, error) { return m.Accoun
 // Holders is procnet.Holders.
 func (Machine) Holders(ctx context.Context, network string, port int) ([]procnet.Holder, error) {
 	return procnet.Holders(ctx, network, port)
+}
+
+// Addresses asks the system for its interfaces.
+func (Machine) Addresses() ([]netip.Addr, error) {
+	list, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil, fmt.Errorf("addresses of this machine: %w", err)
+	}
+	var out []netip.Addr
+	for _, a := range list {
+		if p, err := netip.ParsePrefix(a.String()); err == nil {
+			out = append(out, p.Addr())
+		}
+	}
+	return out, nil
 }
 
 // Process asks the process table.

@@ -45,6 +45,7 @@ func Owner(info fs.FileInfo) int {
 type Space struct {
 	Free, Size          int64 // bytes; free to ordinary users
 	FreeFiles, MaxFiles int64 // files that can still be made; both 0 where there is no such limit
+	ReadOnly            bool
 }
 
 // SpaceAt tells the room in the file system of an existing path.
@@ -56,6 +57,6 @@ func SpaceAt(path string) (Space, error) {
 	unit := int64(st.Bsize)
 	return Space{
 		Free: int64(st.Bavail) * unit, Size: int64(st.Blocks) * unit,
-		FreeFiles: int64(st.Ffree), MaxFiles: int64(st.Files),
+		FreeFiles: int64(st.Ffree), MaxFiles: int64(st.Files), ReadOnly: uint64(st.Flags)&readOnly != 0,
 	}, nil
 }

@@ -17,6 +17,7 @@ func Owner(fs.FileInfo) int { return -1 }
 type Space struct {
 	Free, Size          int64
 	FreeFiles, MaxFiles int64
+	ReadOnly            bool
 }
 
 // SpaceAt tells the room in the file system of an existing path.
