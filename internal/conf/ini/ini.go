@@ -169,6 +169,7 @@ type parser struct {
 	at     int      // its line number
 	indent int      // of the line that opened it, in characters
 	bad    []BadLine
+	opened Kind // what the last line was
 }
 
 // Parse adds a file's text to the document. The name appears in values and errors. Errors: *HeaderError;
@@ -209,6 +210,10 @@ func (p *parser) line(number int, line string) error {
 	content, comment := cutComment(line)
 	content = pytext.Strip(content)
 	if content == "" {
+		p.opened = KindBlank
+		if comment {
+			p.opened = KindComment
+		}
 		if !comment && p.key != "" {
 			p.lines = append(p.lines, "")
 		}
@@ -216,19 +221,21 @@ func (p *parser) line(number int, line string) error {
 	}
 	indent := indentation(line)
 	if p.key != "" && indent > p.indent {
-		p.lines = append(p.lines, content)
+		p.lines, p.opened = append(p.lines, content), KindContinued
 		return nil
 	}
 	p.indent = indent
 	if name, ok := header(content); ok {
 		p.closeOption()
 		p.open(name, number)
+		p.opened = KindHeader
 		return nil
 	}
 	if p.sect == nil {
 		return &HeaderError{File: p.file, Line: number, Text: line}
 	}
-	i := strings.IndexAny(content, "=:")
+	p.opened = KindBad
+	i := delimiter(content)
 	if i <= 0 { // no delimiter, or nothing before it
 		p.bad = append(p.bad, BadLine{Line: number, Text: line})
 		if i == 0 {
@@ -238,9 +245,12 @@ func (p *parser) line(number int, line string) error {
 	}
 	p.closeOption()
 	p.key, p.at = p.doc.fold(pytext.StripRight(content[:i])), number
-	p.lines = []string{pytext.Strip(content[i+1:])}
+	p.lines, p.opened = []string{pytext.Strip(content[i+1:])}, KindOption
 	return nil
 }
+
+// delimiter is where the character between key and value stands; -1 when there is none.
+func delimiter(line string) int { return strings.IndexAny(line, "=:") }
 
 // closeOption stores the open option.
 func (p *parser) closeOption() {

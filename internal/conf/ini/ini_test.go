@@ -3,6 +3,7 @@ package ini
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"strings"
@@ -282,4 +283,60 @@ func TestInherit(t *testing.T) {
 	if _, from := x.Find("nope"); from != nil || len(x.Own()) != 2 {
 		t.Error(from, x.Own())
 	}
+}
+
+func TestScan(t *testing.T) {
+	text := "junk\n[a]\r\nK = 1 ; note\n\n  more # x\n; c\n  end\nbad\n [b\n[b];x\nv:\n  2"
+	var got []string
+	joined := ""
+	for _, l := range Scan(text, strings.ToLower) {
+		joined += l.Raw
+		got = append(got, fmt.Sprintf("%d %s %s %q %q", l.Kind, l.Section, l.Key, l.Raw[:l.Content], l.Raw[l.Value:l.Content]))
+	}
+	if joined != text {
+		t.Errorf("%q", joined)
+	}
+	want := []string{
+		`5   "junk" "junk"`, `2 a  "[a]" "[a]"`, `3 a k "K = 1 " " 1 "`, `0 a  "" ""`, `4 a k "  more " "  more "`, `1 a  "" ""`, `4 a k "  end" "  end"`,
+		`5 a  "bad" "bad"`, `4 a k " [b" " [b"`, `2 b  "[b];x" "[b];x"`, `3 b v "v:" ""`, `4 b v "  2" "  2"`,
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Error(d)
+	}
+}
+
+// FuzzScan: lines one after the other are the text, and options are those that Parse finds.
+func FuzzScan(f *testing.F) {
+	f.Add("[a]\nk = 1 ; note\n  more\n\n[b]\nv:\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		joined := ""
+		found := map[string]bool{}
+		for _, l := range Scan(text, strings.ToLower) {
+			joined += l.Raw
+			if l.Content > len(l.Raw) || l.Value > len(l.Raw) {
+				t.Fatalf("%+v", l)
+			}
+			if l.Kind == KindOption {
+				found[l.Section+"\x00"+l.Key] = true
+			}
+		}
+		if joined != text {
+			t.Errorf("%q became %q", text, joined)
+		}
+		d := New()
+		if errors.As(d.Parse("", text), new(*HeaderError)) {
+			return
+		}
+		for _, s := range append(d.Sections(), d.Defaults()) {
+			for _, e := range s.Own() {
+				if !found[s.Name+"\x00"+e.Key] {
+					t.Errorf("%q: %s.%s was not found", text, s.Name, e.Key)
+				}
+				delete(found, s.Name+"\x00"+e.Key)
+			}
+		}
+		if len(found) > 0 {
+			t.Errorf("%q: %v", text, found)
+		}
+	})
 }
