@@ -37,7 +37,7 @@ type disk struct {
 
 // maxBuf bounds the memory that is kept between writes, and chunk the size of the writes of a new file.
 const (
-	maxBuf = 64 << 10
+	maxBuf = 256 << 10
 	chunk  = 256 << 10
 )
 

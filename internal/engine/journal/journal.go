@@ -35,7 +35,7 @@ type Options struct {
 	// not volatile always tries.
 	Retry time.Duration
 	// CompactAt is the length in bytes up to which the file is left alone; a longer one is replaced when it
-	// is more than four times its content. 0 = 64 KiB.
+	// is more than four times its content. 0 = 64 KiB, with Runtime 1 MiB: what a listener holds comes and goes.
 	CompactAt int64
 	// Reserve is how much storage is kept ready, in bytes, twice: behind the end of the file and, beside
 	// its whole content, for its successor. 0 = 64 KiB, negative = none.
@@ -143,7 +143,11 @@ func (o *Options) complete() error {
 	if o.Retry == 0 {
 		o.Retry = time.Second
 	}
-	if o.CompactAt == 0 {
+	switch {
+	case o.CompactAt != 0:
+	case o.Runtime:
+		o.CompactAt = 1 << 20
+	default:
 		o.CompactAt = 64 << 10
 	}
 	if o.Reserve == 0 {
@@ -186,7 +190,9 @@ func (s *Store) Snapshot() map[string][]byte {
 // Put sets a key, or deletes it when the value is nil. Both are copied. It touches no disk and is in force
 // at once for this process; Flush and Sync make it last, in the order of the Puts. A record that is too
 // large is not taken, and the next Flush or Sync says so with a *SizeError.
-func (s *Store) Put(key string, value []byte) {
+func (s *Store) Put(key string, value []byte) { s.set(key, value, true) }
+
+func (s *Store) set(key string, value []byte, foreign bool) {
 	if len(key) > maxKey || len(value) > maxValue {
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -194,7 +200,7 @@ func (s *Store) Put(key string, value []byte) {
 		return
 	}
 	key = strings.Clone(key)
-	if value != nil {
+	if value != nil && foreign {
 		value = append(make([]byte, 0, len(value)), value...) // stays non-nil when it is empty
 	}
 	s.mu.Lock()
@@ -204,6 +210,9 @@ func (s *Store) Put(key string, value []byte) {
 	}
 	s.put(key, value)
 }
+
+// Give is Put of a value that nobody changes any more: it is not copied.
+func (s *Store) Give(key string, value []byte) { s.set(key, value, false) }
 
 func (s *Store) put(key string, value []byte) {
 	old, had := s.entries[key]

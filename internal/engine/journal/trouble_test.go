@@ -287,7 +287,7 @@ func TestBounds(t *testing.T) {
 		o := Options{Dir: t.TempDir(), Name: "state", Runtime: runtime}
 		s := open(t, o)
 		for i := range 5000 {
-			s.Put(fmt.Sprint("k", i%10), fmt.Append(make([]byte, 100), i))
+			s.Put(fmt.Sprint("k", i%10), fmt.Append(make([]byte, 500), i))
 			if err := s.Flush(); err != nil {
 				t.Fatal(err)
 			}
@@ -295,7 +295,7 @@ func TestBounds(t *testing.T) {
 		if err := errors.Join(s.sync(), s.sync()); err != nil { // the second follows the compaction
 			t.Fatal(err)
 		}
-		if st, err := os.Stat(filepath.Join(o.Dir, "state")); err != nil || runtime && st.Size() > 70<<10 {
+		if st, err := os.Stat(filepath.Join(o.Dir, "state")); err != nil || runtime && st.Size() > 1100<<10 {
 			t.Errorf("%v bytes, %v", st.Size(), err)
 		}
 		_ = s.Close()

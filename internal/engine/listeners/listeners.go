@@ -35,13 +35,20 @@ type Log interface {
 	Logf(level activity.Level, format string, args ...any)
 }
 
+// Journal is where things survive this process; *journal.Store is one.
+type Journal interface {
+	core.Journal
+	// Give is a Put of a value that nobody changes any more: it is not copied.
+	Give(key string, value []byte)
+}
+
 // Options are the parts of Pools.
 type Options struct {
 	Identifier string // the instance's name in events
 	Table      func() *core.Table
 	Ring       *events.Ring // where ticks go
 	Log        Log
-	Journal    core.Journal // nil = nothing survives
+	Journal    Journal // nil = nothing survives
 	// Bounce ends an instance of a program and starts the program anew, without waiting.
 	Bounce func(id model.ID, gen uint64)
 	Serial uint64           // of the next event
@@ -61,7 +68,10 @@ type Pools struct {
 	members map[model.ID]*member
 	ticks   ticks
 	drain   drain
-	unsaved bool // the journal has not made the last puts survive
+	unsaved bool      // the journal has not made the last puts survive
+	out     []byte    // the last envelope, for its room
+	looks   time.Time // when Run looks again by itself; zero = when it is woken
+	waits   bool      // somebody lets a listener catch up
 }
 
 // pool is the group of an eventlistener section.
@@ -71,14 +81,24 @@ type pool struct {
 	wants  listener.Set
 	serial uint64 // of the next event in this pool
 	buffer []*item
+	bytes  int           // of the records in it
+	moves  chan struct{} // closed when a listener has processed an event; nil when nobody waits for that
 }
 
 // item is an event in a pool.
 type item struct {
 	serial, poolSerial uint64
 	name               model.EventType
-	payload            string
+	// record is what the journal has of it: its serial, its name, a line end, its payload. Pools share it, and nobody
+	// changes it.
+	record []byte
 }
+
+// recordHead is how many bytes of a record come before the name.
+const recordHead = 8
+
+// payload is the text of the event.
+func (it *item) payload() []byte { return it.record[recordHead+len(it.name)+1:] }
 
 // member is one listener, across its instances.
 type member struct {
@@ -171,7 +191,8 @@ func (p *Pools) Refusal(group string) string {
 	return pl.spec.ResultHandler + " cannot be resolved within [eventlistener:" + group + "]"
 }
 
-// Offer takes an event made of output. When it returns, a kill of this process does not lose it.
+// Offer takes an event made of output. When it returns, a kill of this process does not lose it. A flood of them waits
+// a little for listeners that keep answering, see catchUp.
 func (p *Pools) Offer(e model.Event) {
 	if p.count.Load() == 0 {
 		return
@@ -181,7 +202,64 @@ func (p *Pools) Offer(e model.Event) {
 	p.accept(&e)
 	p.dispatch()
 	p.flush()
-	p.kick() // time limits may have begun
+	p.plan()
+	if moves := p.behind(e.Type); moves != nil {
+		p.catchUp(moves)
+	}
+}
+
+const (
+	// patience is how long output waits for the answer to one event. Who hangs holds it up once, for so long.
+	patience = 2 * time.Millisecond
+	// ahead is how many bytes of events a pool may have in its buffer before output waits: enough that the listener
+	// always finds the next one there.
+	ahead = 4 << 20
+)
+
+// behind tells what to wait for when a pool has much of an event to send, and a listener that is likely to answer in a
+// moment; nil = nothing. One waits at a time: the others read the answers.
+func (p *Pools) behind(t model.EventType) (moves <-chan struct{}) {
+	if p.waits {
+		return nil
+	}
+	now := p.o.Now()
+	for _, pl := range p.pools {
+		if !pl.wants[t] || pl.bytes <= ahead {
+			continue
+		}
+		for _, m := range p.members {
+			if m.id.Group == pl.name && m.held != nil && m.in != nil && now.Sub(m.since) < patience {
+				if pl.moves == nil {
+					pl.moves = make(chan struct{})
+				}
+				return pl.moves
+			}
+		}
+	}
+	return nil
+}
+
+// catchUp waits for a moment without the lock. Without that a program that writes faster than its listener reads
+// would have all its output in memory and in the journal, for nothing.
+func (p *Pools) catchUp(moves <-chan struct{}) {
+	p.waits = true
+	p.mu.Unlock()
+	t := time.NewTimer(patience)
+	select {
+	case <-moves:
+	case <-t.C:
+	}
+	t.Stop()
+	p.mu.Lock()
+	p.waits = false
+}
+
+// moved lets go of whoever waits for a pool.
+func (pl *pool) moved() {
+	if pl.moves != nil {
+		close(pl.moves)
+		pl.moves = nil
+	}
 }
 
 // Run dispatches and keeps the time until ctx ends.
@@ -194,7 +272,8 @@ func (p *Pools) Run(ctx context.Context) {
 		due := p.ticks.take(now, p.subscribed)
 		p.dispatch()
 		p.watch(now)
-		next := p.next(now)
+		at := p.next(now)
+		p.looks = at
 		drained := p.drained()
 		p.mu.Unlock()
 		if drained != nil {
@@ -206,8 +285,8 @@ func (p *Pools) Run(ctx context.Context) {
 		if len(due) > 0 {
 			continue
 		}
-		if next > 0 {
-			timer.Reset(next)
+		if !at.IsZero() {
+			timer.Reset(max(at.Sub(now), time.Millisecond))
 		} else {
 			timer.Stop()
 		}
@@ -264,6 +343,18 @@ func (p *Pools) drained() (done func()) {
 	}
 	done, p.drain.done = p.drain.done, nil
 	return done
+}
+
+// plan wakes the goroutine of Run when it has something to do, or would look too late at the time limits: they
+// change with every event, and are seldom reached.
+func (p *Pools) plan() {
+	if p.drain.done != nil {
+		p.kick()
+		return
+	}
+	if at := p.next(p.o.Now()); !at.IsZero() && (p.looks.IsZero() || at.Before(p.looks)) {
+		p.kick()
+	}
 }
 
 // kick wakes the goroutine of Run.
@@ -336,6 +427,7 @@ func (p *Pools) removed(group string) {
 		}
 		p.pools = append(p.pools[:i:i], p.pools[i+1:]...)
 		p.count.Store(int32(len(p.pools)))
+		pl.moved()
 		for _, it := range pl.buffer {
 			p.forgetItem(pl, it)
 		}

@@ -74,7 +74,7 @@ func (p *Pools) Heard(id model.ID, gen uint64, data []byte) {
 	p.keepMember(m)
 	p.dispatch()
 	p.flush()
-	p.kick()
+	p.plan()
 }
 
 // said deals with one thing that a listener has said. Source: spec/supervisor 4.5.
@@ -120,6 +120,7 @@ func (p *Pools) processed(pl *pool, m *member) {
 		p.forgetItem(pl, m.held)
 	}
 	m.held, m.unsure, m.strikes = nil, false, 0
+	pl.moved()
 }
 
 // violated is what follows when a listener has broken the rules.
@@ -223,9 +224,8 @@ func (p *Pools) owes(pl *pool, m *member) (what string, limit time.Duration) {
 	return "", 0
 }
 
-// next is how long there is nothing to do; 0 = until something happens.
-func (p *Pools) next(now time.Time) time.Duration {
-	var at time.Time
+// next is when there is something to do by itself; zero = when something happens.
+func (p *Pools) next(now time.Time) (at time.Time) {
 	sooner := func(t time.Time) {
 		if at.IsZero() || t.Before(at) {
 			at = t
@@ -249,8 +249,5 @@ func (p *Pools) next(now time.Time) time.Duration {
 	if t, ok := p.ticks.next(now, p.subscribed); ok {
 		sooner(t)
 	}
-	if at.IsZero() {
-		return 0
-	}
-	return max(at.Sub(now), time.Millisecond)
+	return at
 }

@@ -13,17 +13,17 @@ import (
 func (p *Pools) accept(e *model.Event) {
 	p.refresh()
 	var serial uint64
-	payload, numbered := "", false
+	var record []byte // made for the first
 	for _, pl := range p.pools {
 		if !pl.wants[e.Type] {
 			continue
 		}
-		if !numbered {
-			serial, numbered = p.serial, true
+		if record == nil {
+			serial = p.serial
 			p.serial = listener.NextSerial(p.serial)
-			payload = listener.Payload(e)
+			record = recordOf(serial, e)
 		}
-		it := &item{serial: serial, poolSerial: pl.serial, name: e.Type, payload: payload}
+		it := &item{serial: serial, poolSerial: pl.serial, name: e.Type, record: record}
 		pl.serial = listener.NextSerial(pl.serial)
 		p.keepPool(pl)
 		p.keepItem(pl, it)
@@ -43,6 +43,7 @@ func (p *Pools) insert(pl *pool, it *item, head bool) {
 	} else {
 		pl.buffer = append(pl.buffer, it)
 	}
+	pl.bytes += len(it.record)
 }
 
 // pop takes the oldest event out of the buffer.
@@ -50,6 +51,7 @@ func (pl *pool) pop() *item {
 	it := pl.buffer[0]
 	pl.buffer[0] = nil
 	pl.buffer = pl.buffer[1:]
+	pl.bytes -= len(it.record)
 	return it
 }
 
@@ -106,6 +108,18 @@ func (p *Pools) anyReady(pl *pool) (any bool) {
 // maxQueued is how many bytes may wait for a listener that answers events without reading them.
 const maxQueued = 1 << 20
 
+// maxRoom is how many bytes of room for an envelope are kept: enough for the longest piece of output.
+const maxRoom = 256 << 10
+
+// envelope is what a listener is sent. It is valid until the next.
+func (p *Pools) envelope(h *listener.Header, it *item) []byte {
+	b := h.Append(p.out[:0], it.payload())
+	if p.out = b; cap(b) > maxRoom {
+		p.out = nil
+	}
+	return b
+}
+
 // send gives an event to the first listener that takes it.
 func (p *Pools) send(pl *pool, it *item) (sent bool) {
 	h := listener.Header{
@@ -121,7 +135,7 @@ func (p *Pools) send(pl *pool, it *item) (sent bool) {
 		m.held, m.unsure = it, true
 		p.keepMember(m)
 		p.flush() // before the write: a successor must know that there may be an answer
-		if err := m.in.Write(h.Envelope(it.payload)); err != nil {
+		if err := m.in.Write(p.envelope(&h, it)); err != nil {
 			m.talk.State, m.held, m.unsure = listener.Ready, nil, false
 			p.o.Log.Logf(activity.Debug, "epipe occurred while sending event %d to listener %s, listener state unchanged", it.serial, m.id.Name)
 			m.in = nil
