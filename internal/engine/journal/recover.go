@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"maps"
 
 	"github.com/upkeep-project/upkeep/internal/sys/statefile"
 )
@@ -114,8 +113,8 @@ func (s *Store) load(f File, writable bool) error {
 	}
 	for k, v := range r.entries {
 		s.live += size(k, v)
+		s.entries[k] = content{value: v}
 	}
-	s.entries = maps.Clone(r.entries)
 	if clean && writable && s.opt.Runtime {
 		d.file, d.id, d.number, d.size = f, r.id, r.next, int64(len(b))
 		d.names = true
