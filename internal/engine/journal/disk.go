@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -287,14 +288,15 @@ func (s *Store) replace(durable bool, ops []op) error {
 // it.
 func (s *Store) content() (all, newer []op) {
 	s.mu.Lock()
-	all = make([]op, 0, len(s.entries))
-	for k, v := range s.entries {
-		all = append(all, op{k, v})
-	}
+	entries := maps.Clone(s.entries)
 	newer = s.ops
 	s.disk.owed = s.disk.owed || s.dropped
 	s.ops, s.opsBytes, s.dropped = nil, 0, false
 	s.mu.Unlock()
+	all = make([]op, 0, len(entries))
+	for k, c := range entries {
+		all = append(all, op{k, c.bytes()})
+	}
 	slices.SortFunc(all, func(a, b op) int { return strings.Compare(a.key, b.key) })
 	return all, newer
 }

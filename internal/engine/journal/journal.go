@@ -81,6 +81,19 @@ type op struct {
 	value []byte // nil = delete
 }
 
+// content is the value of a key: its bytes, or what makes them again.
+type content struct {
+	value []byte
+	again func() []byte
+}
+
+func (c content) bytes() []byte {
+	if c.again != nil {
+		return c.again()
+	}
+	return c.value
+}
+
 // Store is a small durable map. All methods can be called by several goroutines at once.
 type Store struct {
 	opt   Options
@@ -92,7 +105,7 @@ type Store struct {
 	done chan struct{} // the goroutine has ended
 
 	mu       sync.Mutex // held for moments only; after io where both are
-	entries  map[string][]byte
+	entries  map[string]content
 	live     int64 // bytes of the frames that entries need
 	ops      []op
 	opsBytes int64
@@ -116,7 +129,7 @@ func Open(o Options) (*Store, error) {
 	s := &Store{
 		opt: o, path: path, spare: path + ".spare",
 		kick: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{}),
-		entries: map[string][]byte{},
+		entries: map[string]content{},
 	}
 	s.disk.compactAt = o.CompactAt
 	s.recover()
@@ -183,8 +196,13 @@ func (s *Store) Forget() {
 // Snapshot is the content now, written or not. The values must not be changed.
 func (s *Store) Snapshot() map[string][]byte {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	return maps.Clone(s.entries)
+	all := maps.Clone(s.entries)
+	s.mu.Unlock()
+	out := make(map[string][]byte, len(all))
+	for key, c := range all {
+		out[key] = c.bytes()
+	}
+	return out
 }
 
 // Put sets a key, or deletes it when the value is nil. Both are copied. It touches no disk and is in force
@@ -208,23 +226,42 @@ func (s *Store) set(key string, value []byte, foreign bool) {
 	if s.closed {
 		return
 	}
-	s.put(key, value)
+	s.put(key, value, content{value: value})
 }
 
 // Give is Put of a value that nobody changes any more: it is not copied.
 func (s *Store) Give(key string, value []byte) { s.set(key, value, false) }
 
-func (s *Store) put(key string, value []byte) {
-	old, had := s.entries[key]
+// PutMade is Put of a value that is large beside what it is made of, so that it is not kept in memory: again makes it,
+// now and whenever all is written anew. It must always make the same, is called on any goroutine, and must not call the
+// store.
+func (s *Store) PutMade(key string, again func() []byte) {
+	value := again()
+	if value == nil || len(key) > maxKey || len(value) > maxValue {
+		s.Put(key, value)
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.closed {
+		s.put(strings.Clone(key), value, content{again: again})
+	}
+}
+
+// put sets a key, whose value is remembered as c.
+func (s *Store) put(key string, value []byte, c content) {
+	known, had := s.entries[key]
+	old := known.bytes()
 	switch {
 	case value == nil && !had:
 		return
 	case value == nil:
 		delete(s.entries, key)
 	case had && bytes.Equal(old, value):
+		s.entries[key] = c
 		return
 	default:
-		s.entries[key] = value
+		s.entries[key] = c
 		s.live += size(key, value)
 	}
 	if had {

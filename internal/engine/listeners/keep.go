@@ -61,15 +61,19 @@ func itemKey(pool string, poolSerial uint64) string {
 	return fmt.Sprintf("%s%s/%016x", itemPrefix, pool, poolSerial)
 }
 
-// keepItem records an event until it is processed or discarded: its serial, its name, a line end, its payload.
+// recordOf is the record of an event.
+func recordOf(serial uint64, e *model.Event) []byte {
+	b := make([]byte, 0, recordHead+len(e.Type)+128+len(e.ID.Name)+len(e.ID.Group)+len(e.Kind)+len(e.Data))
+	b = binary.LittleEndian.AppendUint64(b, serial)
+	return listener.AppendPayload(append(append(b, e.Type...), '\n'), e)
+}
+
+// keepItem records an event until it is processed or discarded.
 func (p *Pools) keepItem(pl *pool, it *item) {
-	if p.o.Journal == nil {
-		return
+	if p.o.Journal != nil {
+		p.o.Journal.Give(itemKey(pl.name, it.poolSerial), it.record)
+		p.unsaved = true
 	}
-	b := make([]byte, 0, 8+len(it.name)+1+len(it.payload))
-	b = binary.LittleEndian.AppendUint64(b, it.serial)
-	b = append(append(append(b, it.name...), '\n'), it.payload...)
-	p.put(itemKey(pl.name, it.poolSerial), b)
 }
 
 func (p *Pools) forgetItem(pl *pool, it *item) { p.put(itemKey(pl.name, it.poolSerial), nil) }
@@ -127,16 +131,19 @@ func (p *Pools) restorePool(g *model.Group, entries map[string][]byte) {
 	prefix := itemPrefix + g.Name + "/"
 	for key, value := range entries {
 		at, ok := strings.CutPrefix(key, prefix)
-		if !ok || len(value) < 8 {
+		if !ok || len(value) < recordHead {
 			continue
 		}
-		it := &item{serial: binary.LittleEndian.Uint64(value)}
+		name, _, ok := bytes.Cut(value[recordHead:], []byte{'\n'})
+		if !ok {
+			continue
+		}
+		it := &item{serial: binary.LittleEndian.Uint64(value), name: model.EventType(name), record: value}
 		if n, err := fmt.Sscanf(at, "%x", &it.poolSerial); n != 1 || err != nil {
 			continue
 		}
-		name, payload, _ := bytes.Cut(value[8:], []byte{'\n'})
-		it.name, it.payload = model.EventType(name), string(payload)
 		pl.buffer = append(pl.buffer, it)
+		pl.bytes += len(it.record)
 		pl.serial = max(pl.serial, it.poolSerial+1) // its record may be damaged
 		p.serial = max(p.serial, it.serial+1)
 	}
@@ -154,6 +161,7 @@ func (p *Pools) restoreMember(namespec string, value []byte) {
 	if at := slices.IndexFunc(pl.buffer, func(it *item) bool { return it.poolSerial+1 == r.Held }); at >= 0 {
 		m.held = pl.buffer[at]
 		pl.buffer = slices.Delete(pl.buffer, at, at+1)
+		pl.bytes -= len(m.held.record)
 	}
 	p.members[m.id] = m
 }

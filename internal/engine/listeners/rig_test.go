@@ -19,7 +19,7 @@ import (
 	"github.com/upkeep-project/upkeep/internal/engine/events"
 )
 
-const patience = 10 * time.Second
+const longest = 10 * time.Second
 
 // rig is a real core over a host whose programs always run, and the pools beside it.
 type rig struct {
@@ -135,6 +135,8 @@ func (r *rig) Put(key string, value []byte) {
 	r.journal[key] = bytes.Clone(value)
 }
 
+func (r *rig) Give(key string, value []byte) { r.Put(key, value) }
+
 func (r *rig) Flush() error { return nil }
 
 // left is what a successor finds.
@@ -184,7 +186,7 @@ func (r *rig) got(name string) string {
 
 func (r *rig) until(what string, f func() bool) {
 	r.t.Helper()
-	for deadline := time.Now().Add(patience); !f(); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(longest); !f(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			r.t.Fatalf("in vain: %s\n%s", what, r.said())
 		}
