@@ -19,6 +19,12 @@ type Journal interface {
 	Flush() error
 }
 
+// Maker is a Journal that need not have every value in memory: again makes it, now and whenever it is needed again,
+// always the same, on any goroutine.
+type Maker interface {
+	PutMade(key string, again func() []byte)
+}
+
 // Wishes keeps what must survive a power cut: done is called when all that was Put before does, or with the
 // reason why it does not.
 type Wishes interface {
@@ -231,12 +237,27 @@ func (c *Core) settleAcks() {
 }
 
 func (c *Core) put(key string, record any) {
+	if value := c.encode(key, record); value != nil {
+		c.keep.journal.Put(key, value)
+	}
+}
+
+// putFixed is put of a record that never changes, and nothing that it leads to does.
+func (c *Core) putFixed(key string, record any) {
+	if m, ok := c.keep.journal.(Maker); ok {
+		m.PutMade(key, func() []byte { return c.encode(key, record) })
+		return
+	}
+	c.put(key, record)
+}
+
+// encode is a record as the journal has it; nil when it is none.
+func (c *Core) encode(key string, record any) []byte {
 	value, err := json.Marshal(record)
 	if err != nil { // impossible: records are plain data
 		c.log.Logf(activity.Critical, "the journal cannot hold %s: %v", key, err)
-		return
 	}
-	c.keep.journal.Put(key, value)
+	return value
 }
 
 // record is a program's state.
@@ -266,7 +287,7 @@ func (c *Core) keepGroup(g *group) {
 			r.Logs = append(r.Logs, logs)
 		}
 	}
-	c.put(groupPrefix+g.entry.Spec.Name, r)
+	c.putFixed(groupPrefix+g.entry.Spec.Name, r) // definitions are immutable
 }
 
 // keepStorm records how far the budget of automatic restarts is used up.
