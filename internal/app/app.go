@@ -110,6 +110,7 @@ type App struct {
 	saved     *core.Saved     // found, if there is something to go on with; else nil
 	left      bool            // programs run on without this process
 	said      said
+	applies   sync.WaitGroup // changes of the configuration that a signal has ordered
 }
 
 // Build makes a daemon that is about to run: its sockets are bound, its logs open, its programs known
@@ -198,7 +199,7 @@ func (a *App) makeEngine() (err error) {
 	opts := launch.Options{
 		Watcher: a.watcher, Pump: a.pump, Files: a.files, Log: a.log, Syslog: a.syslog.Send,
 		Environ: a.environ(), ServerURL: a.o.Config.ServerURL(), UID: privilege.UID(), StripANSI: s.StripANSI,
-		AutoDir: s.ChildLogDir, Identifier: s.Identifier,
+		AutoDir: s.ChildLogDir, Identifier: s.Identifier, LogTimes: a.o.Config.Native,
 	}
 	parts := core.Options{Log: a.log, Ring: a.ring, Lines: a.log}
 	if a.o.State != nil {
@@ -314,6 +315,7 @@ func (a *App) Run() (Outcome, error) {
 	if err := a.manager.Activate(ctx, a.first); err != nil {
 		return Ended, err
 	}
+	a.first = nil
 	a.serve() // whoever connected before now waits for an answer that knows the programs
 	if a.o.Keeper != nil {
 		if err := a.o.Keeper.ready(); err != nil {
@@ -419,6 +421,11 @@ func (a *App) signal(ctx context.Context, s signals.Signal) (leave bool) {
 		a.log.Logf(activity.Warn, "received %s indicating exit request", s.Name)
 		a.core.BeginEnd(model.DaemonShutdown)
 	case signals.Restart:
+		if a.o.Config.Native {
+			a.log.Logf(activity.Warn, "received %s indicating that the configuration is to be applied", s.Name)
+			a.applies.Go(func() { a.apply(ctx) })
+			return false
+		}
 		if a.core.State() == model.DaemonShutdown {
 			a.log.Logf(activity.Warn, "ignored %s indicating restart request (shutdown in progress)", s.Name)
 			return false
@@ -448,6 +455,7 @@ func (a *App) signal(ctx context.Context, s signals.Signal) (leave bool) {
 // Close takes the daemon apart; it may be built in part. Programs that live are left alone.
 func (a *App) Close() {
 	a.closeServers()
+	a.applies.Wait()
 	if a.host != nil {
 		a.closeHost()
 	}

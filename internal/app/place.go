@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/upkeep-project/upkeep/internal/conf/supervisord"
+	"github.com/upkeep-project/upkeep/internal/sys/home"
 	"github.com/upkeep-project/upkeep/internal/sys/privilege"
 )
 
@@ -35,16 +37,24 @@ func InheritedPlace() (Place, bool) {
 	return p, p.State != "" && p.Runtime != ""
 }
 
-// PlaceOf is the place of the instance that runs a configuration, by the absolute path of the file. The
-// directories are made for uid, -1 for the user that we are.
-func PlaceOf(config string, uid, gid int) (Place, error) {
-	state, runtime, err := roots()
+// PlaceOf is the place of the instance that runs a configuration: the native one of this user, or that of the absolute
+// path of the file. The directories are made for its user.
+func PlaceOf(c *supervisord.Config) (Place, error) {
+	roots, err := home.OwnRoots(false)
 	if err != nil {
 		return Place{}, err
 	}
-	sum := sha256.Sum256([]byte(config))
+	uid, gid := c.Settings.UID, c.Settings.GID
+	sum := sha256.Sum256([]byte(c.Settings.ConfigFile))
 	own := filepath.Join("upkeep", "supervisord", hex.EncodeToString(sum[:12]))
-	p := Place{State: filepath.Join(state, own), Runtime: filepath.Join(runtime, own)}
+	p := Place{State: filepath.Join(roots.State, own), Runtime: filepath.Join(roots.Runtime, own)}
+	if c.Native {
+		n := roots.Native()
+		p = Place{State: n.State, Runtime: n.Runtime}
+		if err := os.MkdirAll(c.Settings.ChildLogDir, 0o700); err != nil {
+			return Place{}, err
+		}
+	}
 	if err := makePrivate(p.State, uid, gid); err != nil {
 		return Place{}, err
 	}
@@ -52,33 +62,6 @@ func PlaceOf(config string, uid, gid int) (Place, error) {
 		p.Runtime = p.State // the journal is stamped with the boot, so that it may lie there too
 	}
 	return p, nil
-}
-
-// rootVariable relocates all that the product keeps for itself, for tests and for several installations beside
-// each other. Source: one-model C12.
-const rootVariable = "UPKEEP_ROOT"
-
-// roots are the directories for state and for runtime files of this user.
-func roots() (state, runtime string, err error) {
-	if root := os.Getenv(rootVariable); filepath.IsAbs(root) {
-		return filepath.Join(root, "state"), filepath.Join(root, "run"), nil
-	}
-	if privilege.UID() == 0 {
-		return "/var/lib", "/run", nil
-	}
-	home, err := os.UserHomeDir()
-	if err != nil {
-		return "", "", err
-	}
-	state = filepath.Join(home, ".local", "state")
-	if xdg := os.Getenv("XDG_STATE_HOME"); filepath.IsAbs(xdg) {
-		state = xdg
-	}
-	runtime = state
-	if xdg := os.Getenv("XDG_RUNTIME_DIR"); filepath.IsAbs(xdg) {
-		runtime = xdg
-	}
-	return state, runtime, nil
 }
 
 // makePrivate makes a directory that only uid may enter, below two that others may pass through.

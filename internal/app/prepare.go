@@ -65,7 +65,7 @@ func (p *Process) note(l activity.Level, format string, args ...any) {
 
 // single makes sure that no other daemon runs this configuration.
 func (p *Process) single(c *supervisord.Config) error {
-	place, err := PlaceOf(c.Settings.ConfigFile, c.Settings.UID, c.Settings.GID)
+	place, err := PlaceOf(c)
 	path := filepath.Join(place.State, lockName)
 	if err == nil {
 		p.Place = &place

@@ -23,7 +23,7 @@ func TestOrphanedLock(t *testing.T) {
 	}
 	c := &supervisord.Config{Servers: make([]supervisord.Server, 1)}
 	c.Settings.ConfigFile, c.Settings.UID, c.Settings.GID = filepath.Join(t.TempDir(), "a.conf"), -1, -1
-	place, err := PlaceOf(c.Settings.ConfigFile, -1, -1)
+	place, err := PlaceOf(c)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"sync"
 
 	"github.com/upkeep-project/upkeep/internal/conf/supervisord"
@@ -50,11 +51,31 @@ func (a *App) load() (*model.Config, error) {
 	if err != nil {
 		return nil, err
 	}
+	var now []*model.Group
+	for _, g := range a.core.Table().Groups {
+		now = append(now, g.Spec)
+	}
+	c.KeepLast(now)
 	for _, key := range fixedChanges(a.set(), &c.Settings) {
 		a.log.Logf(activity.Warn, "%s of [supervisord] has changed; the change takes effect at the next restart", key)
 	}
 	a.tell(c)
 	return c.Model, nil
+}
+
+// apply makes the configuration the running one and says what came of it. Source: one-model C6.
+func (a *App) apply(ctx context.Context) {
+	done, err := a.manager.Apply(ctx, nil)
+	if err != nil {
+		a.log.Logf(activity.Error, "the configuration is not applied, everything runs on: %v", err)
+		return
+	}
+	for _, d := range done {
+		if d.Err != nil {
+			a.log.Logf(activity.Error, "%s: %s: %v", d.ID, d.Action, d.Err)
+		}
+	}
+	a.log.Logf(activity.Info, "the configuration is applied, %d programs changed", len(done))
 }
 
 // fixedChanges names the settings of [supervisord] that differ but stay as they are until a restart.

@@ -25,13 +25,17 @@ const (
 	CodeNotPermitted // it may not be signalled
 	CodeNotAdoptable // it is none that can be an instance: the daemon's own, the system's
 	CodeTaken        // it is an instance already
+	CodeInvalid      // a definition with mistakes
+	CodeConflict     // it has been changed by somebody else, or exists already
+	CodeNotManaged   // its definition is in a file of the user's own
 )
 
 // Error is a refused or failed verb. Text is the detail that a person needs (a name, a path, a
 // reason), without the words of the code; it may be empty.
 type Error struct {
-	Code Code
-	Text string
+	Code     Code
+	Text     string
+	Mistakes []Mistake // CodeInvalid
 }
 
 // Error joins the code's words and the text.
@@ -51,6 +55,7 @@ var codeWords = map[Code]string{
 	CodeStillRunning: "still running", CodeCannotReread: "cannot read the configuration",
 	CodeShuttingDown: "shutting down", CodeNoProcess: "no such process", CodeNotPermitted: "not permitted",
 	CodeNotAdoptable: "not adoptable", CodeTaken: "already an instance",
+	CodeInvalid: "invalid definition", CodeConflict: "changed meanwhile", CodeNotManaged: "not a managed definition",
 }
 
 // CodeOf is the code of err, CodeFailed for errors of other kinds, and 0 for nil.

@@ -55,6 +55,8 @@ type Config struct {
 	Strict        bool      // [upkeep] strict=true: unknown options and sections are errors
 	Location      Location  // pass to LoadFrom to read the same file again
 	Files         []string  // every file that was read, the main one first, as they are called in messages
+	Native        bool      // of LoadNative
+	Invalid       []Invalid // of a native instance: files that cannot be used
 }
 
 // Location is a configuration file: as the user wrote it, which messages show, and absolute.

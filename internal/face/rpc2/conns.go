@@ -169,3 +169,11 @@ func (s *Server) connState(nc net.Conn, state http.ConnState) {
 		s.finishAccess(c)
 	}
 }
+
+// Conn is the connection that a request came over; nil when it is none of a Server.
+func Conn(r *http.Request) net.Conn {
+	if c, ok := r.Context().Value(connKey{}).(*conn); ok {
+		return c.Conn
+	}
+	return nil
+}

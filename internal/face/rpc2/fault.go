@@ -30,6 +30,9 @@ var serviceFaults = map[service.Code]struct {
 	service.CodeNotPermitted:        {supervisor.FaultFailed, false},
 	service.CodeNotAdoptable:        {supervisor.FaultFailed, false},
 	service.CodeTaken:               {supervisor.FaultFailed, false},
+	service.CodeInvalid:             {supervisor.FaultFailed, false}, // these three are of the JSON interface alone
+	service.CodeConflict:            {supervisor.FaultFailed, false},
+	service.CodeNotManaged:          {supervisor.FaultFailed, false},
 }
 
 // bare is a fault without detail.

@@ -148,6 +148,10 @@ func (s *Server) route(w *recorder, r *http.Request) {
 		return
 	}
 	path = "/" + strings.TrimLeft(path, "/")
+	if s.o.API != nil && strings.HasPrefix(path, "/v1/") {
+		s.o.API.ServeHTTP(w, r)
+		return
+	}
 	switch h := s.page(path); {
 	case h != nil && (r.Method == http.MethodGet || r.Method == http.MethodHead || r.Method == http.MethodPost):
 		ctx, end := s.detached(r)

@@ -78,6 +78,7 @@ type Options struct {
 	Listener net.Listener
 	Section  string // "unix_http_server", "inet_http_server:x": for log lines
 	Local    bool   // the listener is a unix socket
+	Private  bool   // nobody but its owner and root can connect: it needs no credentials
 
 	// Basic authentication when Username is not empty. Password may be {SHA} and the hexadecimal SHA-1.
 	Username, Password string
@@ -92,6 +93,9 @@ type Options struct {
 	// context of their requests does not end when the client goes away, only with the server: what was
 	// ordered is done.
 	Handlers map[string]http.Handler
+
+	// API answers everything below /v1/, after all checks; nil = there is none. Its requests end with the client.
+	API http.Handler
 
 	// Extensions answer further namespaces.
 	Extensions []Extension
@@ -177,7 +181,7 @@ func New(o Options) (*Server, error) {
 	}
 	if o.Username != "" {
 		s.auth = newAuthenticator(o.Username, o.Password, o.Now)
-	} else {
+	} else if !o.Private {
 		o.Log.Critical("Server '" + o.Section + "' running without any HTTP authentication checking")
 	}
 	return s, nil

@@ -1,0 +1,272 @@
+package upkeep
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// System describes the daemon. GET /v1/system.
+type System struct {
+	Version     string   `json:"version"`
+	PID         int      `json:"pid"`     // the one that people know
+	Manager     int      `json:"manager"` // of the process that answers
+	UID         int      `json:"uid"`
+	Host        string   `json:"host"`
+	State       string   `json:"state"`  // RUNNING, RESTARTING, SHUTDOWN
+	Native      bool     `json:"native"` // false: it runs a supervisord.conf
+	Config      string   `json:"config"` // its file, whether it exists or not
+	Programs    string   `json:"programs,omitempty"`
+	Log         string   `json:"log,omitempty"` // the activity log
+	RolledBack  string   `json:"rolled_back,omitempty"`
+	Invalid     []string `json:"invalid"`      // files of definitions that cannot be used
+	LastEvent   uint64   `json:"last_event"`   // the number of the newest event
+	Environment string   `json:"path"`         // PATH that programs get
+	ServerURL   string   `json:"url,omitzero"` // under which programs reach it by XML-RPC
+}
+
+// Who is whom the daemon takes the caller for. GET /v1/whoami.
+type Who struct {
+	UID       int    `json:"uid"`
+	User      string `json:"user"`
+	Transport string `json:"transport"`
+	Role      string `json:"role"`
+}
+
+// Exit is how an instance ended. Exactly one of Code and Signal is set, neither when nobody knows.
+type Exit struct {
+	Code     *int    `json:"code"`
+	Signal   *string `json:"signal"` // "SIGKILL"
+	Core     bool    `json:"core,omitempty"`
+	Expected bool    `json:"expected"`
+	Unknown  string  `json:"unknown,omitempty"` // why nobody knows
+	After    float64 `json:"after_s"`           // seconds that the instance ran
+}
+
+// Origin is where a definition stands.
+type Origin struct {
+	File string `json:"file"`
+	Line int    `json:"line"`
+	// Managed tells that the file belongs to upkeep, which may rewrite it.
+	Managed bool `json:"managed"`
+}
+
+// Process is the status of one program. GET /v1/processes.
+type Process struct {
+	ID      string `json:"id"` // "group:name", or the name alone when both are equal
+	Group   string `json:"group"`
+	Name    string `json:"name"`
+	Program string `json:"program"` // the section that defines it
+
+	State     string     `json:"state"` // STOPPED, STARTING, RUNNING, BACKOFF, STOPPING, EXITED, FATAL, UNKNOWN
+	StateCode int        `json:"statecode"`
+	Since     *time.Time `json:"since"` // of the state as far as known: begin of the run, or its end
+	PID       *int       `json:"pid"`
+	Run       uint64     `json:"run"` // counts the starts
+	Adopted   bool       `json:"adopted"`
+
+	NextTry  *time.Time `json:"next_try"` // BACKOFF
+	Tries    int        `json:"tries"`    // failed attempts in a row
+	Retries  int        `json:"retries"`  // further attempts that are made
+	LastExit *Exit      `json:"last_exit"`
+	Summary  string     `json:"summary"` // one line about what is remarkable; empty when nothing is
+
+	CPU     *float64 `json:"cpu_percent"`
+	Memory  *int64   `json:"memory_bytes"`
+	Listen  []string `json:"listen"` // ":8000"
+	Boot    bool     `json:"boot"`   // it starts with the daemon
+	Command string   `json:"command"`
+	Dir     string   `json:"directory,omitempty"`
+	Stdout  string   `json:"stdout_log,omitempty"`
+	Stderr  string   `json:"stderr_log,omitempty"`
+	Origin  Origin   `json:"origin"`
+}
+
+// Action is an order for several programs. POST /v1/actions.
+type Action struct {
+	Action string   `json:"action"` // start, stop, restart, signal, clear
+	Select []string `json:"select"` // selectors
+	States []string `json:"states,omitempty"`
+	Signal string   `json:"signal,omitempty"`
+	Now    bool     `json:"now,omitempty"` // stop: kill at once
+}
+
+// Result is what came of an order for one program. Error is nil on success.
+type Result struct {
+	ID      string   `json:"id"`
+	Done    bool     `json:"done"`
+	Took    float64  `json:"took_s"`
+	Process *Process `json:"process,omitempty"` // after it
+	Error   *Problem `json:"error,omitempty"`
+}
+
+// Operation is an order under way or done. GET /v1/operations/{id}.
+type Operation struct {
+	ID      string    `json:"id"`
+	Action  string    `json:"action"`
+	State   string    `json:"state"` // running, done, failed
+	Began   time.Time `json:"began"`
+	By      string    `json:"started_by"`
+	Results []Result  `json:"results"`
+}
+
+// Explanation says why a program is in its state. GET /v1/processes/{id}/why.
+type Explanation struct {
+	ID       string     `json:"id"`
+	State    string     `json:"state"`
+	Headline string     `json:"headline"`
+	Cause    string     `json:"cause"` // stable word
+	Failed   bool       `json:"failed"`
+	Facts    []string   `json:"facts"`
+	Evidence []Evidence `json:"evidence"`
+	Checked  []string   `json:"checked"`
+	Hints    []Hint     `json:"hints"`
+	Timeline []Event    `json:"timeline"`
+}
+
+// Evidence is what was seen: lines of output, or of a check.
+type Evidence struct {
+	Kind  string   `json:"kind"` // stderr, stdout, check
+	Lines []string `json:"lines"`
+}
+
+// Hint is one thing to do.
+type Hint struct {
+	Text    string `json:"text"`
+	Command string `json:"command,omitempty"`
+}
+
+// Event is something that happened. GET /v1/events.
+type Event struct {
+	Seq      uint64    `json:"seq"`
+	Time     time.Time `json:"time"`
+	Type     string    `json:"type"`
+	ID       string    `json:"process,omitempty"`
+	Group    string    `json:"group,omitempty"`
+	From     string    `json:"from,omitempty"` // the state that was left
+	PID      int       `json:"pid,omitempty"`
+	Tries    int       `json:"tries,omitempty"`
+	Expected *bool     `json:"expected,omitempty"`
+	Text     string    `json:"text"` // for people
+}
+
+// LogLine is one line of a log, or a mark between lines.
+type LogLine struct {
+	ID     string    `json:"process"`
+	Stream string    `json:"stream"` // stdout, stderr
+	Time   time.Time `json:"time"`
+	Run    uint64    `json:"run,omitempty"`
+	Text   string    `json:"text,omitempty"` // invalid UTF-8 is replaced
+	Mark   string    `json:"mark,omitempty"` // "restarted (exit 3)": no line of the log
+}
+
+// Definition is what a program is made of. GET /v1/programs/{name}.
+type Definition struct {
+	Name    string  `json:"name"`
+	Origin  Origin  `json:"origin"`
+	Text    string  `json:"text"`             // of the file, for managed definitions
+	ETag    string  `json:"etag"`             // of the text
+	Values  []Value `json:"values,omitempty"` // in force, with where they come from
+	Invalid string  `json:"invalid,omitempty"`
+}
+
+// Value is one value in force.
+type Value struct {
+	Key    string `json:"key"`
+	Value  string `json:"value"`
+	Source string `json:"source"` // "default", "web.conf:3", "defaults:web"
+}
+
+// Edit changes a definition. PATCH /v1/programs/{name}.
+type Edit struct {
+	Set   map[string]string `json:"set,omitempty"`
+	Unset []string          `json:"unset,omitempty"`
+	// Apply has the change take effect now, by a restart if it must.
+	Apply bool `json:"apply,omitempty"`
+}
+
+// Change is one value that an edit has changed.
+type Change struct {
+	Key    string `json:"key"`
+	Old    string `json:"old"`
+	New    string `json:"new"`
+	Line   int    `json:"line"`
+	Effect string `json:"effect"` // live, restart, none
+}
+
+// Edited is what came of an edit.
+type Edited struct {
+	Name    string   `json:"name"`
+	File    string   `json:"file"`
+	Changes []Change `json:"changes"`
+	Steps   []Step   `json:"steps"`   // what applying it does
+	Applied bool     `json:"applied"` // they are done
+}
+
+// Step is what applying the configuration does to one program.
+type Step struct {
+	ID      string   `json:"id"`
+	Action  string   `json:"action"` // add, remove, change, restart
+	Fields  []Change `json:"fields"`
+	Reason  string   `json:"reason"`
+	Refused string   `json:"refused,omitempty"` // why it would not be done, nor anything else
+	Error   *Problem `json:"error,omitempty"`   // after it was tried
+}
+
+// Plan is what applying the configuration does, or has done.
+type Plan struct {
+	Steps    []Step    `json:"steps"`
+	Problems []Mistake `json:"problems"` // in files of definitions: what they define is left as it is
+	Applied  bool      `json:"applied"`
+}
+
+// Mistake is something wrong in a configuration.
+type Mistake struct {
+	File       string `json:"file,omitempty"`
+	Line       int    `json:"line,omitempty"`
+	Key        string `json:"key,omitempty"`
+	Message    string `json:"message"`
+	Suggestion string `json:"suggestion,omitempty"`
+}
+
+// Problem is why a request was refused or an order failed: an RFC 9457 problem document. Title, Detail, Evidence and
+// Hints are the texts that every face shows.
+type Problem struct {
+	Type      string     `json:"type"`
+	Title     string     `json:"title"`
+	Status    int        `json:"status"`
+	Code      string     `json:"code"` // stable word: not_found, invalid_config, start_failed, ...
+	Detail    string     `json:"detail,omitempty"`
+	Process   string     `json:"process,omitempty"`
+	RequestID string     `json:"request_id,omitempty"`
+	Evidence  []Evidence `json:"evidence,omitempty"`
+	Checked   []string   `json:"checked,omitempty"`
+	Hints     []Hint     `json:"hints,omitempty"`
+	Errors    []Mistake  `json:"errors,omitempty"`
+}
+
+// Error is the title and the detail.
+func (p *Problem) Error() string {
+	if p.Detail == "" {
+		return p.Title
+	}
+	return p.Title + ": " + p.Detail
+}
+
+// list is the answer to a question for many.
+type list[T any] struct {
+	Items []T    `json:"items"`
+	Next  string `json:"next,omitempty"`
+}
+
+// List is the form in which several things are answered.
+func List[T any](items []T) json.Marshaler { return items2list[T](items) }
+
+type items2list[T any] []T
+
+// MarshalJSON never writes null for nothing.
+func (l items2list[T]) MarshalJSON() ([]byte, error) {
+	if l == nil {
+		l = items2list[T]{}
+	}
+	return json.Marshal(list[T]{Items: l})
+}

@@ -1,0 +1,155 @@
+package supervisord
+
+import (
+	"cmp"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/upkeep-project/upkeep/internal/base/units"
+	"github.com/upkeep-project/upkeep/internal/domain/model"
+)
+
+// Native is where a native instance has its configuration and everything else that it keeps. All paths are absolute.
+// Source: interfaces 2.8.
+type Native struct {
+	File     string // read when it exists
+	Programs string // the directory of the managed definitions, one file for each program; need not exist
+	Logs     string // of the activity log and of what programs write
+	Socket   string // where the instance answers
+	PIDFile  string
+}
+
+// NativeSection is the section of the server that every native instance has.
+const NativeSection = "unix_http_server:upkeep"
+
+// Invalid is a file of managed definitions that cannot be used: what it defines stays as it is.
+type Invalid struct {
+	File     string
+	Problems []*Error
+}
+
+// LoadNative reads the configuration of a native instance. Its own file is read as any supervisord.conf, on top of
+// settings that make it work without one. A mistake there is an error; a mistake in the file of a program concerns that
+// program alone and is told in Invalid. Source: one-model C5, C7.
+func LoadNative(n Native, env Environ) (*Config, error) {
+	loc := Location{Given: n.File, Path: n.File}
+	r := newReader(&env, loc)
+	if err := r.parse("the settings of a native instance", n.settings()); err != nil {
+		return nil, err
+	}
+	if exists(n.File) {
+		if err := r.parseMain(); err != nil {
+			return nil, err
+		}
+		if err := r.includes(); err != nil {
+			return nil, err
+		}
+	}
+	c, err := r.config(&Args{})
+	if err != nil {
+		return nil, err
+	}
+	c.Native = true
+	c.Messages = slices.DeleteFunc(c.Messages, func(m Message) bool { return m.Text == rootText })
+	if err := c.readPrograms(n.Programs, env); err != nil {
+		return nil, err
+	}
+	c.fixLogs()
+	slices.SortStableFunc(c.Messages, func(a, b Message) int { return cmp.Compare(b.Level, a.Level) })
+	return c, nil
+}
+
+// settings are what holds unless the instance's own file says something else.
+func (n *Native) settings() []byte {
+	p := func(path string) string { return strings.ReplaceAll(path, "%", "%%") }
+	return []byte("[supervisord]\nnodaemon=true\nnocleanup=true\nidentifier=upkeep\nlogfile=" + p(filepath.Join(n.Logs, "upkeep.log")) +
+		"\npidfile=" + p(n.PIDFile) + "\nchildlogdir=" + p(n.Logs) +
+		"\n[" + NativeSection + "]\nfile=" + p(n.Socket) + "\nchmod=0600\n" +
+		"[rpcinterface:supervisor]\nsupervisor.rpcinterface_factory=" + StandardFactory + "\n")
+}
+
+// readPrograms adds what the files of a directory define.
+func (c *Config) readPrograms(dir string, env Environ) error {
+	entries, err := os.ReadDir(dir)
+	if os.IsNotExist(err) {
+		return nil
+	}
+	if err != nil {
+		return &Error{Text: "cannot read the definitions: " + err.Error(), File: dir}
+	}
+	for _, e := range entries {
+		if !strings.HasSuffix(e.Name(), ".conf") || strings.HasPrefix(e.Name(), ".") {
+			continue
+		}
+		path := filepath.Join(dir, e.Name())
+		text, err := os.ReadFile(path)
+		if err != nil {
+			c.invalid(path, []*Error{{Text: err.Error(), File: path}})
+			continue
+		}
+		c.Files = append(c.Files, path)
+		groups, messages, problems := ReadProgramFile(path, text, env)
+		c.Messages = append(c.Messages, messages...)
+		for _, g := range groups {
+			if other := c.Model.Group(g.Name); other != nil {
+				problems = append(problems, &Error{
+					Text: "a group named " + g.Name + " is defined already: " + place(other.Origin.File, other.Origin.Line),
+					File: path, Line: g.Origin.Line,
+				})
+			}
+		}
+		if len(problems) > 0 {
+			c.invalid(path, problems)
+			continue
+		}
+		c.Model.Groups = append(c.Model.Groups, groups...)
+	}
+	c.sortGroups()
+	return nil
+}
+
+// invalid notes that a file cannot be used.
+func (c *Config) invalid(path string, problems []*Error) {
+	c.Invalid = append(c.Invalid, Invalid{File: path, Problems: problems})
+	for _, p := range problems {
+		c.Messages = append(c.Messages, Message{units.LevelError, p.Text + " (" + place(path, p.Line) + "); what this file defines is left as it is"})
+	}
+}
+
+// KeepLast lets what unusable files defined before stay as it is: the groups of now that come from them.
+func (c *Config) KeepLast(now []*model.Group) {
+	for _, in := range c.Invalid {
+		for _, g := range now {
+			if g.Origin.File == in.File && c.Model.Group(g.Name) == nil {
+				c.Model.Groups = append(c.Model.Groups, g)
+			}
+		}
+	}
+	c.sortGroups()
+}
+
+// sortGroups restores the order of evaluation.
+func (c *Config) sortGroups() {
+	slices.SortStableFunc(c.Model.Groups, func(a, b *model.Group) int {
+		return cmp.Or(cmp.Compare(a.Priority, b.Priority), cmp.Compare(a.Name, b.Name))
+	})
+}
+
+// fixLogs gives automatic logs names that stay the same: what a program wrote is found after a restart of the machine.
+func (c *Config) fixLogs() {
+	for _, g := range c.Model.Groups {
+		for _, p := range g.Programs {
+			base := filepath.Join(c.Settings.ChildLogDir, strings.ReplaceAll(p.ID.String(), ":", "."))
+			for _, s := range [...]struct {
+				name   string
+				stream *model.Stream
+			}{{"stdout", &p.IO.Stdout}, {"stderr", &p.IO.Stderr}} {
+				if s.stream.Log == model.LogAuto {
+					s.stream.Log, s.stream.Path = model.LogFile, base+"."+s.name+".log"
+				}
+			}
+		}
+	}
+}
