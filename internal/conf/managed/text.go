@@ -103,7 +103,7 @@ func (d *draft) add(key, value string) (string, int) {
 		if text != "" {
 			text += d.newline
 		}
-		line := strings.Count(text, "\n") + 2
+		line := len(ini.Scan(text, keys.Fold)) + 2
 		return text + "[" + d.section + "]" + d.newline + key + " = " + strings.Join(d.render("", value), d.newline) + d.newline, line
 	}
 	indent, equals := d.style(key)
