@@ -232,6 +232,10 @@ func (h *Host) forRoot(ctx context.Context, t Target) string {
 	return h.known(ctx, t)
 }
 
+// concerns reports whether entries of the whole machine are about this target: what root has there is about
+// root's instance, not about that of whoever asks.
+func (h *Host) concerns(t Target) bool { return h.UID == 0 || t.User != "" }
+
 // known says that the target's user does not exist; "" = it does.
 func (h *Host) known(ctx context.Context, t Target) string {
 	if t.User != "" && !h.Account(ctx, t.User) {

@@ -94,7 +94,7 @@ func (l launchd) Plan(_ context.Context, t Target) (Plan, error) {
 
 // Status implements Backend.
 func (l launchd) Status(ctx context.Context, t Target) (State, error) {
-	if l.OS != "darwin" || l.agent && t.User != "" {
+	if l.OS != "darwin" || l.agent && t.User != "" || !l.agent && !l.concerns(t) {
 		return State{}, nil
 	}
 	st := State{Place: l.file(t), At: AtBoot}
@@ -132,7 +132,8 @@ func disabledRE(label string) *regexp.Regexp {
 // Undo implements Backend. To unload the entry would end the daemon, so that it stays loaded until the
 // session or the machine ends.
 func (l launchd) Undo(ctx context.Context, t Target) (Plan, error) {
-	if err := t.Check(); err != nil || l.OS != "darwin" {
+	st, err := l.Status(ctx, t)
+	if err != nil || !st.Found {
 		return Plan{}, err
 	}
 	old, err := l.ours(l.file(t))
@@ -140,7 +141,7 @@ func (l launchd) Undo(ctx context.Context, t Target) (Plan, error) {
 		return Plan{}, err
 	}
 	p := Plan{Backend: l.Name(), Steps: []Step{Remove{l.file(t)}}}
-	if st, err := l.Status(ctx, t); err == nil && st.Active {
+	if st.Active {
 		p.Notes = append(p.Notes, "the daemon that runs now goes on until it is stopped")
 	}
 	return p, nil

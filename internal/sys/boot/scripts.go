@@ -36,7 +36,10 @@ func (w whole) plan(t Target) (Plan, error) {
 	return Plan{Backend: w.name, Steps: append([]Step{File{w.file, w.mode, text}}, w.enable...)}, nil
 }
 
-func (w whole) status(ctx context.Context) (State, error) {
+func (w whole) status(ctx context.Context, t Target) (State, error) {
+	if !w.concerns(t) {
+		return State{}, nil
+	}
 	st := State{Place: w.file, At: AtBoot}
 	file, err := w.entry(&st)
 	if err != nil {
@@ -56,7 +59,7 @@ func (w whole) status(ctx context.Context) (State, error) {
 }
 
 func (w whole) undo(t Target) (Plan, error) {
-	if err := t.Check(); err != nil {
+	if err := t.Check(); err != nil || !w.concerns(t) {
 		return Plan{}, err
 	}
 	old, err := w.ours(w.file)
@@ -149,7 +152,7 @@ func (o openrc) Status(ctx context.Context, t Target) (State, error) {
 	if !o.has("rc-update") {
 		return State{}, nil
 	}
-	return o.whole(t).status(ctx)
+	return o.whole(t).status(ctx, t)
 }
 
 // Undo implements Backend. A service that runs goes on without its script.
@@ -241,7 +244,7 @@ func (s sysv) Status(ctx context.Context, t Target) (State, error) {
 	if s.tool() == "" || s.has("rc-update") {
 		return State{}, nil
 	}
-	return s.whole(t).status(ctx)
+	return s.whole(t).status(ctx, t)
 }
 
 // Undo implements Backend.
@@ -297,7 +300,9 @@ func (u upstart) whole(t Target) whole {
 func (u upstart) Plan(_ context.Context, t Target) (Plan, error) { return u.whole(t).plan(t) }
 
 // Status implements Backend.
-func (u upstart) Status(ctx context.Context, t Target) (State, error) { return u.whole(t).status(ctx) }
+func (u upstart) Status(ctx context.Context, t Target) (State, error) {
+	return u.whole(t).status(ctx, t)
+}
 
 // Undo implements Backend.
 func (u upstart) Undo(_ context.Context, t Target) (Plan, error) { return u.whole(t).undo(t) }

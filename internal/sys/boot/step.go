@@ -256,8 +256,11 @@ func (r Run) do(ctx context.Context, h *Host) (func(context.Context) error, erro
 	}, err
 }
 
-// Await waits until a path exists.
-type Await struct{ Path string }
+// Await waits until a command answers with one of some words, whatever its exit status.
+type Await struct {
+	Argv, Env []string
+	Words     []string
+}
 
 // Says implements Step.
 func (Await) Says() (string, string) { return "", "" }
@@ -265,7 +268,7 @@ func (Await) Says() (string, string) { return "", "" }
 // awaitLimit is how long something may take to come up, awaitLook how often it is looked at.
 const (
 	awaitLimit = 20 * time.Second
-	awaitLook  = 50 * time.Millisecond
+	awaitLook  = 100 * time.Millisecond
 )
 
 func (a Await) do(ctx context.Context, h *Host) (func(context.Context) error, error) {
@@ -273,12 +276,15 @@ func (a Await) do(ctx context.Context, h *Host) (func(context.Context) error, er
 	defer cancel()
 	tick := time.NewTicker(awaitLook)
 	defer tick.Stop()
-	for !h.exists(a.Path) {
+	for {
+		out, err := h.Exec(ctx, Command{Argv: a.Argv, Env: a.Env})
+		if slices.Contains(a.Words, strings.TrimSpace(out)) {
+			return nil, nil
+		}
 		select {
 		case <-ctx.Done():
-			return nil, fmt.Errorf("%s did not appear: %w", a.Path, ctx.Err())
+			return nil, errors.Join(err, ctx.Err())
 		case <-tick.C:
 		}
 	}
-	return nil, nil
 }

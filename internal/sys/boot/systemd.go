@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/upkeep-project/upkeep/internal/base/words"
@@ -40,7 +41,7 @@ func (s systemd) Detect(ctx context.Context, t Target) (bool, string) {
 		return true, "systemd runs this machine"
 	case t.User != "" && t.User != s.User:
 		return false, "only " + t.User + " has access to systemd's session of " + t.User
-	case s.managed():
+	case s.managed(ctx):
 		return true, "systemd runs for " + s.User
 	case t.atLogin():
 		return false, fmt.Sprintf("systemd does not run for %s: log in as %s, not by su", s.User, s.User)
@@ -53,8 +54,20 @@ func (s systemd) Detect(ctx context.Context, t Target) (bool, string) {
 // control is where the user's systemd listens.
 func (s systemd) control() string { return filepath.Join(s.runtimeDir(), "systemd/private") }
 
+// ready answers with a word of its own when systemd can be spoken to; not while it stops.
+func (s systemd) ready() Await {
+	return Await{s.ctl(Target{}, "is-system-running"), s.env(), []string{"initializing", "starting", "running", "degraded", "maintenance"}}
+}
+
 // managed reports whether systemd runs for the user now.
-func (s systemd) managed() bool { return s.exists(strings.TrimPrefix(s.control(), s.Root)) }
+func (s systemd) managed(ctx context.Context) bool {
+	if !s.exists(strings.TrimPrefix(s.control(), s.Root)) {
+		return false
+	}
+	r := s.ready()
+	out, _ := s.Exec(ctx, Command{Argv: r.Argv, Env: r.Env}) // its exit status is about something else
+	return slices.Contains(r.Words, strings.TrimSpace(out))
+}
 
 func (s systemd) lingers() bool { return s.exists("/var/lib/systemd/linger", s.User) }
 
@@ -123,7 +136,7 @@ func (s systemd) content(t Target, linger bool) (string, error) {
 }
 
 // Plan implements Backend.
-func (s systemd) Plan(_ context.Context, t Target) (Plan, error) {
+func (s systemd) Plan(ctx context.Context, t Target) (Plan, error) {
 	if err := t.Check(); err != nil {
 		return Plan{}, err
 	}
@@ -144,9 +157,12 @@ func (s systemd) Plan(_ context.Context, t Target) (Plan, error) {
 		Why: "starts at boot, no root needed", Limit: startLimit,
 		Hint: "Ask root for: loginctl enable-linger " + words.Quote(s.User) + "\nOr start with your first login instead: --at=login",
 	}
-	need := wants && !s.lingers()
-	if need && !s.managed() {
-		p.Steps = append(p.Steps, linger, Await{strings.TrimPrefix(s.control(), s.Root)})
+	need, managed := wants && !s.lingers(), !s.perUser || s.managed(ctx)
+	if need && !managed {
+		p.Steps = append(p.Steps, linger)
+	}
+	if !managed {
+		p.Steps = append(p.Steps, s.ready())
 	}
 	enable := Run{Argv: s.ctl(t, "enable"), Undo: s.ctl(t, "disable"), Env: s.env()}
 	if t.Now {
@@ -156,7 +172,7 @@ func (s systemd) Plan(_ context.Context, t Target) (Plan, error) {
 		enable.Undo = nil // it was enabled, most probably, and goes on being what it was
 	}
 	p.Steps = append(p.Steps, File{s.unit(t), 0o644, content}, enable)
-	if need && s.managed() {
+	if need && managed {
 		p.Steps = append(p.Steps, linger)
 	}
 	if s.perUser && t.atLogin() {
@@ -197,7 +213,7 @@ func properties(text string) map[string]string {
 
 // Status implements Backend.
 func (s systemd) Status(ctx context.Context, t Target) (State, error) {
-	if t.User != "" && s.perUser {
+	if t.User != "" && s.perUser || !s.perUser && !s.concerns(t) {
 		return State{}, nil
 	}
 	st := State{Place: s.unit(t), At: AtBoot}
@@ -215,7 +231,7 @@ func (s systemd) Status(ctx context.Context, t Target) (State, error) {
 		}
 		st.Stale = differ(file.Content, want)
 	}
-	if !s.exists("/run/systemd/system") || s.perUser && !s.managed() {
+	if !s.exists("/run/systemd/system") || s.perUser && !s.managed(ctx) {
 		if st.Found {
 			st.Says = "systemd does not run here"
 			st.Enabled = s.wanted(t)
@@ -248,6 +264,9 @@ func (s systemd) Undo(ctx context.Context, t Target) (Plan, error) {
 		return Plan{}, err
 	}
 	p := Plan{Backend: s.Name()}
+	if !s.perUser && !s.concerns(t) || s.perUser && t.User != "" {
+		return Plan{}, nil
+	}
 	old, err := s.ours(s.unit(t))
 	if err != nil || old == nil {
 		return Plan{}, err
@@ -268,9 +287,20 @@ func (s systemd) Undo(ctx context.Context, t Target) (Plan, error) {
 		Remove{s.unit(t)},
 		Run{Argv: s.ctl(Target{}, "daemon-reload"), Env: s.env(), MayFail: true},
 	)
-	if s.perUser && strings.Contains(old.Content, lingerLine) && s.lingers() {
+	switch {
+	case !s.perUser || !strings.Contains(old.Content, lingerLine) || !s.lingers():
+	case st.Active && !s.session(ctx):
+		// To end the lingering would end the daemon now.
+		p.Notes = append(p.Notes, s.User+" goes on lingering, for the daemon runs and nobody is logged in; when it is stopped: loginctl disable-linger "+s.User)
+	default:
 		p.Steps = append(p.Steps, s.unlinger())
 		p.Notes = append(p.Notes, "what systemd runs for "+s.User+" ends with the last session of "+s.User)
 	}
 	return p, nil
+}
+
+// session reports whether the user is logged in.
+func (s systemd) session(ctx context.Context) bool {
+	out, err := s.run(ctx, "loginctl", "show-user", s.User, "-p", "Sessions")
+	return err == nil && properties(out)["Sessions"] != ""
 }
