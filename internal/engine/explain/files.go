@@ -23,7 +23,8 @@ const pathText = `['"‘“]([^'"‘’“”]+)['"’”]|(?:^|[\s(=:,])((?:/|\
 // maxPaths bounds the paths of one line that are looked at.
 const maxPaths = 8
 
-// paths reads the paths out of a line, as they are written.
+// paths reads the paths out of a line, as they are written. The name of the program itself, with which many begin what
+// they say, is left out.
 func paths(text string) []string {
 	var out []string
 	for _, g := range regexp.MustCompile(pathText).FindAllStringSubmatch(text, maxPaths) {
@@ -31,6 +32,9 @@ func paths(text string) []string {
 		if len(p) < 1024 && !slices.Contains(out, p) && !strings.Contains(p, "://") {
 			out = append(out, strings.TrimRight(p, "."))
 		}
+	}
+	if len(out) > 1 && strings.HasPrefix(text, out[0]+":") {
+		return out[1:]
 	}
 	return out
 }

@@ -248,10 +248,13 @@ func (q *inquiry) closeBy(word string) []string {
 	dirs = append(append(dirs, q.searched()...), machineBins...)
 	var exact, near []string
 	names := map[string]string{} // name → the first path
-	for i, d := range dirs {
-		if slices.Contains(dirs[:i], d) {
+	var seen []string // /bin may be /usr/bin
+	for _, d := range dirs {
+		at, err := q.sys.Walk(q.who, d, peek.Exec)
+		if err != nil || slices.Contains(seen, at.Path) {
 			continue
 		}
+		seen = append(seen, at.Path)
 		if path := filepath.Join(d, base); q.runs(path) {
 			exact = append(exact, path)
 		}
@@ -261,6 +264,9 @@ func (q *inquiry) closeBy(word string) []string {
 				names[n] = filepath.Join(d, n)
 			}
 		}
+	}
+	if len(exact) > 0 {
+		return exact[:min(len(exact), most)]
 	}
 	known := make([]string, 0, len(names))
 	for n := range names {
@@ -272,8 +278,7 @@ func (q *inquiry) closeBy(word string) []string {
 			near = append(near, names[n])
 		}
 	}
-	all := append(exact, near...)
-	return all[:min(len(all), most)]
+	return near[:min(len(near), most)]
 }
 
 // runs reports whether a path is a file that the program's user may execute.
