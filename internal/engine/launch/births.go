@@ -122,7 +122,7 @@ type birth struct {
 // marks gives out the words of spawn.Marks. It is safe for concurrent use.
 type marks struct {
 	mu    sync.Mutex
-	used  map[uint32]bool
+	used  [spawn.MarkLimit]bool
 	byKey map[string]uint32 // by the key of the instance
 	next  uint32
 }
@@ -146,15 +146,15 @@ func (m *marks) take(key string) spawn.Mark {
 func (m *marks) keep(key string, k spawn.Mark) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if k.Tag != 0 {
+	if k.Tag != 0 && k.At < spawn.MarkLimit {
 		m.set(key, k.At)
 	}
 }
 
 // set notes who uses a word; the lock is held.
 func (m *marks) set(key string, at uint32) {
-	if m.used == nil {
-		m.used, m.byKey = map[uint32]bool{}, map[string]uint32{}
+	if m.byKey == nil {
+		m.byKey = map[string]uint32{}
 	}
 	m.used[at], m.byKey[key] = true, at
 }
@@ -163,7 +163,7 @@ func (m *marks) giveBack(key string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if at, ok := m.byKey[key]; ok {
-		delete(m.used, at)
+		m.used[at] = false
 		delete(m.byKey, key)
 	}
 }
