@@ -54,7 +54,7 @@ func (b *back) next(ctx context.Context) bool {
 			return false
 		}
 		s := b.file.at(from)
-		kept := b.want.keeps(text, s)
+		kept := b.want.keeps(text, s) && (from > b.bound() || b.file.starts(from))
 		b.cutTo(from)
 		if kept {
 			b.at, b.said = place{b.parts[b.k], from}, s

@@ -194,14 +194,7 @@ func (f *file) at(pos int64) state {
 		return s
 	}
 	s.take(r)
-	for i--; s.gen == 0 && i >= 0 && r.Kind > timeindex.Started; i-- { // the end of a run does not name it
-		if r, ok = f.idx.At(i); !ok {
-			break
-		}
-		if r.Kind <= timeindex.Started {
-			s.gen = uint64(r.Value)
-		}
-	}
+	s.gen = uint64(f.idx.Generation(i))
 	return s
 }
 
@@ -217,6 +210,13 @@ func (f *file) splits(from, to int64) int64 {
 		}
 	}
 	return 0
+}
+
+// starts reports whether a line begins at a position.
+func (f *file) starts(pos int64) bool {
+	var b [1]byte
+	n, _ := f.ReadAt(b[:], pos-1)
+	return pos == 0 || n < 1 || b[0] == '\n' || f.splits(pos-1, pos) == pos
 }
 
 // next is where the first record from number i on says that something else holds; the largest number for nowhere.

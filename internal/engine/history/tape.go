@@ -427,9 +427,7 @@ func (t *tape) seek(p place) {
 	if r, ok := t.file.idx.At(t.rec - 1); ok && r.Kind > timeindex.Started {
 		t.rec-- // how the run before has ended is part of the mark
 	}
-	var b [1]byte
-	n, _ := t.file.ReadAt(b[:], p.off-1)
-	t.skip = n == 1 && b[0] != '\n'
+	t.skip = !t.file.starts(p.off)
 	t.begun = t.skip
 }
 

@@ -107,6 +107,17 @@ func (r *Reader) fill(from int) {
 	r.at, r.have = from, n/recordSize
 }
 
+// Generation is that of the run which record i is about: the records of its end do not name it.
+func (r *Reader) Generation(i int) uint32 {
+	for k := 0; k < lookBack; i, k = i-1, k+1 {
+		rec, ok := r.At(i)
+		if !ok || rec.Kind <= Started {
+			return rec.Value
+		}
+	}
+	return 0
+}
+
 // Last is the last record.
 func (r *Reader) Last() (Record, bool) { return r.At(r.Len() - 1) }
 

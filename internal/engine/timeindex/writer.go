@@ -85,32 +85,20 @@ func (w *Writer) load() bool {
 		return false
 	}
 	w.size = info.Size
-	b := make([]byte, recordSize)
-	if n, _ := w.h.ReadAt(b, 0); n < recordSize {
+	r := NewReader(w.h)
+	if r == nil {
 		return false
 	}
-	var ok bool
-	if w.head, ok = decodeHeader(b); !ok {
-		return false
-	}
-	for i, k := w.size/recordSize-1, 0; i >= 1 && k < lookBack; i, k = i-1, k+1 {
-		if n, _ := w.h.ReadAt(b, i*recordSize); n < recordSize {
-			return false
-		}
-		if w.last, ok = decode(b); ok {
-			w.take()
-			return true
-		}
-	}
-	return w.size < 2*recordSize // nothing but a header is a good index; nothing but damage is none
+	w.head = r.head
+	return w.take(r) || r.Len() == 0 // nothing but a header is a good index; nothing but damage is none
 }
 
-// take makes the run of the last record the present one.
-func (w *Writer) take() {
-	w.run = w.last.Run
-	if w.last.Kind == Bytes || w.last.Kind == Started {
-		w.gen = w.last.Value
+// take goes on from the last record of an index.
+func (w *Writer) take(r *Reader) (ok bool) {
+	if w.last, ok = r.Last(); ok {
+		w.run, w.gen = w.last.Run, r.Generation(r.Len()-1)
 	}
+	return ok
 }
 
 // rehome gives the index that is open back to the file it belongs to, when that has been renamed to the first backup
@@ -140,11 +128,7 @@ func (w *Writer) inherit(d *logfile.Dir) {
 	}
 	old := Writer{head: r.head}
 	w.head.base = old.before(info.Size)
-	if last, ok := r.Last(); ok {
-		old.last = last
-		old.take()
-		w.run, w.gen = old.run, old.gen
-	}
+	w.take(r)
 }
 
 // before is how many bytes of the log there have been up to a position in this file.
@@ -155,14 +139,17 @@ func (w *Writer) before(pos int64) int64 {
 	return w.head.base + pos
 }
 
-// reset begins an empty index.
+// reset begins an empty index, with a record of the run that goes on.
 func (w *Writer) reset(base int64) {
+	latest := w.last.Time
 	w.head.base, w.last, w.size = base, Record{}, 0
 	if w.h.Truncate() != nil {
 		w.fail()
 		return
 	}
-	w.append(w.head.encode())
+	if w.append(w.head.encode()) && !w.run.IsZero() {
+		w.put(Record{Kind: Bytes, Value: w.gen}, latest)
+	}
 }
 
 // append writes whole records; after a torn one it fills up first. It reports success.
