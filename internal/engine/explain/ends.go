@@ -31,19 +31,19 @@ func (q *inquiry) signal() (n int, inner bool) {
 }
 
 // signalled recognises an end by one of the signals, by name.
-func signalled(names ...string) func(*inquiry) (match, bool) {
-	return func(q *inquiry) (match, bool) {
+func signalled(names ...string) func(*inquiry) []match {
+	return func(q *inquiry) []match {
 		n, _ := q.signal()
 		for _, name := range names {
 			if n != 0 && units.SignalName(n) == name {
-				return match{[]string{name}, -1}, true
+				return without(name)
 			}
 		}
-		return match{line: -1}, false
+		return nil
 	}
 }
 
-func ended9(q *inquiry) (match, bool) { return signalled("SIGKILL")(q) }
+func ended9(q *inquiry) []match { return signalled("SIGKILL")(q) }
 
 // passedOn explains an exit code that stands for a signal.
 func (q *inquiry) passedOn(name string) {

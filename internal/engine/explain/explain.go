@@ -124,6 +124,11 @@ type Hint struct {
 func Explain(ctx context.Context, f Facts, sys System) Verdict {
 	ctx, cancel := context.WithTimeout(ctx, Patience)
 	defer cancel()
+	return explain(ctx, f, sys)
+}
+
+// explain takes the time that ctx allows.
+func explain(ctx context.Context, f Facts, sys System) Verdict {
 	q := newInquiry(f, sys)
 	q.state()
 	if q.v.Failed || q.troubled() {

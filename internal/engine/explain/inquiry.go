@@ -93,15 +93,34 @@ type match struct {
 	line   int      // -1 = no line of output
 }
 
-// find looks for a pattern in the output, the newest line first.
-func (q *inquiry) find(pattern string) (match, bool) {
+// Bounds of what one pattern recognises: so many lines, and those that are so close to the newest are of one message.
+const (
+	maxMatches = 6
+	message    = 15
+)
+
+// find looks for a pattern in the output. The lines of the newest message come first, in their order, since its first
+// line tells most; then those before it, the newest first.
+func (q *inquiry) find(pattern string) []match {
 	re := regexp.MustCompile(pattern)
+	var found []match
+	newest := 0
 	for i, l := range slices.Backward(q.lines) {
-		if g := re.FindStringSubmatch(l.text); g != nil {
-			return match{g, i}, true
+		g := re.FindStringSubmatch(l.text)
+		if g == nil {
+			continue
+		}
+		if len(found) == 0 || found[newest].line-i < message && l.stream == q.lines[found[0].line].stream {
+			found = slices.Insert(found, 0, match{g, i})
+			newest = len(found) - 1
+		} else {
+			found = append(found, match{g, i})
+		}
+		if len(found) == maxMatches {
+			break
 		}
 	}
-	return match{line: -1}, false
+	return found
 }
 
 // fact, checked and hint add to the verdict.
@@ -188,19 +207,17 @@ func (q *inquiry) rules(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		m, ok := r.when(q)
-		if !ok {
-			continue
-		}
-		before := q.v
-		if r.check(q, ctx, m) {
-			q.v.Cause = r.cause
-			if m.line >= 0 {
-				q.key = m.line
+		for _, m := range r.when(q) {
+			before := q.v
+			if r.check(q, ctx, m) {
+				q.v.Cause = r.cause
+				if m.line >= 0 {
+					q.key = m.line
+				}
+				return
 			}
-			return
+			q.v = before
 		}
-		q.v = before
 	}
 }
 
@@ -210,8 +227,8 @@ func (q *inquiry) conclude() {
 		return
 	}
 	if q.key < 0 {
-		if m, ok := q.find(`^(panic:|fatal error:|(\w+\.)*\w*(Error|Exception)\b|.*\b(Error|ERROR|FATAL|CRITICAL|error):)`); ok {
-			q.key = m.line
+		if m := q.find(`^(panic:|fatal error:|(\w+\.)*\w*(Error|Exception)\b|.*\b(Error|ERROR|FATAL|CRITICAL|error):)`); len(m) > 0 {
+			q.key = newest(m)
 		}
 	}
 	from := max(0, len(q.lines)-maxEvidence)
@@ -224,7 +241,7 @@ func (q *inquiry) conclude() {
 	stream := q.lines[from].stream
 	e := Evidence{Kind: stream}
 	for _, l := range q.lines[from:min(len(q.lines), from+maxEvidence)] {
-		if l.stream == stream {
+		if l.stream == stream && !slices.Contains(e.Lines, l.text) { // a message that is repeated is shown once
 			e.Lines = append(e.Lines, l.text)
 		}
 	}
@@ -238,4 +255,13 @@ func (q *inquiry) conclude() {
 		}
 	}
 	q.v.Evidence = append([]Evidence{e}, q.v.Evidence...)
+}
+
+// newest is the last of the lines that were recognised.
+func newest(found []match) int {
+	at := -1
+	for _, m := range found {
+		at = max(at, m.line)
+	}
+	return at
 }

@@ -156,7 +156,7 @@ func variableMissing(q *inquiry, _ context.Context, m match) bool {
 		return false
 	}
 	if m.groups[1] != "" { // a KeyError is one of the environment only when the traceback shows that
-		if _, ok := q.find(`os\.environ|<frozen os>|/os\.py"|getenv`); !ok {
+		if len(q.find(`os\.environ|<frozen os>|/os\.py"|getenv`)) == 0 {
 			return false
 		}
 	}

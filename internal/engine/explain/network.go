@@ -52,7 +52,7 @@ func (q *inquiry) candidates(m match) []int {
 			}
 		}
 	}
-	for i := max(0, m.line-2); i < min(len(q.lines), m.line+3); i++ {
+	for i := max(0, m.line-2); i < min(len(q.lines), m.line+6); i++ {
 		add(ports(q.lines[i].text)...)
 	}
 	for _, a := range q.argv {

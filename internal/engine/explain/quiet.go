@@ -13,13 +13,15 @@ import (
 )
 
 // quietly recognises a run that ended at once with code 0.
-func quietly(q *inquiry) (match, bool) {
-	none := match{line: -1}
+func quietly(q *inquiry) []match {
 	if q.last == nil || !q.last.Exit.Known || q.last.Exit.Code() != 0 {
-		return none, false
+		return nil
 	}
 	const atOnce = 5 * time.Second
-	return none, q.last.Lasted() <= max(q.p.Start.Secs, atOnce)
+	if q.last.Lasted() > max(q.p.Start.Secs, atOnce) {
+		return nil
+	}
+	return without()
 }
 
 // forker is a program that can put itself in the background, and how it is kept in the foreground.

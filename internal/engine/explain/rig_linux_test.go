@@ -246,7 +246,9 @@ func drain(t *testing.T, fd int) []byte {
 
 // explained is the verdict on the machine as it is, as text.
 func explained(f Facts) (Verdict, string) {
-	v := Explain(context.Background(), f, ThisMachine())
+	ctx, cancel := context.WithTimeout(context.Background(), patience) // the machine may be busy
+	defer cancel()
+	v := explain(ctx, f, ThisMachine())
 	return v, render(v)
 }
 

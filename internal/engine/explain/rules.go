@@ -3,35 +3,37 @@ package explain
 import "context"
 
 // rule is one row of the table. when recognises something in the facts and looks at nothing else; check confirms it on
-// the machine and says what it found. What a check says counts only when it returns true.
+// the machine, for one match after the other, and says what it found. What a check says counts only when it returns true.
 type rule struct {
 	cause Cause
-	when  func(*inquiry) (match, bool)
+	when  func(*inquiry) []match
 	check func(*inquiry, context.Context, match) bool
 }
 
 // output recognises a line of the program's output.
-func output(pattern string) func(*inquiry) (match, bool) {
-	return func(q *inquiry) (match, bool) { return q.find(pattern) }
+func output(pattern string) func(*inquiry) []match {
+	return func(q *inquiry) []match { return q.find(pattern) }
 }
 
-// anyOf joins matchers: the first that recognises something.
-func anyOf(when ...func(*inquiry) (match, bool)) func(*inquiry) (match, bool) {
-	return func(q *inquiry) (match, bool) {
+// anyOf joins matchers.
+func anyOf(when ...func(*inquiry) []match) func(*inquiry) []match {
+	return func(q *inquiry) []match {
+		var out []match
 		for _, w := range when {
-			if m, ok := w(q); ok {
-				return m, true
-			}
+			out = append(out, w(q)...)
 		}
-		return match{line: -1}, false
+		return out
 	}
 }
 
+// without is a match that is no line of output.
+func without(groups ...string) []match { return []match{{groups, -1}} }
+
 // code recognises an exit code, and with it a line of output.
-func code(n int, pattern string) func(*inquiry) (match, bool) {
-	return func(q *inquiry) (match, bool) {
+func code(n int, pattern string) func(*inquiry) []match {
+	return func(q *inquiry) []match {
 		if q.last == nil || !q.last.Exit.Known || q.last.Exit.Signal != 0 || q.last.Exit.Status != n {
-			return match{line: -1}, false
+			return nil
 		}
 		return q.find(pattern)
 	}

@@ -25,22 +25,25 @@ const (
 
 // notStarted recognises a start that came to nothing: refused by the daemon, or by the process before it became the
 // program, which says so in its output.
-func notStarted(pattern string) func(*inquiry) (match, bool) {
-	return func(q *inquiry) (match, bool) {
+func notStarted(pattern string) func(*inquiry) []match {
+	return func(q *inquiry) []match {
 		re := regexp.MustCompile(pattern)
 		if s := q.st.SpawnErr; s != "" && !ended(s) {
-			g := re.FindStringSubmatch(s)
-			return match{g, -1}, g != nil
+			if g := re.FindStringSubmatch(s); g != nil {
+				return without(g...)
+			}
+			return nil
 		}
 		if q.last == nil || !q.last.Exit.Known || q.last.Exit.Status != notSpawned {
-			return match{line: -1}, false
+			return nil
 		}
-		m, ok := q.find(`^supervisor: (couldn't .*)$`)
-		if !ok {
-			return m, false
+		var out []match
+		for _, m := range q.find(`^supervisor: (couldn't .*)$`) {
+			if g := re.FindStringSubmatch(m.groups[1]); g != nil {
+				out = append(out, match{g, m.line})
+			}
 		}
-		g := re.FindStringSubmatch(m.groups[1])
-		return match{g, m.line}, g != nil
+		return out
 	}
 }
 
@@ -248,7 +251,7 @@ func (q *inquiry) closeBy(word string) []string {
 	dirs = append(append(dirs, q.searched()...), machineBins...)
 	var exact, near []string
 	names := map[string]string{} // name → the first path
-	var seen []string // /bin may be /usr/bin
+	var seen []string            // /bin may be /usr/bin
 	for _, d := range dirs {
 		at, err := q.sys.Walk(q.who, d, peek.Exec)
 		if err != nil || slices.Contains(seen, at.Path) {

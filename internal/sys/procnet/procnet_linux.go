@@ -8,6 +8,8 @@ import (
 	"os"
 	"strconv"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/upkeep-project/upkeep/internal/sys/procstat"
 )
 
@@ -109,14 +111,25 @@ func Holders(ctx context.Context, network string, port int) ([]Holder, error) {
 	if err != nil {
 		return out, nil //nolint:nilerr // the sockets are known, their processes are not
 	}
-	for _, pid := range pids {
-		if len(wanted) == 0 || ctx.Err() != nil {
-			break
-		}
-		for _, inode := range sockets(pid) {
-			if i, ok := wanted[inode]; ok {
-				out[i].PID = pid // of several that share it, the first: lower pids come first
-				delete(wanted, inode)
+	// Who made a socket most often holds it: the processes of its owner come first.
+	owners := map[int]bool{}
+	for _, h := range out {
+		owners[h.UID] = true
+	}
+	for _, theirs := range []bool{true, false} {
+		for _, pid := range pids {
+			if len(wanted) == 0 || ctx.Err() != nil {
+				return out, nil
+			}
+			var st unix.Stat_t
+			if unix.Lstat(dir(pid), &st) != nil || owners[int(st.Uid)] != theirs {
+				continue
+			}
+			for _, inode := range sockets(pid) {
+				if i, ok := wanted[inode]; ok {
+					out[i].PID = pid // of several that share it, the first: lower pids come first
+					delete(wanted, inode)
+				}
 			}
 		}
 	}
@@ -131,12 +144,16 @@ func sockets(pid int) []uint64 {
 	}
 	defer d.Close()
 	var out []uint64
+	var target [64]byte // longer ones are no sockets
 	for n := 0; n < maxDescriptors; {
 		names, err := d.Readdirnames(512)
 		n += len(names)
 		for _, name := range names {
-			link, err := os.Readlink(dir(pid) + "/fd/" + name)
-			if inode, ok := inodeOf(link); ok && err == nil {
+			k, err := unix.Readlinkat(int(d.Fd()), name, target[:])
+			if err != nil {
+				continue
+			}
+			if inode, ok := inodeOf(string(target[:k])); ok {
 				out = append(out, inode)
 			}
 		}
