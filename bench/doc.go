@@ -15,6 +15,7 @@
 //	size     bytes of the commands, time of --version
 //	clients  50 clients: getAllProcessInfo, and start and stop of a program each
 //	scale    N programs (-n, -pipes): memory, descriptors and threads of each process, status, crashes, the manager killed
+//	hostile  500 programs beside listeners that hang, flood, close, talk nonsense, die or say nothing: the interface, restarts, drops
 //	events   an event listener: how late PROCESS_LOG comes, a flood of it, PROCESS_STATE while 20 clients start and stop
 //
 // Results are JSON lines (-out); "bench report FILE" prints them as Markdown tables with medians and the

@@ -16,13 +16,14 @@ import (
 
 // workloadNames is the order of a run.
 func workloadNames() []string {
-	return []string{"size", "start", "idle", "status", "restart", "logs", "stop", "clients", "events", "scale"}
+	return []string{"size", "start", "idle", "status", "restart", "logs", "stop", "clients", "events", "scale", "hostile"}
 }
 
 func workloads() map[string]func(context.Context, *bench) error {
 	return map[string]func(context.Context, *bench) error{
 		"size": runSize, "start": runStart, "idle": runIdle, "status": runStatus,
 		"restart": runRestart, "logs": runLogs, "stop": runStop, "clients": runClients, "events": runEvents, "scale": runScale,
+		"hostile": runHostile,
 	}
 }
 

@@ -199,7 +199,7 @@ func (s *Stream) discard(c *scratch, avail int) (int, error) {
 	if s.out.tap != nil && s.spliceable { // what was taken out and not shown would be lost by a kill
 		n, err := s.showAhead(c, avail)
 		if err == nil {
-			n, err = pipe.Read(int(s.fd), c.buf[:n])
+			n, err = c.drop(int(s.fd), n)
 			s.seen = max(s.seen-int32(n), 0)
 			return n, err
 		}

@@ -293,6 +293,7 @@ func (p *Pump) removeStream(s *Stream) {
 // scratch is what a worker needs to look at bytes: a buffer, and a pipe for copies out of another pipe.
 type scratch struct {
 	r, w  int // -1 where there are no such copies
+	null  int // takes what nobody keeps, without a copy; ≤ 0 = there is none
 	buf   []byte
 	plain []byte // what remains of buf without terminal sequences; made when needed
 }
@@ -309,7 +310,11 @@ func (p *Pump) scratch() *scratch {
 	if err != nil {
 		r, w = -1, -1 // out of descriptors: read and write then
 	}
-	return &scratch{r: r, w: w, buf: make([]byte, chunk)}
+	null, err := pipe.Null()
+	if err != nil {
+		null = -1
+	}
+	return &scratch{r: r, w: w, null: null, buf: make([]byte, chunk)}
 }
 
 func (p *Pump) recycle(c *scratch) {
@@ -330,6 +335,20 @@ func (c *scratch) close() {
 		pipe.Close(c.w)
 		c.r, c.w = -1, -1
 	}
+	if c.null > 0 {
+		pipe.Close(c.null)
+		c.null = -1
+	}
+}
+
+// drop takes n bytes, which are there, out of a pipe.
+func (c *scratch) drop(fd, n int) (int, error) {
+	if c.null > 0 {
+		if m, err := pipe.Splice(fd, c.null, -1, n); err == nil && m > 0 {
+			return m, nil
+		}
+	}
+	return pipe.Read(fd, c.buf[:n])
 }
 
 // peek copies up to n bytes (at most a chunk) out of a pipe without taking them.

@@ -27,6 +27,9 @@ func New(capacity int) (r, w int, err error) {
 	return p[0], p[1], nil
 }
 
+// Null is a descriptor to Splice to what nobody wants.
+func Null() (fd int, err error) { return unix.Open("/dev/null", unix.O_WRONLY|unix.O_CLOEXEC, 0) }
+
 // Splice moves up to n bytes from a pipe into a file at position pos, or at the file's own position when
 // pos is negative, without their passing through this process: when it dies, what was not moved is
 // still in the pipe. ErrAgain when the pipe is empty but may be written to; 0 at its end.

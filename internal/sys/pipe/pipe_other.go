@@ -10,6 +10,9 @@ import (
 // New is for the operations that this system does not have.
 func New(int) (r, w int, err error) { return -1, -1, errors.ErrUnsupported }
 
+// Null is not there.
+func Null() (fd int, err error) { return -1, errors.ErrUnsupported }
+
 // Splice is not there.
 func Splice(_, _ int, _ int64, _ int) (int, error) { return 0, errors.ErrUnsupported }
 
