@@ -314,7 +314,12 @@ func (t *tape) read() (bool, error) {
 	if err != nil && !errors.Is(err, io.EOF) {
 		return false, err
 	}
-	if t.want.q.Follow && (n < known || !bytes.Equal(t.buf[:known], t.last) || known == 0 && t.shrunk()) || t.refreshIndex() {
+	anew := t.refreshIndex()
+	switch other := n < known || !bytes.Equal(t.buf[:known], t.last) || known == 0 && t.shrunk(); {
+	case anew && t.off == 0: // its log was noticed before
+		t.rec = 0
+		return true, nil
+	case anew || t.want.q.Follow && other:
 		t.rewind()
 		return true, nil
 	}

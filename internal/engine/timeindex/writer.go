@@ -53,8 +53,11 @@ func Open(path string, perm fs.FileMode, log logfile.Info) *Writer {
 	case known && w.head.ino == log.Ino: // emptied meanwhile
 		w.reset(w.before(w.last.Offset))
 		return w
-	case known && w.rehome(d):
-		_ = w.h.Close()
+	case w.size > 0: // of another file; who reads it there keeps it
+		if !known || !w.rehome(d) {
+			Remove(d, d.Name())
+		}
+		w.Close()
 		if w = open(d, perm); w == nil {
 			return nil
 		}
