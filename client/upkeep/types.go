@@ -62,7 +62,6 @@ type Process struct {
 	Since     *time.Time `json:"since"` // of the state as far as known: begin of the run, or its end
 	PID       *int       `json:"pid"`
 	Run       uint64     `json:"run"` // counts the starts
-	Adopted   bool       `json:"adopted"`
 
 	NextTry  *time.Time `json:"next_try"` // BACKOFF
 	Tries    int        `json:"tries"`    // failed attempts in a row

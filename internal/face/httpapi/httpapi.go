@@ -1,0 +1,242 @@
+// Package httpapi is the JSON interface under /v1: what the native command, its clients and later the web application
+// speak. It translates between HTTP and the service and decides nothing about programs.
+//
+// Answers are JSON; errors are problem documents (RFC 9457) whose texts are those of every other face; streams are
+// server-sent events, or lines of JSON or text for who asks for them. What changes programs is an operation, which goes on
+// when its client goes away.
+//
+// Source: interfaces 4.
+package httpapi
+
+import (
+	"context"
+	"crypto/rand"
+	_ "embed" // the description of the interface
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"os/user"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/upkeep-project/upkeep/client/upkeep"
+	"github.com/upkeep-project/upkeep/internal/service"
+)
+
+// Service is what the interface is about.
+type Service interface {
+	service.Service
+	service.Insight
+	service.Definitions
+}
+
+// Options say what is served.
+type Options struct {
+	Service Service
+	// Peer is the user at the other end of the connection that a request came over; false when that is not known.
+	Peer func(*http.Request) (uid int, ok bool)
+	// Daemon obeys an order for the daemon as a whole: upgrade, reopen-logs.
+	Daemon func(order string) error
+	Now    func() time.Time // nil = time.Now
+}
+
+// API serves /v1.
+type API struct {
+	o    Options
+	mux  *http.ServeMux
+	ctx  context.Context // of operations
+	end  context.CancelFunc
+	work sync.WaitGroup
+
+	mu  sync.Mutex
+	ops map[string]*operation
+	old []string // ended operations, the longest ago first
+}
+
+// openAPI is the description of the interface, OpenAPI 3.1.
+//
+//go:embed openapi.yaml
+var openAPI []byte
+
+// maxBody is the most bytes of a request.
+const maxBody = 1 << 20
+
+// New makes the interface. Close it when requests have ended.
+func New(o Options) *API {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	a := &API{o: o, mux: http.NewServeMux(), ops: map[string]*operation{}}
+	a.ctx, a.end = context.WithCancel(context.Background())
+	for _, r := range a.routes() {
+		a.mux.HandleFunc(r.method+" "+r.path, func(w http.ResponseWriter, q *http.Request) {
+			if err := r.serve(w, q); err != nil {
+				a.fail(w, q, err)
+			}
+		})
+	}
+	return a
+}
+
+// route is one entry of the interface.
+type route struct {
+	method, path string
+	serve        func(http.ResponseWriter, *http.Request) error
+}
+
+// routes are all of the interface; the description has the same ones.
+func (a *API) routes() []route {
+	return []route{
+		{"GET", "/v1/system", a.system},
+		{"GET", "/v1/whoami", a.whoami},
+		{"GET", "/v1/openapi.yaml", a.describe},
+		{"GET", "/v1/processes", a.processes},
+		{"GET", "/v1/processes/{id}", a.process},
+		{"GET", "/v1/processes/{id}/why", a.why},
+		{"POST", "/v1/processes/{id}/start", a.act("start")},
+		{"POST", "/v1/processes/{id}/stop", a.act("stop")},
+		{"POST", "/v1/processes/{id}/restart", a.act("restart")},
+		{"POST", "/v1/processes/{id}/signal", a.act("signal")},
+		{"POST", "/v1/processes/{id}/stdin", a.stdin},
+		{"GET", "/v1/processes/{id}/logs", a.processLogs},
+		{"DELETE", "/v1/processes/{id}/logs", a.act("clear")},
+		{"POST", "/v1/actions", a.actions},
+		{"GET", "/v1/operations", a.operations},
+		{"GET", "/v1/operations/{id}", a.operation},
+		{"GET", "/v1/logs", a.logs},
+		{"GET", "/v1/events", a.events},
+		{"GET", "/v1/programs", a.programs},
+		{"GET", "/v1/programs/{name}", a.program},
+		{"PUT", "/v1/programs/{name}", a.putProgram},
+		{"DELETE", "/v1/programs/{name}", a.deleteProgram},
+		{"POST", "/v1/config/diff", a.diff},
+		{"POST", "/v1/config/apply", a.apply},
+		{"POST", "/v1/adopt", a.adopt},
+		{"POST", "/v1/daemon/stop", a.stopDaemon},
+		{"POST", "/v1/daemon/upgrade", a.orderDaemon("upgrade")},
+		{"POST", "/v1/daemon/reopen-logs", a.orderDaemon("reopen-logs")},
+	}
+}
+
+// ServeHTTP answers a request.
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	h.Set("Upkeep-Version", a.o.Service.Info().Version)
+	h.Set("Upkeep-Request-Id", rand.Text()[:16])
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+	if _, pattern := a.mux.Handler(r); pattern == "" {
+		a.fail(w, r, a.unrouted(r))
+		return
+	}
+	a.mux.ServeHTTP(w, r)
+}
+
+// unrouted says what is wrong with a request that no route takes.
+func (a *API) unrouted(r *http.Request) error {
+	for _, method := range []string{"GET", "POST", "PUT", "DELETE"} {
+		q := r.Clone(r.Context())
+		q.Method = method
+		if _, pattern := a.mux.Handler(q); pattern != "" {
+			return &upkeep.Problem{Status: http.StatusMethodNotAllowed, Code: "method_not_allowed", Title: r.Method + " is not allowed here"}
+		}
+	}
+	return &upkeep.Problem{Status: http.StatusNotFound, Code: "not_found", Title: "there is nothing at " + r.URL.Path}
+}
+
+// Close ends the waiting for operations; what they have ordered goes on. It returns when nothing of them is left.
+func (a *API) Close() {
+	a.end()
+	a.work.Wait()
+}
+
+// reply answers with JSON.
+func reply(w http.ResponseWriter, status int, v any) error {
+	body, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_, _ = w.Write(append(body, '\n')) // a client that is gone is nobody's problem
+	return nil
+}
+
+// body reads a request's JSON. A member that means nothing is an error: it may be a slip of the keyboard.
+func body(r *http.Request, v any) error {
+	d := json.NewDecoder(r.Body)
+	d.DisallowUnknownFields()
+	err := d.Decode(v)
+	if errors.Is(err, io.EOF) { // nothing was said: everything is as usual
+		return nil
+	}
+	if err == nil && d.More() {
+		err = errors.New("more than one value")
+	}
+	if err != nil {
+		return badRequest("the request cannot be read: " + err.Error())
+	}
+	return nil
+}
+
+func badRequest(text string) error {
+	return &upkeep.Problem{Status: http.StatusBadRequest, Code: "bad_request", Title: text}
+}
+
+// number reads a parameter of a request that is a whole number from 0 on.
+func number(r *http.Request, name string, def int) (int, error) {
+	text := r.URL.Query().Get(name)
+	if text == "" {
+		return def, nil
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 0 {
+		return 0, badRequest(name + " is no number from 0 on: " + strconv.Quote(text))
+	}
+	return n, nil
+}
+
+// moment reads a parameter that is a time: of RFC 3339, or seconds since 1970.
+func moment(r *http.Request, name string) (time.Time, error) {
+	text := r.URL.Query().Get(name)
+	if text == "" {
+		return time.Time{}, nil
+	}
+	if n, err := strconv.ParseFloat(text, 64); err == nil {
+		return time.UnixMilli(int64(n * 1000)), nil
+	}
+	t, err := time.Parse(time.RFC3339Nano, text)
+	if err != nil {
+		return time.Time{}, badRequest(name + " is no time: " + strconv.Quote(text))
+	}
+	return t, nil
+}
+
+// caller is who asks, for people.
+func (a *API) caller(r *http.Request) string {
+	if name, _, ok := r.BasicAuth(); ok {
+		return name
+	}
+	uid, ok := a.peer(r)
+	if !ok {
+		return "somebody"
+	}
+	return userName(uid)
+}
+
+func (a *API) peer(r *http.Request) (int, bool) {
+	if a.o.Peer == nil {
+		return 0, false
+	}
+	return a.o.Peer(r)
+}
+
+func userName(uid int) string {
+	if u, err := user.LookupId(strconv.Itoa(uid)); err == nil {
+		return u.Username
+	}
+	return strconv.Itoa(uid)
+}

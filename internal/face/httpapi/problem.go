@@ -1,0 +1,87 @@
+package httpapi
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+
+	"github.com/upkeep-project/upkeep/client/upkeep"
+	"github.com/upkeep-project/upkeep/internal/service"
+)
+
+// problemBase is what the types of problems begin with; the documentation has a heading for each.
+const problemBase = "https://upkeep.example/problems/"
+
+// kinds translates the service's errors.
+var kinds = map[service.Code]struct {
+	status int
+	code   string
+}{
+	service.CodeFailed:              {http.StatusInternalServerError, "internal"},
+	service.CodeBadArguments:        {http.StatusBadRequest, "bad_request"},
+	service.CodeNoSuchProgram:       {http.StatusNotFound, "not_found"},
+	service.CodeBadSignal:           {http.StatusBadRequest, "bad_signal"},
+	service.CodeNoFile:              {http.StatusConflict, "no_file"},
+	service.CodeNotExecutable:       {http.StatusConflict, "not_executable"},
+	service.CodeAbnormalTermination: {http.StatusConflict, "start_failed"},
+	service.CodeSpawnError:          {http.StatusConflict, "spawn_failed"},
+	service.CodeAlreadyStarted:      {http.StatusConflict, "already_running"},
+	service.CodeNotRunning:          {http.StatusConflict, "not_running"},
+	service.CodeAlreadyAdded:        {http.StatusConflict, "name_taken"},
+	service.CodeStillRunning:        {http.StatusConflict, "still_running"},
+	service.CodeCannotReread:        {http.StatusUnprocessableEntity, "invalid_config"},
+	service.CodeShuttingDown:        {http.StatusServiceUnavailable, "unavailable"},
+	service.CodeNoProcess:           {http.StatusNotFound, "no_process"},
+	service.CodeNotPermitted:        {http.StatusForbidden, "forbidden"},
+	service.CodeNotAdoptable:        {http.StatusConflict, "not_adoptable"},
+	service.CodeTaken:               {http.StatusConflict, "taken"},
+	service.CodeInvalid:             {http.StatusUnprocessableEntity, "invalid_config"},
+	service.CodeConflict:            {http.StatusPreconditionFailed, "precondition_failed"},
+	service.CodeNotManaged:          {http.StatusConflict, "not_managed"},
+}
+
+// problem is an error as a problem document.
+func problem(err error) *upkeep.Problem {
+	var p *upkeep.Problem
+	if errors.As(err, &p) {
+		q := *p
+		q.Type = problemBase + q.Code
+		return &q
+	}
+	var large *http.MaxBytesError
+	switch {
+	case errors.As(err, &large):
+		return &upkeep.Problem{Type: problemBase + "too_large", Status: http.StatusRequestEntityTooLarge, Code: "too_large", Title: "the request is too large"}
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return &upkeep.Problem{Type: problemBase + "unavailable", Status: http.StatusServiceUnavailable, Code: "unavailable", Title: "the daemon is about to end"}
+	}
+	k := kinds[service.CodeOf(err)]
+	out := &upkeep.Problem{Type: problemBase + k.code, Status: k.status, Code: k.code, Title: err.Error()}
+	var e *service.Error
+	if errors.As(err, &e) {
+		words := service.Error{Code: e.Code}
+		out.Title, out.Detail = words.Error(), e.Text
+		for _, m := range e.Mistakes {
+			out.Errors = append(out.Errors, mistake(m))
+		}
+	}
+	return out
+}
+
+func mistake(m service.Mistake) upkeep.Mistake {
+	return upkeep.Mistake{File: m.File, Line: m.Line, Key: m.Key, Message: m.Message, Suggestion: m.Suggestion}
+}
+
+// fail answers with a problem document.
+func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
+	if r.Context().Err() != nil {
+		panic(http.ErrAbortHandler) // nobody is there any more
+	}
+	p := problem(err)
+	p.RequestID = w.Header().Get("Upkeep-Request-Id")
+	body, _ := json.Marshal(p) // strings and numbers always can be
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(p.Status)
+	_, _ = w.Write(append(body, '\n'))
+}

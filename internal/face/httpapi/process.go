@@ -1,0 +1,267 @@
+package httpapi
+
+import (
+	"context"
+	"net/http"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/upkeep-project/upkeep/client/upkeep"
+	"github.com/upkeep-project/upkeep/internal/base/units"
+	"github.com/upkeep-project/upkeep/internal/base/words"
+	"github.com/upkeep-project/upkeep/internal/domain/model"
+	"github.com/upkeep-project/upkeep/internal/service"
+)
+
+// processes lists the programs that the parameters select: select (several, see service.Select), state (several);
+// figures=1 adds what they use.
+func (a *API) processes(w http.ResponseWriter, r *http.Request) error {
+	q := r.URL.Query()
+	list, err := a.selected(r.Context(), q["select"], q["state"])
+	if err != nil {
+		return err
+	}
+	return reply(w, http.StatusOK, upkeep.List(a.views(r.Context(), list, q.Get("figures") != "")))
+}
+
+// selected are the programs that selectors stand for; without any, all.
+func (a *API) selected(ctx context.Context, selectors, states []string) ([]model.Status, error) {
+	all, err := a.o.Service.List(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if len(selectors) == 0 {
+		selectors = []string{service.SelectAll}
+	}
+	found, missing := service.Select(all, selectors)
+	if len(missing) > 0 {
+		return nil, a.unknown(missing, all)
+	}
+	if len(states) == 0 {
+		return found, nil
+	}
+	want := map[string]bool{}
+	for _, text := range states {
+		for _, s := range strings.Split(text, ",") {
+			want[strings.ToUpper(s)] = true
+		}
+	}
+	return slices.DeleteFunc(found, func(st model.Status) bool { return !want[st.State.String()] }), nil
+}
+
+// unknown is the error for names that nothing has.
+func (a *API) unknown(names []string, all []model.Status) error {
+	var known []string
+	for i := range all {
+		known = append(known, all[i].ID.String())
+	}
+	p := &upkeep.Problem{Status: http.StatusNotFound, Code: "not_found"}
+	for _, name := range names {
+		text := "no program named " + words.Quote(name) + "."
+		if close := words.Close(name, known, 3); len(close) > 0 {
+			text += " Close: " + strings.Join(close, ", ") + "."
+		}
+		if p.Title != "" {
+			p.Title += " "
+		}
+		p.Title += text
+	}
+	if len(known) > 0 {
+		p.Hints = []upkeep.Hint{{Text: "All names:", Command: "upkeep status -q"}}
+	}
+	return p
+}
+
+// one finds the program that a request is about.
+func (a *API) one(r *http.Request) (model.Status, error) {
+	name := r.PathValue("id")
+	id, single := model.SplitNamespec(name)
+	if single {
+		st, err := a.o.Service.Get(r.Context(), id)
+		if service.CodeOf(err) != service.CodeNoSuchProgram {
+			return st, err
+		}
+	}
+	all, err := a.o.Service.List(r.Context())
+	if err != nil {
+		return model.Status{}, err
+	}
+	if found, _ := service.Select(all, []string{name}); len(found) == 1 && single {
+		return found[0], nil
+	}
+	return model.Status{}, a.unknown([]string{name}, all)
+}
+
+func (a *API) process(w http.ResponseWriter, r *http.Request) error {
+	st, err := a.one(r)
+	if err != nil {
+		return err
+	}
+	return reply(w, http.StatusOK, a.views(r.Context(), []model.Status{st}, true)[0])
+}
+
+// views are statuses as clients see them.
+func (a *API) views(ctx context.Context, list []model.Status, figures bool) []upkeep.Process {
+	place, now := a.o.Service.Place(), a.o.Now()
+	out := make([]upkeep.Process, len(list))
+	for i := range list {
+		out[i] = view(&list[i], place, now)
+	}
+	if !figures {
+		return out
+	}
+	ids := make([]model.ID, len(list))
+	for i := range list {
+		ids[i] = list[i].ID
+	}
+	used := a.o.Service.Figures(ctx, ids)
+	for i := range out {
+		if f, ok := used[ids[i]]; ok {
+			out[i].CPU, out[i].Memory, out[i].Listen = &f.CPU, &f.Memory, f.Listen
+		}
+	}
+	return out
+}
+
+// view is a status as clients see it.
+func view(st *model.Status, place service.Place, now time.Time) upkeep.Process {
+	p := st.Program
+	v := upkeep.Process{
+		ID: st.ID.String(), Group: st.ID.Group, Name: st.ID.Name, Program: p.Section,
+		State: st.State.String(), StateCode: st.State.Code(), Run: st.Generation, Tries: st.Tries, Retries: p.Start.Retries,
+		Boot: p.Start.Auto, Command: p.Command.Line, Dir: p.Command.Dir, Stdout: st.StdoutLog, Stderr: st.StderrLog,
+		Origin: origin(p.Origin, place), Summary: summary(st, now), Listen: []string{},
+	}
+	if st.PID != 0 {
+		v.PID = &st.PID
+	}
+	since := st.Start
+	if st.PID == 0 && st.Stop.After(since) {
+		since = st.Stop
+	}
+	if !since.IsZero() {
+		v.Since = &since
+	}
+	if t := model.NextTry(*st); !t.IsZero() {
+		v.NextTry = &t
+	}
+	if ended(st) {
+		v.LastExit = exit(st)
+	}
+	return v
+}
+
+// ended reports whether the last attempt was a process that has ended.
+func ended(st *model.Status) bool { return st.PID == 0 && !st.Stop.IsZero() && !st.Stop.Before(st.Start) }
+
+func exit(st *model.Status) *upkeep.Exit {
+	e := &upkeep.Exit{After: max(0, st.Stop.Sub(st.Start)).Seconds(), Expected: st.Program.Exit.Expected(st.Exit.Code()), Core: st.Exit.Core}
+	switch {
+	case !st.Exit.Known:
+		e.Unknown = st.Exit.Reason
+		if e.Unknown == "" {
+			e.Unknown = "nobody could tell"
+		}
+	case st.Exit.Signal != 0:
+		name := units.SignalName(st.Exit.Signal)
+		e.Signal = &name
+	default:
+		e.Code = &st.Exit.Status
+	}
+	return e
+}
+
+func origin(o model.Origin, place service.Place) upkeep.Origin {
+	return upkeep.Origin{File: o.File, Line: o.Line, Managed: place.Programs != "" && filepath.Dir(o.File) == place.Programs}
+}
+
+// summary is what is remarkable about a program, in a few words; empty when nothing is.
+func summary(st *model.Status, now time.Time) string {
+	how := ""
+	if ended(st) {
+		end := words.End{Known: st.Exit.Known, Code: st.Exit.Status, Signal: st.Exit.Signal, Core: st.Exit.Core, Reason: st.Exit.Reason}
+		how = end.Short()
+	}
+	after := ""
+	if how != "" {
+		after = how + " after " + words.Duration(st.Stop.Sub(st.Start))
+	}
+	switch st.State {
+	case model.Backoff:
+		text := after
+		if text == "" {
+			text = st.SpawnErr
+		}
+		if wait := model.NextTry(*st).Sub(now); wait > 0 {
+			return text + ", next try " + words.Duration(wait)
+		}
+		return text + ", about to be tried again"
+	case model.Fatal:
+		if how == "" {
+			return st.SpawnErr
+		}
+		return after + ", gave up after " + words.Count(st.Tries, "try", "tries")
+	case model.Exited:
+		if !st.Stop.IsZero() {
+			return how + ", " + words.Duration(now.Sub(st.Stop)) + " ago"
+		}
+	case model.Stopped:
+		if st.Start.IsZero() {
+			return "not started"
+		}
+		return words.Duration(now.Sub(st.Stop)) + " ago"
+	case model.Stopping:
+		return "asked to end"
+	}
+	return ""
+}
+
+func (a *API) why(w http.ResponseWriter, r *http.Request) error {
+	st, err := a.one(r)
+	if err != nil {
+		return err
+	}
+	x, err := a.o.Service.Why(r.Context(), st.ID)
+	if err != nil {
+		return err
+	}
+	out := explanation(&st, x)
+	all, _, err := a.o.Service.Events(r.Context(), 0, 0)
+	if err != nil {
+		return err
+	}
+	for i := len(all) - 1; i >= 0 && len(out.Timeline) < timeline; i-- {
+		if e := event(&all[i]); all[i].ID == st.ID && e != nil {
+			out.Timeline = append(out.Timeline, *e)
+		}
+	}
+	slices.Reverse(out.Timeline)
+	return reply(w, http.StatusOK, out)
+}
+
+// timeline is how many events go with an explanation.
+const timeline = 8
+
+func explanation(st *model.Status, x service.Explanation) upkeep.Explanation {
+	out := upkeep.Explanation{
+		ID: st.ID.String(), State: st.State.String(), Headline: x.Headline, Cause: x.Cause, Failed: x.Failed,
+		Facts: some(x.Facts), Checked: some(x.Checked), Evidence: []upkeep.Evidence{}, Hints: []upkeep.Hint{}, Timeline: []upkeep.Event{},
+	}
+	for _, e := range x.Evidence {
+		out.Evidence = append(out.Evidence, upkeep.Evidence(e))
+	}
+	for _, h := range x.Hints {
+		out.Hints = append(out.Hints, upkeep.Hint(h))
+	}
+	return out
+}
+
+// some is a list that is never null in JSON.
+func some[T any](list []T) []T {
+	if list == nil {
+		return []T{}
+	}
+	return list
+}
