@@ -112,6 +112,17 @@ func newBootable(t *testing.T) *bootable {
 	}
 	g.link("/usr/lib/systemd/system/dbus.socket", "etc/systemd/system/multi-user.target.wants/dbus.socket")
 	g.link("/usr/lib/systemd/system/systemd-logind.service", "etc/systemd/system/multi-user.target.wants/systemd-logind.service")
+	g.furnish()
+	return g
+}
+
+// furnish puts the product, the driver and the two instances into the guest.
+func (g *bootable) furnish() {
+	t := g.t
+	t.Helper()
+	if err := os.MkdirAll(filepath.Join(g.root, "opt/bin"), 0o755); err != nil {
+		t.Fatal(err)
+	}
 	build(t, filepath.Join(g.root, "opt/bin/upkeep"), "1.0.0")
 	self, err := os.Executable()
 	if err != nil {
@@ -125,7 +136,6 @@ func newBootable(t *testing.T) *bootable {
 			t.Fatal(err)
 		}
 	}
-	return g
 }
 
 // instance is a configuration with a program that is on and one that is off.
@@ -285,22 +295,10 @@ func TestBoot(t *testing.T) {
 		g.reload(w)
 	}
 	for _, how := range []string{"restart", "power cut"} {
-		before := g.bootID()
 		if how == "restart" {
-			_, _ = g.do("systemctl", "--no-block", "reboot")
-			g.until("the guest goes down", func() bool {
-				select {
-				case <-g.ended:
-					return true
-				default:
-					return false
-				}
-			})
-		}
-		g.off()
-		g.on()
-		if now := g.bootID(); now == before || now == "" {
-			t.Fatalf("the boot has the id %q, before it was %q", now, before)
+			g.again("systemctl", "--no-block", "reboot")
+		} else {
+			g.again()
 		}
 		for _, w := range people() {
 			g.runs(w, "after a "+how)
@@ -312,12 +310,33 @@ func TestBoot(t *testing.T) {
 	for _, w := range people() {
 		g.disabled(w)
 	}
-	g.off()
-	g.on()
+	g.again()
 	for _, w := range people() {
 		if s := g.status(w); strings.Contains(s, "RUNNING") || g.exists(w.unit) {
 			t.Errorf("%s: after disable and a boot: %q", w.name, s)
 		}
+	}
+}
+
+// again restarts the machine: by a command, or without any order.
+func (g *bootable) again(argv ...string) {
+	g.t.Helper()
+	before := g.bootID()
+	if len(argv) > 0 {
+		_, _ = g.do(argv[0], argv[1:]...)
+		g.until("the guest goes down", func() bool {
+			select {
+			case <-g.ended:
+				return true
+			default:
+				return false
+			}
+		})
+	}
+	g.off()
+	g.on()
+	if now := g.bootID(); now == before || now == "" {
+		g.t.Fatalf("the boot has the id %q, before it was %q", now, before)
 	}
 }
 

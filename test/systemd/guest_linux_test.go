@@ -30,8 +30,12 @@ type guest struct {
 	group string
 	boot  *exec.Cmd
 	ended chan struct{} // closed when boot has ended
-	init  int           // systemd's pid as the host sees it
-	c     *supervisor.Client
+	init  int           // process 1 of the guest as the host sees it
+
+	script []string    // boots it
+	first  string      // the short name of its process 1
+	booted func() bool // whether it is up
+	c      *supervisor.Client
 }
 
 // unified is where the host shows its cgroup2 hierarchy.
@@ -64,7 +68,12 @@ func newGuest(t *testing.T) *guest {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := &guest{t: t, root: root, group: filepath.Join(top, filepath.Base(root))}
+	g := &guest{t: t, root: root, group: filepath.Join(top, filepath.Base(root)), first: "systemd"}
+	g.script = []string{"boot.sh", g.group, g.root}
+	g.booted = func() bool {
+		out, _ := g.do("systemctl", "is-system-running")
+		return strings.HasPrefix(out, "running") || strings.HasPrefix(out, "degraded")
+	}
 	t.Cleanup(func() { os.RemoveAll(root) })
 	if err := os.Mkdir(g.group, 0o755); err != nil {
 		t.Skip("no control group can be made: ", err)
@@ -135,7 +144,7 @@ func (g *guest) inside(name string) string { return fmt.Sprintf("/proc/%d/root/%
 // on boots.
 func (g *guest) on() {
 	g.t.Helper()
-	script, err := filepath.Abs("boot.sh")
+	script, err := filepath.Abs(g.script[0])
 	if err != nil {
 		g.t.Fatal(err)
 	}
@@ -144,7 +153,7 @@ func (g *guest) on() {
 		g.t.Fatal(err)
 	}
 	defer log.Close()
-	g.boot, g.ended = exec.Command("sh", script, g.group, g.root), make(chan struct{})
+	g.boot, g.ended = exec.Command("sh", append([]string{script}, g.script[1:]...)...), make(chan struct{})
 	g.boot.Stdout, g.boot.Stderr = log, log
 	g.boot.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: unix.SIGKILL}
 	started := make(chan error)
@@ -160,19 +169,16 @@ func (g *guest) on() {
 	if err := <-started; err != nil {
 		g.t.Fatal(err)
 	}
-	g.until("systemd is process 1", func() bool {
+	g.until(g.first+" is process 1", func() bool {
 		select {
 		case <-g.ended:
 			g.t.Fatalf("the guest does not boot: %s", g.read("boot.log"))
 		default:
 		}
-		g.init = child("/proc", g.boot.Process.Pid, "systemd")
+		g.init = child("/proc", g.boot.Process.Pid, g.first)
 		return g.init != 0
 	})
-	g.until("systemd has booted", func() bool {
-		out, _ := g.do("systemctl", "is-system-running")
-		return strings.HasPrefix(out, "running") || strings.HasPrefix(out, "degraded")
-	})
+	g.until(g.first+" has booted", g.booted)
 }
 
 // off cuts the power.
