@@ -2,8 +2,10 @@ package explain
 
 import (
 	"context"
+	"fmt"
 	"io/fs"
 	"net/netip"
+	"strings"
 	"syscall"
 	"time"
 
@@ -102,4 +104,26 @@ func (f Facts) ran(exit model.Exit, lasted ...time.Duration) Facts {
 	last := f.Runs[len(f.Runs)-1]
 	f.Status.Start, f.Status.Stop, f.Status.Exit, f.Status.HasExit = last.Start, last.End, exit, true
 	return f
+}
+
+// render writes a verdict as a command would.
+func render(v Verdict) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "[%s] %s\n", v.Cause, v.Headline)
+	for _, s := range v.Facts {
+		fmt.Fprintf(&b, "  %s\n", s)
+	}
+	for _, e := range v.Evidence {
+		fmt.Fprintf(&b, "  last %s lines\n", e.Kind)
+		for _, l := range e.Lines {
+			fmt.Fprintf(&b, "    %s\n", l)
+		}
+	}
+	for _, s := range v.Checked {
+		fmt.Fprintf(&b, "  checked: %s\n", s)
+	}
+	for _, h := range v.Hints {
+		fmt.Fprintf(&b, "  hint: %s  %s\n", h.Text, h.Command)
+	}
+	return b.String()
 }

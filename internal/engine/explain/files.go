@@ -18,7 +18,7 @@ import (
 const clockSlack = time.Second
 
 // pathText is a path in the words of a program: quoted, or absolute, or with a slash or an ending.
-const pathText = `['"‘“]([^'"‘’“”]+)['"’”]|(?:^|[\s(=:,])((?:/|\./|\.\./|~/)[^\s'"():,;]+|[\w.-]+/[^\s'"():,;]+|[\w-]+\.\w{1,5}\b)`
+const pathText = `(?:^|[^\w])['"‘“]([^'"‘’“”]+)['"’”]|(?:^|[\s(=:,])((?:/|\./|\.\./|~/)[^\s'"():,;]+|[\w.-]+/[^\s'"():,;]+|[\w-]+\.\w{1,5}\b)`
 
 // maxPaths bounds the paths of one line that are looked at.
 const maxPaths = 8
@@ -29,7 +29,7 @@ func paths(text string) []string {
 	var out []string
 	for _, g := range regexp.MustCompile(pathText).FindAllStringSubmatch(text, maxPaths) {
 		p := g[1] + g[2]
-		if len(p) < 1024 && !slices.Contains(out, p) && !strings.Contains(p, "://") {
+		if len(p) < 1024 && strings.ContainsAny(p, "/.") && !slices.Contains(out, p) && !strings.Contains(p, "://") {
 			out = append(out, strings.TrimRight(p, "."))
 		}
 	}

@@ -252,28 +252,6 @@ func explained(f Facts) (Verdict, string) {
 	return v, render(v)
 }
 
-// render writes a verdict as a command would.
-func render(v Verdict) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "[%s] %s\n", v.Cause, v.Headline)
-	for _, s := range v.Facts {
-		fmt.Fprintf(&b, "  %s\n", s)
-	}
-	for _, e := range v.Evidence {
-		fmt.Fprintf(&b, "  last %s lines\n", e.Kind)
-		for _, l := range e.Lines {
-			fmt.Fprintf(&b, "    %s\n", l)
-		}
-	}
-	for _, s := range v.Checked {
-		fmt.Fprintf(&b, "  checked: %s\n", s)
-	}
-	for _, h := range v.Hints {
-		fmt.Fprintf(&b, "  hint: %s  %s\n", h.Text, h.Command)
-	}
-	return b.String()
-}
-
 // need skips a test that needs a program which this machine does not have.
 func need(t *testing.T, path string) {
 	t.Helper()

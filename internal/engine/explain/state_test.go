@@ -1,0 +1,195 @@
+package explain
+
+import (
+	"context"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/upkeep-project/upkeep/internal/domain/model"
+	"github.com/upkeep-project/upkeep/internal/sys/procnet"
+)
+
+func TestStates(t *testing.T) {
+	const s, ms = time.Second, time.Millisecond
+	code := func(n int) model.Exit { return model.Exit{Known: true, Status: n} }
+	for name, c := range map[string]struct {
+		state  model.State
+		change func(*Facts)
+		cause  Cause
+		failed bool
+		want   string
+	}{
+		"running": {model.Running, func(f *Facts) {
+			f.Status.PID, f.Status.Start = 42, noon().Add(-70*time.Minute)
+			f.Listening = []procnet.Addr{{Network: "tcp", AddrPort: netip.MustParseAddrPort("0.0.0.0:8000")}}
+		}, CauseRunning, false, "is running for 1h 10m (since 10:50:00), pid 42\n  listening on :8000\n"},
+		"running again": {model.Running, func(f *Facts) {
+			*f = f.ran(code(3), 200*ms)
+			f.Status.PID, f.Status.Start, f.Restarts = 42, noon().Add(-3*s), 3
+		}, CauseRunning, false, "is running for 3.0s (since 11:59:57), pid 42\n  3 restarts, the last one since it exited with code 3 after 0.2s\n"},
+		"adopted": {model.Running, func(f *Facts) {
+			f.Adopted, f.Status.PID, f.Status.Start = true, 42, noon().Add(-76*time.Hour)
+		}, CauseAdopted, false, "is running for 3d 4h (since 18 Nov 08:00), pid 42\n  upkeep did not start this process but took it over: its output is not logged until its next start\n"},
+		"starting": {model.Starting, func(f *Facts) { f.Status.PID, f.Status.Start = 42, noon().Add(-400*ms) }, CauseStarting, false, "is starting: it lives for 0.4s, and counts as running after 1s (startsecs)\n"},
+		"starting again": {
+			model.Starting, func(f *Facts) { *f = f.ran(code(3), 200*ms, 200*ms); f.Status.Tries = 2 },
+			CauseStarting, false, "is starting, try 2 of 4\n  exited with code 3 after 0.2s, twice\n",
+		},
+		"waits for the next try": {
+			model.Backoff, func(f *Facts) {
+				*f = f.ran(code(3), 200*ms, 200*ms)
+				f.Status.Tries, f.NextTry = 2, noon().Add(1400*ms)
+			},
+			CauseExited, true, "does not stay up (try 2 of 4, next in 1.4s)\n  exited with code 3 after 0.2s, twice\n",
+		},
+		"the next try is due": {model.Backoff, func(f *Facts) { f.Status.Tries, f.NextTry = 1, noon() }, CauseUnknownEnd, true, "does not stay up (try 1 of 4, next now)\n"},
+		"gave up": {
+			model.Fatal, func(f *Facts) { *f = f.ran(code(1), s, s, s, 1500*ms); f.Status.Tries = 4 },
+			CauseExited, true, "gave up after 4 tries in 7.5s\n  exited with code 1 each time, after 1.0s, 1.0s, 1.0s and 1.5s\n",
+		},
+		"gave up, nobody knows why": {
+			model.Fatal, func(f *Facts) { *f = f.ran(model.Exit{Reason: "the manager was gone"}, s); f.Status.Tries = 1 },
+			CauseUnknownEnd, true, "gave up after 1 try\n  ended, nobody knows how (the manager was gone) after 1.0s\n",
+		},
+		"could not be started": {
+			model.Fatal, func(f *Facts) { f.Status.SpawnErr, f.Status.Tries = "too many open files to spawn 'web'", 4 },
+			CauseStartFailed, true, "gave up after 4 tries\n  too many open files to spawn 'web'\n",
+		},
+		"stopping": {
+			model.Stopping, func(f *Facts) { f.StopSent, f.KillDue, f.StoppedBy = noon().Add(-4*s), noon().Add(6*s), "alice" },
+			CauseStopping, false, "is stopping: SIGTERM was sent 4.0s ago\n  asked for by alice\n  SIGKILL follows in 6.0s (stopwaitsecs=10s)\n  hint: It need not be waited for:  upkeep stop web --now\n",
+		},
+		"stopping, killed": {
+			model.Stopping, func(f *Facts) { f.StopSent, f.KillDue = noon().Add(-14*s), noon().Add(-4*s) },
+			CauseStopping, false, "is stopping: SIGTERM was sent 14s ago\n  SIGKILL was sent, since 10s (stopwaitsecs) were over; the system has not ended it yet\n",
+		},
+		"stopped": {
+			model.Stopped, func(f *Facts) {
+				*f = f.ran(model.Exit{Known: true, Signal: 9}, s)
+				f.Runs[0].By, f.StoppedBy, f.Status.Stop = Kill, "alice", noon().Add(-48*time.Hour)
+			},
+			CauseStopped, false, "was stopped by alice 2d ago (19 Nov 12:00)\n  it was ended by SIGKILL: it had not ended within 10s (stopwaitsecs)\n  hint: Start it:  upkeep start web\n",
+		},
+		"off": {
+			model.Stopped, func(f *Facts) { f.Off = true }, CauseOff, false,
+			"is off: it does not start by itself, and nobody has started it\n  it does not start at boot\n  hint: Start it:  upkeep start web\n  hint: Start it at boot too:  upkeep on web\n",
+		},
+		"never started": {model.Stopped, func(*Facts) {}, CauseNotStarted, false, "has not been started yet\n  hint: Start it:  upkeep start web\n"},
+		"finished": {
+			model.Exited, func(f *Facts) { *f = f.ran(code(0), 6*s); f.Status.Stop = noon().Add(-6 * time.Hour) }, CauseFinished, false,
+			"has finished: exited with code 0 after 6.0s\n  code 0 is one that is expected (exitcodes)\n  that was 6h ago (06:00:00)\n  it is not started again since only an unexpected end asks for that (autorestart=unexpected)\n",
+		},
+		"ended badly": {
+			model.Exited, func(f *Facts) { *f = f.ran(code(2), 60*s); f.Status.Program.Exit.Restart = model.RestartNever }, CauseExited, true,
+			"exited with code 2 after 1m\n  that was 1.0s ago (11:59:59)\n  it is not started again since autorestart=false\n  hint: To have it started again when it fails:  upkeep set web autorestart=unexpected && upkeep start web\n",
+		},
+		"unknown": {model.Unknown, func(f *Facts) { f.Status.SpawnErr = "unknown problem" }, CauseUnknownEnd, true, "is in a state that cannot be told\n  unknown problem\n"},
+	} {
+		f := fakeFacts(c.state)
+		c.change(&f)
+		v := Explain(t.Context(), f, &fake{uid: 1000})
+		if got := render(v); got != "["+string(c.cause)+"] "+c.want || v.Failed != c.failed {
+			t.Errorf("%s: failed %v\n%swant\n%s", name, v.Failed, got, c.want)
+		}
+	}
+}
+
+func TestKernelLog(t *testing.T) {
+	f := fakeFacts(model.Fatal).ran(model.Exit{Known: true, Signal: 9}, time.Second)
+	for _, c := range []struct {
+		sys   *fake
+		cause Cause
+		says  string
+	}{
+		{&fake{logged: true}, CauseOutOfMemory, "the kernel's log says that it killed it for lack of memory"},
+		{&fake{}, CauseKilledByOther, "somebody else sent the signal"},
+		{&fake{unread: true}, CauseKilledByOther, "the kernel's log may not be read here"},
+	} {
+		if v := Explain(t.Context(), f, c.sys); v.Cause != c.cause || !strings.Contains(render(v), c.says) {
+			t.Errorf("%+v: %s", c.sys, render(v))
+		}
+	}
+}
+
+func TestHolderThatCannotBeSeen(t *testing.T) {
+	f := fakeFacts(model.Backoff).ran(model.Exit{Known: true, Status: 1}, time.Second)
+	f.Stderr = []byte("12:22:01 bind: Address already in use\n")
+	at := func(s string, uid, pid int) procnet.Holder {
+		return procnet.Holder{Addr: procnet.Addr{Network: "tcp", AddrPort: netip.MustParseAddrPort(s)}, UID: uid, PID: pid}
+	}
+	// Port 22 is in the time of the day only, port 8000 is in the command line.
+	sys := &fake{uid: 1000, holders: []procnet.Holder{at("0.0.0.0:22", 0, 5), at("0.0.0.0:8000", 7, 0)}}
+	if v := Explain(t.Context(), f, sys); v.Cause != CausePortInUse || len(v.Checked) != 1 || v.Checked[0] != "port 8000 is held by a process of user 7" {
+		t.Error(render(v))
+	}
+}
+
+func TestTimeIsUp(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	f := fakeFacts(model.Backoff).ran(model.Exit{Known: true}, 10*time.Millisecond)
+	f.Stderr = []byte("last words\n")
+	v := Explain(ctx, f, &fake{})
+	if v.Cause != CauseExited || len(v.Evidence) != 1 || len(v.Hints) != 0 {
+		t.Errorf("without time: %s", render(v))
+	}
+}
+
+func TestEmptyFacts(t *testing.T) {
+	for s := model.Stopped; s <= model.Unknown; s++ {
+		v := Explain(t.Context(), Facts{Status: model.Status{State: s, Tries: 1, SpawnErr: "x"}}, &fake{})
+		if v.Headline == "" || v.Cause == "" {
+			t.Errorf("%v: %+v", s, v)
+		}
+	}
+}
+
+func TestClean(t *testing.T) {
+	for in, want := range map[string]string{
+		"plain": "plain", "\x1b[31mred\x1b[0m": "red", "\x1b]0;title\x07x": "x", "\x1b]8;;http://x\x1b\\link": "link", "a\x08\x07b\r": "ab", "a\tb": "a b",
+		"\xff\xfe": "??", "\u202egnp": "gnp", "\u009b31m": "31m", "\x1b": "", "\x1b[": "", "\x1bP": "", "größe": "größe", "\x1bc!": "!",
+	} {
+		if got := clean(in); got != want {
+			t.Errorf("%q: %q, want %q", in, got, want)
+		}
+	}
+	if n := len(clean(strings.Repeat("ü", 10000))); n > maxText+utf8.UTFMax {
+		t.Errorf("%d bytes are shown of a long line", n)
+	}
+}
+
+// FuzzExplain holds for every output: what is said is short, safe to be shown, and never has the value of a variable.
+func FuzzExplain(f *testing.F) {
+	for _, s := range []string{
+		"listen tcp :8000: bind: address already in use", "connect ECONNREFUSED 127.0.0.1:5432", "KeyError: 'SECRET'", "sh: 1: x: not found",
+		"No module named 'a'", "Cannot find module 'b'", "open '/x': Permission denied", "SyntaxError in \"a.py\", line 3", "env: 'python3\r': No such file or directory",
+		"\x1b[2J\x1b]0;x\x07", "supervisor: couldn't exec x: ENOENT", "error while loading shared libraries: l.so: cannot open shared object file", "No space left on device",
+	} {
+		f.Add(s, "", uint8(1), uint8(0), "server")
+		f.Add("", s, uint8(127), uint8(0), "sh -c 'x'")
+		f.Add(s, s, uint8(0), uint8(9), "nginx")
+	}
+	f.Fuzz(func(t *testing.T, out, err string, status, sig uint8, line string) {
+		const secret = "s3cr3t-value"
+		if strings.Contains(out+err+line, secret) {
+			return
+		}
+		facts := fakeFacts(model.Backoff).ran(model.Exit{Known: true, Status: int(status), Signal: int(sig % 32)}, 10*time.Millisecond)
+		facts.Stdout, facts.Stderr, facts.Environ = []byte(out), []byte(err), []string{"SECRET=" + secret, "PORT=8000"}
+		facts.Status.Program.Command.Line, facts.FilesLimit, facts.StdinEnds = line, 10, true
+		v := Explain(t.Context(), facts, &fake{uid: 1000, kills: int(status) % 2})
+		if v.Cause == "" || len(v.Facts)+len(v.Checked)+len(v.Hints) > 24 || len(v.Evidence) > 2 {
+			t.Errorf("%+v", v)
+		}
+		for _, s := range strings.Split(render(v), "\n") {
+			bad := func(r rune) bool { return unicode.IsControl(r) || r == utf8.RuneError }
+			if strings.Contains(s, secret) || strings.ContainsFunc(s, bad) && !strings.ContainsRune(out+err+line, utf8.RuneError) || len(s) > 4*maxText {
+				t.Errorf("%q", s)
+			}
+		}
+	})
+}
