@@ -22,7 +22,7 @@ var update = flag.Bool("update", false, "write the golden files")
 // testWorld is a machine on which two processes run.
 func testWorld() *World {
 	return &World{
-		Vars: map[string]string{"HOME": "/home/sam"}, Home: "/home/sam", Cwd: "/home/sam", GOOS: "linux", UID: 0, CPUs: 4,
+		Vars: map[string]string{"HOME": "/users/sam"}, Home: "/users/sam", Cwd: "/users/sam", GOOS: "linux", UID: 0, CPUs: 4,
 		Started: func(pid int) (time.Time, bool) {
 			switch pid {
 			case 4002, 4242, 4343:
