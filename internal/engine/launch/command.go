@@ -70,6 +70,18 @@ func (h *Host) Check(p *model.Program) error {
 	return err
 }
 
+// Check says why a program's command could not be started by a daemon whose environment is given, as *CommandError; nil when
+// it could.
+func Check(p *model.Program, environ []string) error {
+	h := &Host{env: newEnvironment(environ, "")}
+	return h.Check(p)
+}
+
+// SearchPath is the PATH in which a daemon whose environment is given looks for a program's command.
+func SearchPath(p *model.Program, environ []string) string {
+	return newEnvironment(environ, "").path(p)
+}
+
 // place is where a path is that counts from the program's directory, else from the daemon's: absolute, so
 // that it stays valid when the child has changed its directory.
 func place(p *model.Program, path string) string {
