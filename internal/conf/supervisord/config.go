@@ -55,8 +55,9 @@ type Config struct {
 	Strict        bool      // [upkeep] strict=true: unknown options and sections are errors
 	Location      Location  // pass to LoadFrom to read the same file again
 	Files         []string  // every file that was read, the main one first, as they are called in messages
-	Native        bool      // of LoadNative
+	Native        *Native   // of LoadNative; nil = it is no native instance
 	Invalid       []Invalid // of a native instance: files that cannot be used
+	Shared        Shared    `json:"-"` // of a native instance: what the files of programs have in common
 }
 
 // Location is a configuration file: as the user wrote it, which messages show, and absolute.

@@ -1,6 +1,8 @@
 package supervisord
 
 import (
+	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -52,6 +54,22 @@ func Effective(loc Location, env Environ, id model.ID, reveal bool) ([]Value, er
 		return nil, err
 	}
 	return r.watch.values, nil
+}
+
+// EffectiveNative is every option of one program of a native instance; see Effective. The program is known by its name and
+// by the file that defines it. Errors are those of LoadNative, and that its file cannot be read.
+func EffectiveNative(n Native, env Environ, p *model.Program, reveal bool) ([]Value, error) {
+	r := newReader(&env, Location{Given: n.File, Path: n.File})
+	r.watch = &watch{id: p.ID, reveal: reveal}
+	c, err := r.native(&n)
+	if err != nil || filepath.Dir(p.Origin.File) != filepath.Clean(n.Programs) {
+		return r.watch.values, err
+	}
+	text, err := os.ReadFile(p.Origin.File)
+	if err != nil {
+		return nil, err
+	}
+	return r.shared(c.Settings.Environment).Effective(p.Origin.File, text, env, p.ID, reveal), nil
 }
 
 // Effective is every option of one program of a file of programs; see the function Effective. Problems of the file do not

@@ -34,8 +34,23 @@ type Invalid struct {
 // settings that make it work without one. A mistake there is an error; a mistake in the file of a program concerns that
 // program alone and is told in Invalid. Source: one-model C5, C7.
 func LoadNative(n Native, env Environ) (*Config, error) {
-	loc := Location{Given: n.File, Path: n.File}
-	r := newReader(&env, loc)
+	r := newReader(&env, Location{Given: n.File, Path: n.File})
+	c, err := r.native(&n)
+	if err != nil {
+		return nil, err
+	}
+	c.Native, c.Shared = &n, r.shared(c.Settings.Environment)
+	c.Messages = slices.DeleteFunc(c.Messages, func(m Message) bool { return m.Text == rootText })
+	if err := c.readPrograms(n.Programs, env); err != nil {
+		return nil, err
+	}
+	c.fixLogs()
+	slices.SortStableFunc(c.Messages, func(a, b Message) int { return cmp.Compare(b.Level, a.Level) })
+	return c, nil
+}
+
+// native reads the instance's own file.
+func (r *reader) native(n *Native) (*Config, error) {
 	if err := r.parse("the settings of a native instance", n.settings()); err != nil {
 		return nil, err
 	}
@@ -47,18 +62,7 @@ func LoadNative(n Native, env Environ) (*Config, error) {
 			return nil, err
 		}
 	}
-	c, err := r.config(&Args{})
-	if err != nil {
-		return nil, err
-	}
-	c.Native = true
-	c.Messages = slices.DeleteFunc(c.Messages, func(m Message) bool { return m.Text == rootText })
-	if err := c.readPrograms(n.Programs, env); err != nil {
-		return nil, err
-	}
-	c.fixLogs()
-	slices.SortStableFunc(c.Messages, func(a, b Message) int { return cmp.Compare(b.Level, a.Level) })
-	return c, nil
+	return r.config(&Args{})
 }
 
 // settings are what holds unless the instance's own file says something else.
@@ -90,7 +94,7 @@ func (c *Config) readPrograms(dir string, env Environ) error {
 			continue
 		}
 		c.Files = append(c.Files, path)
-		groups, messages, problems := ReadProgramFile(path, text, env)
+		groups, messages, problems := c.Shared.ReadProgramFile(path, text, env)
 		c.Messages = append(c.Messages, messages...)
 		for _, g := range groups {
 			if other := c.Model.Group(g.Name); other != nil {

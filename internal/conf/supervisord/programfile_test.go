@@ -295,3 +295,49 @@ func TestEffective(t *testing.T) {
 		t.Errorf("%+v", values)
 	}
 }
+
+// TestNativeShares: the instance's own file has defaults and variables for the files of programs, and the values of a
+// program are traced through all of them.
+func TestNativeShares(t *testing.T) {
+	dir := t.TempDir()
+	n := Native{
+		File:     write(t, dir, "upkeep.conf", "[supervisord]\nenvironment=ALL=all\n[defaults]\nstopwaitsecs=7\n[defaults:w]\npriority=3\n[program:main]\ncommand=m\n"),
+		Programs: dir + "/programs", Logs: dir, Socket: dir + "/s", PIDFile: dir + "/p",
+	}
+	file := write(t, dir, "programs/web.conf", "[program:web]\ncommand=x\ndefaults=w\nenv.A=secret\n")
+	c, err := LoadNative(n, testEnv(dir))
+	if err != nil || len(c.Invalid) != 0 {
+		t.Fatal(err, c.Invalid)
+	}
+	web := c.Model.Group("web").Programs[0]
+	want := []model.EnvVar{{Name: "A", Value: "secret"}, {Name: "ALL", Value: "all"}}
+	if d := cmp.Diff(want, web.Command.Env); d != "" || web.Stop.Wait != seconds(7) || web.Priority != 3 {
+		t.Errorf("%+v\n%s", web, d)
+	}
+	for _, tc := range []struct {
+		p         *model.Program
+		key, want string
+	}{
+		{web, "command", "x " + file + ":2"},
+		{web, "stopwaitsecs", "7 defaults " + n.File + ":4"},
+		{web, "priority", "3 defaults:w " + n.File + ":6"},
+		{web, "env.A", "A " + file + ":4"},
+		{web, "user", " default"},
+		{c.Model.Group("main").Programs[0], "command", "m " + n.File + ":8"},
+		{c.Model.Group("main").Programs[0], "stopwaitsecs", "7 defaults " + n.File + ":4"},
+	} {
+		values, err := EffectiveNative(n, testEnv(dir), tc.p, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		for _, v := range values {
+			if v.Key == tc.key {
+				got = v.Text + " " + v.Source()
+			}
+		}
+		if got != tc.want {
+			t.Errorf("%s %s: %q, want %q", tc.p.ID, tc.key, got, tc.want)
+		}
+	}
+}
