@@ -86,6 +86,11 @@ func startWriter(tb testing.TB, piece, total int) (*exec.Cmd, *os.File) {
 }
 
 func benchmarkPump(b *testing.B, writers, piece, total int) {
+	benchmarkTimes(b, writers, piece, total, false)
+}
+
+// benchmarkTimes is benchmarkPump, with an index of times beside each log or without.
+func benchmarkTimes(b *testing.B, writers, piece, total int, times bool) {
 	dir := b.TempDir()
 	store := logs.NewStore()
 	p, err := NewPump(Options{})
@@ -101,7 +106,7 @@ func benchmarkPump(b *testing.B, writers, piece, total int) {
 		for i := range writers {
 			cmd, r := startWriter(b, piece, total)
 			cmds = append(cmds, cmd)
-			f, err := store.Open(filepath.Join(dir, fmt.Sprint(i)), logs.Options{MaxBytes: 50 << 20, Backups: 2})
+			f, err := store.Open(filepath.Join(dir, fmt.Sprint(i)), logs.Options{MaxBytes: 50 << 20, Backups: 2, Times: times})
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -139,14 +144,18 @@ func (s spending) report(b *testing.B, bytes int) {
 	b.ReportMetric(float64(now.Nvcsw+now.Nivcsw-s.Nvcsw-s.Nivcsw)/gb, "switches/GB")
 }
 
-func BenchmarkPump100B(b *testing.B)      { benchmarkPump(b, 1, 100, 200<<20) }
-func BenchmarkPump4KiB(b *testing.B)      { benchmarkPump(b, 1, 4096, 1<<30) }
-func BenchmarkPump50Writers(b *testing.B) { benchmarkPump(b, 50, 4096, 20<<20) }
-func BenchmarkPump50Small(b *testing.B)   { benchmarkPump(b, 50, 100, 4<<20) }
-func BenchmarkLoop100B(b *testing.B)      { benchmarkLoop(b, 100, 200<<20) }
-func BenchmarkLoop4KiB(b *testing.B)      { benchmarkLoop(b, 4096, 1<<30) }
-func BenchmarkDirect100B(b *testing.B)    { benchmarkDirect(b, 100, 200<<20) }
-func BenchmarkDirect4KiB(b *testing.B)    { benchmarkDirect(b, 4096, 1<<30) }
+func BenchmarkPump100B(b *testing.B)       { benchmarkPump(b, 1, 100, 200<<20) }
+func BenchmarkPump4KiB(b *testing.B)       { benchmarkPump(b, 1, 4096, 1<<30) }
+func BenchmarkPump50Writers(b *testing.B)  { benchmarkPump(b, 50, 4096, 20<<20) }
+func BenchmarkPump50Small(b *testing.B)    { benchmarkPump(b, 50, 100, 4<<20) }
+func BenchmarkTimes100B(b *testing.B)      { benchmarkTimes(b, 1, 100, 200<<20, true) }
+func BenchmarkTimes4KiB(b *testing.B)      { benchmarkTimes(b, 1, 4096, 1<<30, true) }
+func BenchmarkTimes50Writers(b *testing.B) { benchmarkTimes(b, 50, 4096, 20<<20, true) }
+func BenchmarkTimes50Small(b *testing.B)   { benchmarkTimes(b, 50, 100, 4<<20, true) }
+func BenchmarkLoop100B(b *testing.B)       { benchmarkLoop(b, 100, 200<<20) }
+func BenchmarkLoop4KiB(b *testing.B)       { benchmarkLoop(b, 4096, 1<<30) }
+func BenchmarkDirect100B(b *testing.B)     { benchmarkDirect(b, 100, 200<<20) }
+func BenchmarkDirect4KiB(b *testing.B)     { benchmarkDirect(b, 4096, 1<<30) }
 
 // benchmarkLoop is what a simple supervisor does: read 128 KiB, write it.
 func benchmarkLoop(b *testing.B, piece, total int) {
