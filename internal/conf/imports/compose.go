@@ -112,9 +112,12 @@ func (s *service) add() {
 	if replicas := s.v.Get("deploy").Get("replicas"); replicas.Kind == tree.Int {
 		n = replicas
 	}
-	if n.Kind == tree.Int && n.Int <= 1000 {
+	switch {
+	case n.Kind == tree.Int && n.Int <= maxCopies:
 		p.copies(n.Int)
 		p.keep("scale")
+	case n.Kind != tree.Null:
+		r.problem(r.path, n.Line, "%s: %q copies", s.name, n.Text)
 	}
 	if v := s.v.Get("profiles"); v.Kind == tree.List {
 		p.On = false

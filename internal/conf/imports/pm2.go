@@ -244,7 +244,7 @@ func (a *pm2App) instances() {
 	case n > 1:
 		a.p.keep("instances")
 	}
-	if n > 1000 {
+	if n > maxCopies {
 		a.r.problem(a.r.path, v.Line, "%s: %d instances", a.p.Name, n)
 		n = 1
 	}

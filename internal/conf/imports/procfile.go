@@ -53,6 +53,9 @@ func readProcfile(r *reader) error {
 				n = 1
 			}
 		}
+		if n > typePorts {
+			r.problem(r.path, number, "%s: more than %d copies; the others are left out", m[1], typePorts)
+		}
 		for i := range max(1, min(n, typePorts)) {
 			name := m[1]
 			if n > 1 {

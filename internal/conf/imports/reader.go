@@ -75,6 +75,7 @@ const (
 	maxFile     = 1 << 20
 	maxPrograms = 10_000
 	maxFiles    = 4096
+	maxCopies   = 1000 // of one program
 )
 
 // reader is the state of one reading.
