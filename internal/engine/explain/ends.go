@@ -43,7 +43,7 @@ func signalled(names ...string) func(*inquiry) []match {
 	}
 }
 
-func ended9(q *inquiry) []match { return signalled("SIGKILL")(q) }
+func killed(q *inquiry) []match { return signalled("SIGKILL")(q) }
 
 // passedOn explains an exit code that stands for a signal.
 func (q *inquiry) passedOn(name string) {

@@ -120,11 +120,35 @@ type Hint struct {
 	Command string // to be typed; "" = there is none
 }
 
-// Explain says why. It never fails: where a check cannot be made the rule is silent.
+// grace is how long after Patience is waited for checks to notice it, before one is taken for stuck in a system call.
+const grace = Patience / 4
+
+// tooLong is said when the checks were not made.
+const tooLong = "the machine did not answer in time: what was recognised could not be checked"
+
+// Explain says why. It never fails: where a check cannot be made the rule is silent. A look that never comes back, as at
+// a file on a dead network file system, is left behind; it keeps one of the few places of System.Enter until it ends.
 func Explain(ctx context.Context, f Facts, sys System) Verdict {
 	ctx, cancel := context.WithTimeout(ctx, Patience)
 	defer cancel()
-	return explain(ctx, f, sys)
+	if leave, ok := sys.Enter(); ok {
+		done := make(chan Verdict, 1)
+		go func() {
+			defer leave()
+			done <- explain(ctx, f, sys)
+		}()
+		late := time.NewTimer(Patience + grace)
+		defer late.Stop()
+		select {
+		case v := <-done:
+			return v
+		case <-late.C:
+		}
+	}
+	cancel() // no rule is asked
+	v := explain(ctx, f, sys)
+	v.Checked = append(v.Checked, tooLong)
+	return v
 }
 
 // explain takes the time that ctx allows.

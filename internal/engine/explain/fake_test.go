@@ -28,6 +28,8 @@ type fake struct {
 	core      string
 }
 
+func (*fake) Enter() (func(), bool) { return func() {}, true }
+
 func (*fake) Walk(_ peek.Who, path string, _ peek.Right) (peek.Found, error) {
 	return peek.Found{}, &peek.Obstacle{Path: path, Reason: peek.Failed, Err: fs.ErrInvalid}
 }

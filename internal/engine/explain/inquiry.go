@@ -124,14 +124,11 @@ func (q *inquiry) find(pattern string) []match {
 }
 
 // fact, checked and hint add to the verdict.
-func (q *inquiry) fact(text string)    { q.v.Facts = append(q.v.Facts, shown(text)) }
-func (q *inquiry) checked(text string) { q.v.Checked = append(q.v.Checked, shown(text)) }
+func (q *inquiry) fact(text string)    { q.v.Facts = append(q.v.Facts, clean(text)) }
+func (q *inquiry) checked(text string) { q.v.Checked = append(q.v.Checked, clean(text)) }
 func (q *inquiry) hint(text, cmd string) {
-	q.v.Hints = append(q.v.Hints, Hint{shown(text), clean(cmd)})
+	q.v.Hints = append(q.v.Hints, Hint{clean(text), clean(cmd)})
 }
-
-// shown makes a text of ours, into which names from outside were put, one safe line.
-func shown(s string) string { return clean(s) }
 
 // userText is how the program's user is called: "user sam", or by number.
 func (q *inquiry) userText() string { return q.userName(q.who.UID) }

@@ -123,7 +123,11 @@ func (q *inquiry) about(pid int) string {
 		return ""
 	}
 	const most = 80
-	command := clean(strings.Join(p.Command, " "))
+	argv := p.Command
+	if p.UID != q.who.UID && q.who.UID != 0 && len(argv) > 1 {
+		argv = argv[:1] // the arguments of others may be nothing for this user
+	}
+	command := clean(strings.Join(argv, " "))
 	if len(command) > most {
 		command = strings.ToValidUTF8(command[:most], "") + "…"
 	}

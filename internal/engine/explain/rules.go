@@ -63,9 +63,9 @@ func table() []rule {
 		{CauseNotExecutable, code(notAllowed, `([^\s:]+): Permission denied$`), commandOfShellForbidden},
 		{CauseLibraryMissing, output(libraryMissing), library},
 
-		{CauseOutOfMemory, ended9, outOfMemory},
-		{CauseKilledByUs, ended9, killedByUs},
-		{CauseKilledByOther, ended9, killedByOther},
+		{CauseOutOfMemory, killed, outOfMemory},
+		{CauseKilledByUs, killed, killedByUs},
+		{CauseKilledByOther, killed, killedByOther},
 		{CauseTerminatedByOther, signalled("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGALRM"), terminatedByOther},
 		{CauseCrashed, signalled("SIGSEGV", "SIGABRT", "SIGBUS", "SIGILL", "SIGFPE", "SIGTRAP", "SIGSYS"), crashed},
 		{CauseCPULimit, signalled("SIGXCPU"), plainly("it used all the CPU time that it may have (RLIMIT_CPU)")},

@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/upkeep-project/upkeep/internal/domain/model"
+	"github.com/upkeep-project/upkeep/internal/sys/peek"
 	"github.com/upkeep-project/upkeep/internal/sys/procnet"
 )
 
@@ -139,6 +140,37 @@ func TestTimeIsUp(t *testing.T) {
 	}
 }
 
+// stuck is a machine on which a look at a file does not come back.
+type stuck struct {
+	fake
+	places chan struct{}
+	until  chan struct{}
+}
+
+func (s *stuck) Walk(w peek.Who, path string, r peek.Right) (peek.Found, error) {
+	<-s.until
+	return s.fake.Walk(w, path, r)
+}
+
+func (s *stuck) Enter() (func(), bool) { return enter(s.places) }
+
+func TestDeadFileSystem(t *testing.T) {
+	sys := &stuck{places: make(chan struct{}, 1), until: make(chan struct{})}
+	f := fakeFacts(model.Fatal).ran(model.Exit{Known: true, Status: 1}, time.Second)
+	f.Stderr, f.Status.Program.Command.UID = []byte("open '/mnt/x': Permission denied\n"), 1000
+	for _, c := range []string{"the first hangs", "no place for the second"} {
+		if v := Explain(t.Context(), f, sys); v.Cause != CauseExited || len(v.Evidence) != 1 || len(v.Checked) != 1 || v.Checked[0] != tooLong {
+			t.Errorf("%s: %s", c, render(v))
+		}
+	}
+	close(sys.until)
+	for end := time.Now().Add(time.Minute); len(sys.places) > 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("the look does not end")
+		}
+	}
+}
+
 func TestEmptyFacts(t *testing.T) {
 	for s := model.Stopped; s <= model.Unknown; s++ {
 		v := Explain(t.Context(), Facts{Status: model.Status{State: s, Tries: 1, SpawnErr: "x"}}, &fake{})
@@ -150,8 +182,8 @@ func TestEmptyFacts(t *testing.T) {
 
 func TestClean(t *testing.T) {
 	for in, want := range map[string]string{
-		"plain": "plain", "\x1b[31mred\x1b[0m": "red", "\x1b]0;title\x07x": "x", "\x1b]8;;http://x\x1b\\link": "link", "a\x08\x07b\r": "ab", "a\tb": "a b",
-		"\xff\xfe": "??", "\u202egnp": "gnp", "\u009b31m": "31m", "\x1b": "", "\x1b[": "", "\x1bP": "", "größe": "größe", "\x1bc!": "!",
+		"plain": "plain", "\x1b[31mred\x1b[0m": "red", "\x1b]0;title\x07x": "x", "\x1b]8;;http://x\x1b\\link": "link", "a\x08\x07b\r": "ab", "a\nb": "a b", "a\tb": "a b",
+		"\xff": `\xff`, "\u202egnp": `\u{202e}gnp`, "\u009b31m": "", "\x1b": "", "\x1b[": "", "\x1bP": "", "größe": "größe", "\x1bc!": "!",
 	} {
 		if got := clean(in); got != want {
 			t.Errorf("%q: %q, want %q", in, got, want)

@@ -21,6 +21,8 @@ import (
 // System is what a rule may look at. No method executes anything or waits for somebody; paths are absolute and are
 // looked at with the eyes of who.
 type System interface {
+	// Enter takes one of a few places for looking, until leave is called; false: all of them are taken.
+	Enter() (leave func(), ok bool)
 	// Walk, File, Head and Names are those of peek.Who; their errors are *peek.Obstacle.
 	Walk(who peek.Who, path string, right peek.Right) (peek.Found, error)
 	File(who peek.Who, path string, limit int) ([]byte, error)
@@ -61,10 +63,30 @@ type Process struct {
 }
 
 // Machine is the System of this machine.
-type Machine struct{ Accounts accounts.DB }
+type Machine struct {
+	accounts accounts.DB
+	places   chan struct{}
+}
 
-// ThisMachine is the System over the machine's own files.
-func ThisMachine() Machine { return Machine{Accounts: accounts.System()} }
+// maxLooks is how many explanations look at the machine at the same time.
+const maxLooks = 4
+
+// ThisMachine is the System over the machine's own files. A daemon has one.
+func ThisMachine() Machine {
+	return Machine{accounts: accounts.System(), places: make(chan struct{}, maxLooks)}
+}
+
+// Enter takes a place.
+func (m Machine) Enter() (leave func(), ok bool) { return enter(m.places) }
+
+func enter(places chan struct{}) (leave func(), ok bool) {
+	select {
+	case places <- struct{}{}:
+		return func() { <-places }, true
+	default:
+		return nil, false
+	}
+}
 
 // Walk is peek.Who.Walk.
 func (Machine) Walk(who peek.Who, path string, right peek.Right) (peek.Found, error) {
@@ -105,16 +127,16 @@ func (Machine) Directory() string {
 
 // User asks the account files.
 func (m Machine) User(uid int) (accounts.User, []int, error) {
-	u, err := m.Accounts.ByUID(uid)
+	u, err := m.accounts.ByUID(uid)
 	if err != nil {
 		return u, nil, err
 	}
-	groups, err := m.Accounts.Groups(u)
+	groups, err := m.accounts.Groups(u)
 	return u, groups, err
 }
 
 // UserNamed asks the account files.
-func (m Machine) UserNamed(name string) (accounts.User, error) { return m.Accounts.User(name) }
+func (m Machine) UserNamed(name string) (accounts.User, error) { return m.accounts.User(name) }
 
 // Holders is procnet.Holders.
 func (Machine) Holders(ctx context.Context, network string, port int) ([]procnet.Holder, error) {
