@@ -76,10 +76,16 @@ func (s *Section) Get(key string) (Value, bool) {
 
 // Find is Get, and tells which section says it; nil when none does.
 func (s *Section) Find(key string) (Value, *Section) {
-	for _, from := range s.sources() {
+	if i, ok := s.index[key]; ok {
+		return s.entries[i].Value, s
+	}
+	for _, from := range s.parents {
 		if i, ok := from.index[key]; ok {
 			return from.entries[i].Value, from
 		}
+	}
+	if s.defaults != nil {
+		return s.defaults.Find(key)
 	}
 	return Value{}, nil
 }
