@@ -193,6 +193,19 @@ func TestConfiguration(t *testing.T) {
 	}
 }
 
+// TestScaleShape: a program has as many pipes as asked for, whatever the others of a session have.
+func TestScaleShape(t *testing.T) {
+	for pipes, want := range map[int]string{3: "redirect_stderr=false\n", 2: "redirect_stderr=true\n", 1: "redirect_stderr=true\nstdin=none\n"} {
+		got := configuration("/d", "/d/s.sock", []program{{name: "a", argv: []string{"/bin/x"}, more: scaleShape(pipes)}})
+		if !strings.Contains(got, want) || strings.Count(got, "redirect_stderr") != 1 {
+			t.Errorf("%d pipes:\n%s", pipes, got)
+		}
+	}
+	if got := configuration("/d", "/d/s.sock", []program{{name: "a", argv: []string{"/bin/x"}}}); !strings.Contains(got, "redirect_stderr=true\n") {
+		t.Errorf("without a shape:\n%s", got)
+	}
+}
+
 func TestParse(t *testing.T) {
 	dir := t.TempDir()
 	for _, n := range []string{"d", "c"} {
@@ -223,6 +236,8 @@ func TestParse(t *testing.T) {
 		{"-system", "x=/nowhere,/nowhere2"},
 		{"-system", "x=" + pair, "-n", "many"},
 		{"-system", "x=" + pair, "-run", "dance"},
+		{"-system", "x=" + pair, "-pipes", "0"},
+		{"-system", "x=" + pair, "-pipes", "4"},
 		{"-system", "x=" + pair, "more"},
 	} {
 		if _, err := parse(bad, &none); err == nil {
@@ -304,7 +319,7 @@ func TestAgainstTheOriginal(t *testing.T) {
 	var tables, progress bytes.Buffer
 	err := run(context.Background(), []string{
 		"-system", "original=" + d + "," + ctl, "-reps", "1", "-n", "3", "-secs", "200ms", "-idle", "200ms",
-		"-kills", "2", "-mib", "4", "-run", "size,start,idle,status,logs,stop", "-out", out,
+		"-kills", "2", "-mib", "4", "-run", "size,start,idle,status,logs,stop,scale", "-out", out,
 	}, &tables, &progress)
 	if err != nil {
 		t.Fatalf("%v\n%s", err, progress.String())
@@ -324,7 +339,7 @@ func TestAgainstTheOriginal(t *testing.T) {
 			t.Errorf("%s %s: %q %v", r.Workload, r.Case, r.Error, r.Figures)
 		}
 	}
-	for _, w := range []string{"size", "start", "idle", "status", "logs", "stop"} {
+	for _, w := range []string{"size", "start", "idle", "status", "logs", "stop", "scale"} {
 		if !seen[w] || !strings.Contains(tables.String(), "### "+w) {
 			t.Errorf("no result of %s", w)
 		}

@@ -223,7 +223,7 @@ func (s *session) scaleStop(ctx context.Context, f *figures, n int) error {
 	}
 	f.set("stop_all_s", took.Seconds())
 	if left := workload(s.pid()); left > 0 {
-		return fmt.Errorf("%d of %d programs left after stop all", left, n)
+		return fmt.Errorf("%d of %d programs left after stop all, which ended with %q", left, n, s.said[max(0, len(s.said)-200):])
 	}
 	if took, err = s.shutdown(); err != nil {
 		return err

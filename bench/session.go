@@ -44,7 +44,8 @@ type session struct {
 	sock    string
 	cmd     *exec.Cmd
 	ended   chan struct{}
-	started int64 // monotonic
+	started int64  // monotonic
+	said    []byte // by the last supervisorctl
 }
 
 // newSession prepares a directory and a configuration.
@@ -219,6 +220,7 @@ func (s *session) ctl(ctx context.Context, args ...string) (time.Duration, error
 	t := time.Now()
 	out, err := cmd.CombinedOutput()
 	took := time.Since(t)
+	s.said = out
 	if ctx.Err() != nil {
 		return took, fmt.Errorf("supervisorctl %s: not back after %v", strings.Join(args, " "), took)
 	}
