@@ -367,18 +367,14 @@ func (c *Client) Program(ctx context.Context, name string) (Definition, error) {
 }
 
 // Define stores the text of a managed definition: a new one when etag is empty, else in the place of the text of that
-// tag. With apply it takes effect.
-func (c *Client) Define(ctx context.Context, name string, text []byte, etag string, apply bool) (Edited, error) {
+// tag. It takes effect by Apply.
+func (c *Client) Define(ctx context.Context, name string, text []byte, etag string) (Edited, error) {
 	h := http.Header{"If-None-Match": {"*"}}
 	if etag != "" {
 		h = http.Header{"If-Match": {`"` + etag + `"`}}
 	}
-	path := "/v1/programs/" + url.PathEscape(name)
-	if apply {
-		path += "?apply=1"
-	}
 	var e Edited
-	return e, c.call(ctx, http.MethodPut, path, h, text, &e)
+	return e, c.call(ctx, http.MethodPut, "/v1/programs/"+url.PathEscape(name), h, text, &e)
 }
 
 // Forget stops what a managed definition runs, and deletes it.

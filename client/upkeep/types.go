@@ -175,30 +175,19 @@ type Value struct {
 	Source string `json:"source"` // "default", "web.conf:3", "defaults:web"
 }
 
-// Edit changes a definition. PATCH /v1/programs/{name}.
-type Edit struct {
-	Set   map[string]string `json:"set,omitempty"`
-	Unset []string          `json:"unset,omitempty"`
-	// Apply has the change take effect now, by a restart if it must.
-	Apply bool `json:"apply,omitempty"`
-}
-
-// Change is one value that an edit has changed.
+// Change is one value that differs.
 type Change struct {
 	Key    string `json:"key"`
 	Old    string `json:"old"`
 	New    string `json:"new"`
-	Line   int    `json:"line"`
 	Effect string `json:"effect"` // live, restart, none
 }
 
-// Edited is what came of an edit.
+// Edited is a definition that was stored. PUT /v1/programs/{name}.
 type Edited struct {
-	Name    string   `json:"name"`
-	File    string   `json:"file"`
-	Changes []Change `json:"changes"`
-	Steps   []Step   `json:"steps"`   // what applying it does
-	Applied bool     `json:"applied"` // they are done
+	Name  string `json:"name"`
+	File  string `json:"file"`
+	Steps []Step `json:"steps"` // what applying it does
 }
 
 // Step is what applying the configuration does to one program.

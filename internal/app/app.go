@@ -25,6 +25,7 @@ import (
 	"github.com/upkeep-project/upkeep/internal/engine/logs"
 	"github.com/upkeep-project/upkeep/internal/engine/spawner"
 	"github.com/upkeep-project/upkeep/internal/engine/streams"
+	"github.com/upkeep-project/upkeep/internal/face/httpapi"
 	"github.com/upkeep-project/upkeep/internal/face/rpc2"
 	"github.com/upkeep-project/upkeep/internal/service/manager"
 	"github.com/upkeep-project/upkeep/internal/sys/cgroup"
@@ -49,7 +50,9 @@ type Options struct {
 	Program string
 	Version string // of the product
 	Environ []string
-	Stdout  io.Writer // gets a copy of the activity log; nil = none
+	// Conf is the world in which the configuration is read.
+	Conf   supervisord.Environ
+	Stdout io.Writer // gets a copy of the activity log; nil = none
 	// Background is set when the launching command waits for the daemon to be ready.
 	Background *daemon.Background
 	// Notify is where an init system waits to be told that the daemon is up; nil = none does.
@@ -91,6 +94,7 @@ type App struct {
 	notes     []Note
 	endpoints []endpoint
 	servers   []*rpc2.Server
+	api       *httpapi.API
 	serving   sync.WaitGroup
 	log       *activity.Logger
 	files     *logs.Store
@@ -110,13 +114,15 @@ type App struct {
 	saved     *core.Saved     // found, if there is something to go on with; else nil
 	left      bool            // programs run on without this process
 	said      said
-	applies   sync.WaitGroup // changes of the configuration that a signal has ordered
+	latest    read
+	orders    chan signals.Signal // of clients, for the daemon as a whole
+	applies   sync.WaitGroup      // changes of the configuration that a signal has ordered
 }
 
 // Build makes a daemon that is about to run: its sockets are bound, its logs open, its programs known
 // but not started. After an error nothing is left behind. The error's text is for the launching terminal.
 func Build(o Options) (*App, error) {
-	a := &App{o: o, notes: o.Notes}
+	a := &App{o: o, notes: o.Notes, orders: make(chan signals.Signal, 1)}
 	for _, step := range []func() error{a.recover, a.listen, a.openLog, a.cleanLogs, a.makeEngine, a.makeServers, a.makeLogs} {
 		if err := step(); err != nil {
 			a.Close()
@@ -199,7 +205,7 @@ func (a *App) makeEngine() (err error) {
 	opts := launch.Options{
 		Watcher: a.watcher, Pump: a.pump, Files: a.files, Log: a.log, Syslog: a.syslog.Send,
 		Environ: a.environ(), ServerURL: a.o.Config.ServerURL(), UID: privilege.UID(), StripANSI: s.StripANSI,
-		AutoDir: s.ChildLogDir, Identifier: s.Identifier, LogTimes: a.o.Config.Native,
+		AutoDir: s.ChildLogDir, Identifier: s.Identifier, LogTimes: a.o.Config.Native != nil,
 	}
 	parts := core.Options{Log: a.log, Ring: a.ring, Lines: a.log}
 	if a.o.State != nil {
@@ -223,10 +229,12 @@ func (a *App) makeEngine() (err error) {
 	parts.Host, parts.Settled, parts.Announce = a.host, a.pools.Kick, !a.o.Continue
 	parts.Drain = a.pools.Drain
 	a.core = core.New(parts)
-	a.manager = manager.New(manager.Options{
+	service := manager.Options{
 		Core: a.core, Programs: a.host, Log: a.log, Ring: a.ring, Files: a.files, MainLog: a.mainLog(),
 		PID: a.pid(), Version: a.o.Version, Manager: os.Getpid(), RolledBack: a.o.Keeper.rolledBack(), Identifier: s.Identifier, Load: a.load,
-	})
+	}
+	a.insight(&service)
+	a.manager = manager.New(service)
 	return nil
 }
 
@@ -330,6 +338,10 @@ func (a *App) Run() (Outcome, error) {
 			if a.signal(ctx, s) {
 				leave <- struct{}{}
 			}
+		case s := <-a.orders:
+			if a.signal(ctx, s) {
+				leave <- struct{}{}
+			}
 		case <-leave:
 			cancel()
 			<-ended
@@ -421,7 +433,7 @@ func (a *App) signal(ctx context.Context, s signals.Signal) (leave bool) {
 		a.log.Logf(activity.Warn, "received %s indicating exit request", s.Name)
 		a.core.BeginEnd(model.DaemonShutdown)
 	case signals.Restart:
-		if a.o.Config.Native {
+		if a.o.Config.Native != nil {
 			a.log.Logf(activity.Warn, "received %s indicating that the configuration is to be applied", s.Name)
 			a.applies.Go(func() { a.apply(ctx) })
 			return false

@@ -14,8 +14,32 @@ import (
 	"github.com/upkeep-project/upkeep/internal/base/units"
 	"github.com/upkeep-project/upkeep/internal/conf/supervisord"
 	"github.com/upkeep-project/upkeep/internal/engine/keeper"
+	"github.com/upkeep-project/upkeep/internal/sys/daemon"
+	"github.com/upkeep-project/upkeep/internal/sys/notify"
 	"github.com/upkeep-project/upkeep/internal/sys/signals"
 )
+
+// Launch becomes the daemon of a configuration: its keeper where there can be one, unless alone is set, else all of it. It
+// returns when the daemon has ended, with the exit status.
+func Launch(o Options, c *supervisord.Config, alone bool) (status int, err error) {
+	notes, err := RaiseLimits(c)
+	if err != nil {
+		return 0, err
+	}
+	o.Notify = notify.Take() // not before the last time that this process executes itself for its limits
+	o.Environ = notify.Without(o.Environ)
+	process, err := Prepare(c)
+	if err != nil {
+		return 0, err
+	}
+	defer process.Release()
+	o.Background, o.Notes = daemon.Take(), append(process.Notes, notes...)
+	if process.Keepable() && !alone {
+		return Keep(o, process), nil
+	}
+	o.Config = c
+	return 0, Alone(o, process)
+}
 
 // Keepable reports whether the daemon can have a keeper: the system offers what that takes, and there is a
 // place for the state.

@@ -48,7 +48,7 @@ func PlaceOf(c *supervisord.Config) (Place, error) {
 	sum := sha256.Sum256([]byte(c.Settings.ConfigFile))
 	own := filepath.Join("upkeep", "supervisord", hex.EncodeToString(sum[:12]))
 	p := Place{State: filepath.Join(roots.State, own), Runtime: filepath.Join(roots.Runtime, own)}
-	if c.Native {
+	if c.Native != nil {
 		n := roots.Native()
 		p = Place{State: n.State, Runtime: n.Runtime}
 		if err := os.MkdirAll(c.Settings.ChildLogDir, 0o700); err != nil {

@@ -88,6 +88,8 @@ func (p *Process) single(c *supervisord.Config) error {
 		sign(place.State)
 		p.note(activity.Warn, "everything was taken over from pid %d, which stood in for a keeper that was killed", held.PID)
 		return nil
+	case errors.As(err, &held) && c.Native != nil:
+		return fmt.Errorf("it runs already (pid %d)", held.PID)
 	case errors.As(err, &held) && len(c.Servers) > 0:
 		return &listen.BusyError{Address: path}
 	case errors.As(err, &held):

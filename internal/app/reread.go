@@ -51,6 +51,7 @@ func (a *App) load() (*model.Config, error) {
 	if err != nil {
 		return nil, err
 	}
+	a.latest.set(c)
 	var now []*model.Group
 	for _, g := range a.core.Table().Groups {
 		now = append(now, g.Spec)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"net/http"
 	"os"
 	"os/user"
 	"time"
@@ -11,9 +12,12 @@ import (
 	"github.com/upkeep-project/upkeep/internal/conf/supervisord"
 	"github.com/upkeep-project/upkeep/internal/engine/activity"
 	"github.com/upkeep-project/upkeep/internal/engine/keeper"
+	"github.com/upkeep-project/upkeep/internal/face/httpapi"
 	"github.com/upkeep-project/upkeep/internal/face/listen"
 	"github.com/upkeep-project/upkeep/internal/face/rpc2"
 	"github.com/upkeep-project/upkeep/internal/face/web"
+	peercred "github.com/upkeep-project/upkeep/internal/sys/peer"
+	"github.com/upkeep-project/upkeep/internal/sys/signals"
 )
 
 // goodbye is how long requests under way may take after an ordered end.
@@ -99,9 +103,15 @@ func (a *App) makeServers() error {
 	if err != nil {
 		return err
 	}
+	a.api = httpapi.New(httpapi.Options{Service: a.manager, Peer: peer, Daemon: a.obey})
 	for _, e := range a.endpoints {
+		var api http.Handler
+		if e.section.Unix { // only there is known who asks
+			api = a.api
+		}
 		s, err := rpc2.New(rpc2.Options{
-			Service: a.manager, Listener: e.listener, Section: e.section.Section, Local: e.section.Unix,
+			Service: a.manager, Listener: e.listener, Section: e.section.Section, Local: e.section.Unix, API: api,
+			Private:  e.section.Section == supervisord.NativeSection,
 			Username: e.section.Username, Password: e.section.Password, Namespace: namespace, Log: lines,
 			Handlers: pages.Handlers(), Extensions: extensions,
 		})
@@ -111,6 +121,29 @@ func (a *App) makeServers() error {
 		a.servers = append(a.servers, s)
 	}
 	return nil
+}
+
+// peer is the user at the other end of a request's connection.
+func peer(r *http.Request) (uid int, ok bool) {
+	c := rpc2.Conn(r)
+	if c == nil {
+		return 0, false
+	}
+	return peercred.UID(c)
+}
+
+// errBusy: another order waits.
+var errBusy = errors.New("another order is under way")
+
+// obey gives an order to the daemon as a whole.
+func (a *App) obey(order string) error {
+	kinds := map[string]signals.Kind{"upgrade": signals.Upgrade, "reopen-logs": signals.Reopen}
+	select {
+	case a.orders <- signals.Signal{Kind: kinds[order], Name: "an order"}:
+		return nil
+	default:
+		return errBusy
+	}
 }
 
 // serve begins to answer requests.
@@ -158,4 +191,7 @@ func (a *App) closeServers() {
 		e.listener.Close()
 	}
 	a.serving.Wait()
+	if a.api != nil {
+		a.api.Close()
+	}
 }

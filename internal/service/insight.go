@@ -67,11 +67,11 @@ type Hint struct{ Text, Command string }
 type Definitions interface {
 	// Definition is the definition of a program section. CodeNoSuchProgram.
 	Definition(ctx context.Context, name string) (Definition, error)
-	// Define stores the text of a managed definition, and takes it over as Apply does for its group; match is the ETag of
-	// the text that it replaces, empty = there must be none, "*" = any.
-	// CodeInvalid (with Mistakes), CodeConflict, CodeNotManaged, CodeNotExecutable, CodeNoFile.
-	Define(ctx context.Context, name string, text []byte, match string, apply bool) (Definition, []Step, error)
-	// Forget deletes a managed definition. What runs by it is stopped first. CodeNoSuchProgram, CodeNotManaged.
+	// Define stores the text of a managed definition, and says what Apply would now do to the groups that it defines; match
+	// is the ETag of the text that it replaces, empty = there must be none, "*" = any.
+	// CodeInvalid (with Mistakes), CodeConflict, CodeAlreadyAdded, CodeNotManaged.
+	Define(ctx context.Context, name string, text []byte, match string) (Definition, []Step, error)
+	// Forget deletes a managed definition, and stops and removes what runs by it. CodeNoSuchProgram, CodeNotManaged.
 	Forget(ctx context.Context, name string) error
 	// Invalid are the mistakes in files of definitions that were found when they were read last.
 	Invalid() []Mistake

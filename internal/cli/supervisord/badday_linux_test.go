@@ -15,16 +15,24 @@ import (
 
 	"github.com/upkeep-project/upkeep/client/supervisor"
 	"github.com/upkeep-project/upkeep/internal/app"
+	conf "github.com/upkeep-project/upkeep/internal/conf/supervisord"
 )
 
 // place is where the site's daemon keeps its state.
 func (h *hardy) place() app.Place {
 	h.t.Helper()
-	p, err := app.PlaceOf(h.conf, -1, -1)
+	p, err := app.PlaceOf(h.placed())
 	if err != nil {
 		h.t.Fatal(err)
 	}
 	return p
+}
+
+// placed is as much of the site's configuration as its place depends on.
+func (h *hardy) placed() *conf.Config {
+	c := &conf.Config{}
+	c.Settings.ConfigFile, c.Settings.UID, c.Settings.GID = h.conf, -1, -1
+	return c
 }
 
 // allGone kills all processes of the daemon and waits until nothing of them is left, not even their locks.

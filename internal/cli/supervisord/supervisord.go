@@ -14,7 +14,6 @@ import (
 	"github.com/upkeep-project/upkeep/internal/app"
 	conf "github.com/upkeep-project/upkeep/internal/conf/supervisord"
 	"github.com/upkeep-project/upkeep/internal/sys/daemon"
-	"github.com/upkeep-project/upkeep/internal/sys/notify"
 	"github.com/upkeep-project/upkeep/internal/sys/rlimit"
 )
 
@@ -53,9 +52,11 @@ func (cmd Command) Main(prog string, argv []string) int {
 		return refuse(os.Stderr, prog, err)
 	}
 	load := func() (*conf.Config, error) { return conf.LoadFrom(args, location, env) }
-	o := app.Options{Load: load, Program: ident(prog), Version: cmd.Version, Environ: os.Environ()}
-	if handled, err := app.Manage(o); handled {
-		return report(prog, err)
+	o := app.Options{Load: load, Program: ident(prog), Version: cmd.Version, Environ: os.Environ(), Conf: env}
+	if handled, err := app.Manage(o); handled && err != nil {
+		return refuse(os.Stderr, prog, err)
+	} else if handled {
+		return 0
 	}
 	c, err := load()
 	if err != nil {
@@ -68,31 +69,11 @@ func (cmd Command) Main(prog string, argv []string) int {
 		}
 		return status
 	}
-	notes, err := app.RaiseLimits(c)
+	status, err := app.Launch(o, c, args.NoKeeper)
 	if err != nil {
 		return refuse(os.Stderr, prog, err)
 	}
-	o.Notify = notify.Take() // not before the last time that this process executes itself for its limits
-	o.Environ = os.Environ()
-	process, err := app.Prepare(c)
-	if err != nil {
-		return refuse(os.Stderr, prog, err)
-	}
-	defer process.Release()
-	o.Background, o.Notes = daemon.Take(), append(process.Notes, notes...)
-	if process.Keepable() && !args.NoKeeper {
-		return app.Keep(o, process)
-	}
-	o.Config = c
-	return report(prog, app.Alone(o, process))
-}
-
-// report is the exit status of a daemon that has ended.
-func report(prog string, err error) int {
-	if err != nil {
-		return refuse(os.Stderr, prog, err)
-	}
-	return 0
+	return status
 }
 
 // refuse prints an error in the form of both programs. Source: spec/supervisor 1.1.

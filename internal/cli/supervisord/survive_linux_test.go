@@ -418,7 +418,7 @@ func TestKeeperIsKilled(t *testing.T) {
 	h.pidfile(h.cmd.Process.Pid)
 	h.unchanged(lives)
 	h.counts()
-	place, err := app.PlaceOf(h.conf, -1, -1)
+	place, err := app.PlaceOf(h.placed())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -535,7 +535,7 @@ func TestSecondStartBesideAKeeper(t *testing.T) {
 func TestOrderedEndForgets(t *testing.T) {
 	h, _, lives := populate(t, "")
 	h.down()
-	place, err := app.PlaceOf(h.conf, -1, -1)
+	place, err := app.PlaceOf(h.placed())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -53,7 +53,7 @@ func (a *API) replyDefinition(w http.ResponseWriter, status int, d service.Defin
 }
 
 // putProgram stores the text of the request as a definition. If-None-Match: * wants a new one; If-Match: "…" replaces the
-// text of that tag. With ?apply=1 it takes effect.
+// text of that tag. The answer says what applying it would do.
 func (a *API) putProgram(w http.ResponseWriter, r *http.Request) error {
 	match := unquote(r.Header.Get("If-Match"))
 	if r.Header.Get("If-None-Match") != "*" && match == "" {
@@ -66,11 +66,11 @@ func (a *API) putProgram(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	d, steps, err := a.o.Service.Define(r.Context(), r.PathValue("name"), text, match, r.URL.Query().Get("apply") != "")
+	d, steps, err := a.o.Service.Define(r.Context(), r.PathValue("name"), text, match)
 	if err != nil {
 		return err
 	}
-	out := upkeep.Edited{Name: d.Name, File: d.Origin.File, Steps: []upkeep.Step{}, Applied: r.URL.Query().Get("apply") != ""}
+	out := upkeep.Edited{Name: d.Name, File: d.Origin.File, Steps: []upkeep.Step{}}
 	for _, s := range steps {
 		out.Steps = append(out.Steps, step(s))
 	}

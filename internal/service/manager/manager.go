@@ -14,6 +14,7 @@ import (
 	"github.com/upkeep-project/upkeep/internal/domain/plan"
 	"github.com/upkeep-project/upkeep/internal/engine/activity"
 	"github.com/upkeep-project/upkeep/internal/engine/core"
+	"github.com/upkeep-project/upkeep/internal/engine/definitions"
 	"github.com/upkeep-project/upkeep/internal/engine/events"
 	"github.com/upkeep-project/upkeep/internal/engine/launch"
 	"github.com/upkeep-project/upkeep/internal/engine/logs"
@@ -47,6 +48,14 @@ type Options struct {
 	RolledBack string
 	// Identifier is the instance's name in events and answers.
 	Identifier string
+	// Place is as in service.Insight. Environ is what programs inherit.
+	Place   service.Place
+	Environ []string
+	// Definitions is the directory of the managed definitions; nil = there is none. Values are those in force of a program,
+	// Invalid what was wrong with files of definitions at the last reading; nil = nobody can tell.
+	Definitions *definitions.Store
+	Values      func(*model.Program) []service.Value
+	Invalid     func() []service.Mistake
 	// Load reads the configuration without side effects; its error says section, file and line.
 	Load func() (*model.Config, error)
 }

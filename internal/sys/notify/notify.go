@@ -11,6 +11,8 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
+	"strings"
 	"sync"
 )
 
@@ -32,6 +34,11 @@ func Take() *Socket {
 		return nil
 	}
 	return &Socket{address: address}
+}
+
+// Without is an environment without the address.
+func Without(environ []string) []string {
+	return slices.DeleteFunc(slices.Clone(environ), func(kv string) bool { return strings.HasPrefix(kv, socketVariable+"=") })
 }
 
 // Ready says that the service is up. Only the first call says it. The error is for a log: nothing depends on

@@ -24,3 +24,6 @@ func Age(uint64) (time.Duration, error) { return 0, ErrUnsupported }
 
 // RSS is unsupported on this system.
 func RSS(int) (int64, error) { return 0, ErrUnsupported }
+
+// Usage is what a process uses now.
+func Usage(int) (Figures, error) { return Figures{}, ErrUnsupported }

@@ -1,0 +1,102 @@
+package app
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"github.com/upkeep-project/upkeep/internal/conf/managed"
+	"github.com/upkeep-project/upkeep/internal/conf/supervisord"
+	"github.com/upkeep-project/upkeep/internal/domain/model"
+	"github.com/upkeep-project/upkeep/internal/engine/definitions"
+	"github.com/upkeep-project/upkeep/internal/service"
+	"github.com/upkeep-project/upkeep/internal/service/manager"
+)
+
+// read is the configuration that was read last, as far as answers need it.
+type read struct {
+	mu     sync.Mutex
+	shared supervisord.Shared
+	bad    []supervisord.Invalid
+}
+
+func (r *read) set(c *supervisord.Config) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.shared, r.bad = c.Shared, c.Invalid
+}
+
+// insight adds to the options of the service what it is to know about the instance.
+func (a *App) insight(o *manager.Options) {
+	c := a.o.Config
+	a.latest.set(c)
+	o.Environ = a.environ()
+	o.Place = service.Place{
+		Native: c.Native != nil, Config: c.Settings.ConfigFile, Log: a.mainLog(), UID: os.Getuid(),
+		Path: valueOf(o.Environ, "PATH"), URL: c.ServerURL(),
+	}
+	o.Values, o.Invalid = a.values, a.invalid
+	if c.Native == nil {
+		return
+	}
+	o.Place.Programs = c.Native.Programs
+	o.Definitions = definitions.New(c.Native.Programs, func(path, text string) []managed.Problem {
+		return a.judge(o.Environ).Problems(path, text)
+	})
+}
+
+// judge is who says whether a definition can work.
+func (a *App) judge(environ []string) definitions.Judge {
+	a.latest.mu.Lock()
+	defer a.latest.mu.Unlock()
+	return definitions.Judge{In: managed.Surroundings{Environ: a.o.Conf, Shared: a.latest.shared}, Environ: environ}
+}
+
+func valueOf(environ []string, name string) string {
+	for _, kv := range environ {
+		if value, ok := strings.CutPrefix(kv, name+"="); ok {
+			return value
+		}
+	}
+	return ""
+}
+
+// values are those in force of a program; nil when its file cannot be read any more.
+func (a *App) values(p *model.Program) []service.Value {
+	c := a.o.Config
+	var list []supervisord.Value
+	if c.Native != nil && filepath.Dir(p.Origin.File) == c.Native.Programs {
+		text, err := os.ReadFile(p.Origin.File)
+		if err != nil {
+			return nil
+		}
+		a.latest.mu.Lock()
+		shared := a.latest.shared
+		a.latest.mu.Unlock()
+		list = shared.Effective(p.Origin.File, text, a.o.Conf, p.ID, false)
+	} else {
+		var err error
+		if list, err = supervisord.Effective(c.Location, a.o.Conf, p.ID, false); err != nil {
+			return nil
+		}
+	}
+	out := make([]service.Value, len(list))
+	for i := range list {
+		out[i] = service.Value{Key: list[i].Key, Value: list[i].Text, Source: list[i].Source()}
+	}
+	return out
+}
+
+// invalid are the mistakes in files of definitions at the last reading.
+func (a *App) invalid() []service.Mistake {
+	a.latest.mu.Lock()
+	defer a.latest.mu.Unlock()
+	var out []service.Mistake
+	for _, in := range a.latest.bad {
+		for _, p := range in.Problems {
+			out = append(out, service.Mistake{File: in.File, Line: p.Line, Key: p.Key, Message: p.Text, Suggestion: p.Suggestion})
+		}
+	}
+	return out
+}

@@ -1,0 +1,167 @@
+// Package instance is the native instance of a user as the commands see it: where it is, how it is run in the foreground
+// or started, and how a client reaches it.
+package instance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/upkeep-project/upkeep/client/upkeep"
+	"github.com/upkeep-project/upkeep/internal/app"
+	conf "github.com/upkeep-project/upkeep/internal/conf/supervisord"
+	"github.com/upkeep-project/upkeep/internal/sys/daemon"
+	"github.com/upkeep-project/upkeep/internal/sys/home"
+)
+
+// Background is the argument of `upkeep daemon` by which a start in the background is told from one in the foreground.
+const Background = "--background"
+
+// Instance is one instance.
+type Instance struct {
+	home.Instance
+	// Config is the supervisord.conf that it runs; empty = it is the native one.
+	Config string
+	// Username and Password are those of its socket.
+	Username, Password string
+}
+
+// Native is the native instance of this user, or root's.
+func Native(system bool) (Instance, error) {
+	i, err := home.Own(system)
+	return Instance{Instance: i}, err
+}
+
+// Of is the instance of a supervisord.conf. It must have a unix socket: only there the native commands can be sure who asks.
+func Of(file string) (Instance, error) {
+	env, err := conf.SystemEnviron()
+	if err != nil {
+		return Instance{}, err
+	}
+	args := &conf.Args{Configuration: &file}
+	location, err := conf.Locate(args, env)
+	if err != nil {
+		return Instance{}, err
+	}
+	c, err := conf.LoadFrom(args, location, env)
+	if err != nil {
+		return Instance{}, err
+	}
+	for _, s := range c.Servers {
+		if s.Unix {
+			i := Instance{Config: location.Path, Username: s.Username, Password: s.Password}
+			i.Socket, i.File = s.File, location.Path
+			return i, nil
+		}
+	}
+	return Instance{}, fmt.Errorf("%s has no [unix_http_server]: add one, it is the only way in for these commands", file)
+}
+
+// Client is a client of the instance, whether it runs or not.
+func (i Instance) Client() *upkeep.Client {
+	return upkeep.New(upkeep.Options{Socket: i.Socket, Username: i.Username, Password: i.Password})
+}
+
+// native is the instance as its configuration is read.
+func (i Instance) native() conf.Native {
+	return conf.Native{File: i.File, Programs: i.Programs, Logs: i.Logs, Socket: i.Socket, PIDFile: i.PIDFile}
+}
+
+// Load reads the configuration of a native instance.
+func (i Instance) Load() (*conf.Config, error) {
+	env, err := conf.SystemEnviron()
+	if err != nil {
+		return nil, err
+	}
+	return conf.LoadNative(i.native(), env)
+}
+
+// Serve runs the native instance in this process until it ends: the exit status.
+func (i Instance) Serve(version string, background bool) (int, error) {
+	env, err := conf.SystemEnviron()
+	if err != nil {
+		return 0, err
+	}
+	load := func() (*conf.Config, error) {
+		c, err := conf.LoadNative(i.native(), env)
+		if err == nil {
+			c.Settings.NoDaemon = !background
+		}
+		return c, err
+	}
+	o := app.Options{Load: load, Program: "upkeep", Version: version, Environ: Base(os.Environ()), Conf: env}
+	if handled, err := app.Manage(o); handled {
+		return 0, err
+	}
+	c, err := load()
+	if err != nil {
+		return 0, err
+	}
+	return app.Launch(o, c, false)
+}
+
+// Base is the environment that programs of a native instance inherit: the same however the instance was started. Source:
+// one-model C10.
+func Base(environ []string) []string {
+	kept := slices.DeleteFunc(slices.Clone(environ), func(kv string) bool {
+		name, _, _ := strings.Cut(kv, "=")
+		return !slices.Contains(inherited, name) && !strings.HasPrefix(name, "LC_") && !strings.HasPrefix(name, "UPKEEP_")
+	})
+	return append(kept, "PATH="+path(os.Getuid()))
+}
+
+// inherited are the variables that say where and who one is, beside LC_*.
+var inherited = []string{
+	"HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "XDG_STATE_HOME",
+	"XDG_DATA_HOME", "XDG_CACHE_HOME", "DBUS_SESSION_BUS_ADDRESS",
+	"SystemRoot", "SystemDrive", "windir", "TEMP", "TMP", "USERPROFILE", "APPDATA", "LOCALAPPDATA", "ProgramData", "ComSpec", "PATHEXT", "USERNAME",
+}
+
+// path is the PATH of programs.
+func path(uid int) string {
+	if uid == 0 {
+		return "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+	}
+	return "/usr/local/bin:/usr/bin:/bin"
+}
+
+// Running is the daemon's own account of itself; an *upkeep.AbsentError when there is none.
+func (i Instance) Running(ctx context.Context) (upkeep.System, error) {
+	c := i.Client()
+	defer c.Close()
+	return c.System(ctx)
+}
+
+// startPatience is how long a daemon may take until it answers.
+const startPatience = 20 * time.Second
+
+// Start starts the native instance in the background, unless it runs, and returns when it answers. started says that it was
+// not there before.
+func (i Instance) Start(ctx context.Context) (s upkeep.System, started bool, err error) {
+	s, err = i.Running(ctx)
+	var absent *upkeep.AbsentError
+	if err == nil || !errors.As(err, &absent) || errors.Is(err, os.ErrPermission) {
+		return s, false, err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return s, false, err
+	}
+	status, err := daemon.Start([]string{self, "daemon", Background})
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		return s, false, err
+	}
+	if status != 0 {
+		return s, false, fmt.Errorf("the daemon has ended with status %d; its log is %s", status, i.Logs)
+	}
+	ctx, cancel := context.WithTimeout(ctx, startPatience)
+	defer cancel()
+	s, err = i.Running(ctx)
+	return s, true, err
+}

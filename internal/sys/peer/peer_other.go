@@ -1,0 +1,5 @@
+//go:build !linux && !darwin && !freebsd
+
+package peer
+
+func credentials(int) (int, bool) { return 0, false }

@@ -1,0 +1,42 @@
+package procstat
+
+import (
+	"errors"
+	"os"
+	"syscall"
+	"testing"
+	"time"
+)
+
+func TestUsage(t *testing.T) {
+	before, err := Usage(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	hold := make([]byte, 64<<20)
+	for over := time.Now().Add(30 * time.Second); time.Now().Before(over); {
+		for i := 0; i < len(hold); i += 1024 {
+			hold[i]++
+		}
+		if now, err := Usage(os.Getpid()); err != nil {
+			t.Fatal(err)
+		} else if now.CPU >= before.CPU+50*time.Millisecond {
+			if now.Memory < before.Memory+32<<20 || now.Threads < 2 || now.Age <= 0 || now.Age < before.Age || now.Age < now.CPU/64 {
+				t.Errorf("%+v, and then %+v", before, now)
+			}
+			return
+		}
+	}
+	t.Error("no time is counted")
+}
+
+func TestUsageOfNobody(t *testing.T) {
+	if _, err := Usage(1 << 30); !errors.Is(err, syscall.ESRCH) {
+		t.Error(err)
+	}
+	for _, line := range []string{"", "1 (a) R 1 2", "1 (a) R 1 2 3 4 5 6 7 8 9 10 x 12 13 14 15 16 17 18 19 20 21 22 23"} {
+		if _, _, err := parseFigures([]byte(line), time.Second, 1); err == nil {
+			t.Errorf("%q was read", line)
+		}
+	}
+}
