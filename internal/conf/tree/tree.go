@@ -22,6 +22,7 @@ const (
 	MaxBytes  = 1 << 20 // of a text
 	MaxDepth  = 64      // of nesting
 	MaxValues = 100_000 // of a whole tree, each use of an alias counted anew
+	MaxMarks  = 5000    // of lines and commas in YAML, whose parser takes time by the square of the entries
 )
 
 // Kind is what a value is.

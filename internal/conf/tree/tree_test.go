@@ -118,6 +118,8 @@ func TestBad(t *testing.T) {
 		{"tags", strings.Repeat("!a ", 300_000) + "x", "nested deeper", 1},
 		{"anchors", strings.Repeat("&a ", 300_000) + "x", "nested deeper", 1},
 		{"deep", strings.Repeat("[", 100) + strings.Repeat("]", 100), "nested deeper", 1},
+		{"many lines", strings.Repeat("a: 1\n", MaxMarks+1), "more than 5000 lines and commas", 0},
+		{"many items", "[" + strings.Repeat("a,", MaxMarks+1) + "]", "more than 5000 lines and commas", 0},
 		{"big", strings.Repeat("a", MaxBytes+1), "more than 1048576 bytes", 0},
 	}
 	for _, tt := range tests {

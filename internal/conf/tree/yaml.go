@@ -1,6 +1,7 @@
 package tree
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"strings"
@@ -19,6 +20,9 @@ func YAML(text []byte, version Version) (v Value, err error) {
 	}
 	if err := tooDeep(string(text)); err != nil {
 		return Value{}, err
+	}
+	if n := bytes.Count(text, []byte("\n")) + bytes.Count(text, []byte(",")); n > MaxMarks {
+		return Value{}, &Error{Text: fmt.Sprintf("more than %d lines and commas", MaxMarks)}
 	}
 	defer func() {
 		// The library is fed with whatever people have on their disks; one odd file must not end the reader.
