@@ -24,8 +24,9 @@ const (
 	hostileEvents = "PROCESS_STATE_EXITED"
 	// hostileBuffer is how many events the pools of hostile listeners hold.
 	hostileBuffer = 10
-	// hostilePause lies between two kills, and hostileWait is after how long a killed program counts as given up.
-	hostilePause = 40 * time.Millisecond
+	// hostilePause lies between two kills, so that no victim dies twice within ten seconds: programs that keep ending
+	// share a budget of restarts. After hostileWait a killed program counts as given up.
+	hostilePause = 450 * time.Millisecond
 	hostileWait  = 20 * time.Second
 )
 

@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
@@ -262,5 +263,21 @@ func TestDocumentation(t *testing.T) {
 	_, program, ok := strings.Cut(string(code), "package main\n")
 	if !ok || !strings.Contains(string(page), "```go\npackage main\n"+program+"```\n") {
 		t.Error("docs/how-to/write-a-listener.md does not show examples/listener/main.go")
+	}
+}
+
+// TestPayloadInPieces: characters that are cut wherever a read or the buffer ends.
+func TestPayloadInPieces(t *testing.T) {
+	for _, text := range []string{"abcdefgh", "\u00e9", "a\u20acb", "\U0001F600\U0001F600", "\xff\xc3", "a\xe2\x82", "\xe2\x82z"} {
+		for _, n := range []int{1, 7, MaxHeader} {
+			payload := strings.Repeat(text, n)
+			stream := fmt.Sprintf("eventname:A len:%d\n%s", utf8.RuneCountInString(payload), payload)
+			for name, in := range map[string]io.Reader{"whole": strings.NewReader(stream), "bytes": iotest.OneByteReader(strings.NewReader(stream))} {
+				ev, err := New(in, io.Discard).Next()
+				if err != nil || ev.Payload != payload {
+					t.Errorf("%q %d times, %s: %v", text, n, name, err)
+				}
+			}
+		}
 	}
 }

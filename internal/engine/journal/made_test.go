@@ -65,3 +65,32 @@ func TestPutMade(t *testing.T) {
 		t.Errorf("%d bytes live, want %d", s.live, want)
 	}
 }
+
+// TestGive: a value that is given is kept as it is, and lasts like any other.
+func TestGive(t *testing.T) {
+	o := Options{Dir: t.TempDir(), Name: "j", Runtime: true}
+	s, err := Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	value := bytes.Repeat([]byte("x"), 300<<10)
+	s.Give("k", value)
+	s.Give("gone", value)
+	s.Give("gone", nil)
+	if err := s.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.Snapshot()["k"]; &got[0] != &value[0] {
+		t.Error("it was copied")
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if s, err = Open(o); err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if got := s.Snapshot(); len(got) != 1 || !bytes.Equal(got["k"], value) {
+		t.Errorf("%d entries, %d bytes", len(got), len(got["k"]))
+	}
+}

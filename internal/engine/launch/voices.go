@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"math"
 	"strings"
+	"time"
 
 	"github.com/upkeep-project/upkeep/internal/base/pytext"
 	"github.com/upkeep-project/upkeep/internal/domain/model"
@@ -80,6 +81,7 @@ func (h *Host) converse(n *instance, i core.Instance, out *streams.Output, over 
 		}
 		h.o.Events.Heard(id, gen, chunk)
 	}
+	out.Rest = func() time.Duration { return h.o.Events.Rest(id, gen) }
 	*over = func() { h.o.Events.Hushed(id, gen) }
 	n.listen = func(in *streams.Input) {
 		h.o.Events.Listen(id, gen, in)

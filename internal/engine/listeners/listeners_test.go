@@ -228,3 +228,145 @@ func TestTicks(t *testing.T) {
 		}
 	}
 }
+
+// output makes an event of a piece of output.
+func (r *rig) output(n int) {
+	r.p.Offer(model.Event{Type: model.EventProcessLogStdout, ID: model.ID{Group: "w", Name: "w"}, PID: 5, Data: make([]byte, n)})
+}
+
+// TestFloodWaitsForWhoAnswers: output waits for an answer when much is to be sent, and goes on with it; who never answers
+// holds it up once.
+func TestFloodWaitsForWhoAnswers(t *testing.T) {
+	g := poolOf("g", "PROCESS_LOG", 1000, "l")
+	r := newRig(t, nil, g)
+	r.hear(g, "l", "READY\n")
+	r.pass(time.Hour) // the clock stands: the event is always a moment old
+	big := func() bool { r.p.mu.Lock(); defer r.p.mu.Unlock(); return r.p.pools[0].bytes > ahead }
+	waits := func() bool { r.p.mu.Lock(); defer r.p.mu.Unlock(); return r.p.waits }
+	for !big() {
+		r.p.mu.Lock()
+		moves := r.p.behind(model.EventProcessLogStdout)
+		r.p.mu.Unlock()
+		if moves != nil {
+			t.Fatal("it waits with little to send")
+		}
+		r.output(128 << 10)
+	}
+	r.p.mu.Lock()
+	moves := r.p.behind(model.EventProcessLogStdout)
+	r.p.mu.Unlock()
+	if moves == nil {
+		t.Fatal("it does not wait")
+	}
+	r.hear(g, "l", "RESULT 2\nOKREADY\n")
+	select {
+	case <-moves:
+	default:
+		t.Error("an answer lets nobody go on")
+	}
+	r.output(1) // nobody answers: back by itself
+	if waits() {
+		t.Error("it still waits")
+	}
+	r.mu.Lock()
+	r.now = r.now.Add(patience)
+	r.mu.Unlock()
+	r.p.mu.Lock()
+	defer r.p.mu.Unlock()
+	if r.p.behind(model.EventProcessLogStdout) != nil {
+		t.Error("who does not answer is waited for again")
+	}
+}
+
+// TestBytesOfABuffer: what a pool counts is what is in its buffer, whatever happens.
+func TestBytesOfABuffer(t *testing.T) {
+	g := poolOf("g", "PROCESS_LOG,REMOTE_COMMUNICATION", 3, "l")
+	r := newRig(t, nil, g)
+	check := func(p *Pools, when string) {
+		t.Helper()
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		n := 0
+		for _, it := range p.pools[0].buffer {
+			n += len(it.record)
+		}
+		if n != p.pools[0].bytes {
+			t.Errorf("%s: %d bytes, %d are counted", when, n, p.pools[0].bytes)
+		}
+	}
+	for n := range 6 {
+		r.output(n * 1000)
+		check(r.p, "overflow")
+	}
+	r.hear(g, "l", "READY\n")
+	check(r.p, "sent")
+	r.hear(g, "l", "RESULT 4\nFAIL")
+	check(r.p, "rejected")
+	r.hear(g, "l", "READY\n")
+	check(r.p, "sent again")
+	heir := New(Options{Log: r, Journal: r, Table: r.core.Table})
+	heir.Restore(r.left(), []*model.Group{g})
+	check(heir, "restored")
+	heir.Settle()
+	check(heir, "settled")
+}
+
+// TestFewWakeUps: a flood does not wake the goroutine of Run for each event.
+func TestFewWakeUps(t *testing.T) {
+	g := poolOf("g", "PROCESS_LOG", 1000, "l")
+	r := newRig(t, nil, g)
+	p := New(Options{Log: r, Journal: r, Table: r.core.Table})
+	p.Restore(r.left(), []*model.Group{g})
+	p.mu.Lock()
+	p.members = map[model.ID]*member{}
+	p.mu.Unlock()
+	p.Listen(model.ID{Group: "g", Name: "l"}, 1, &input{})
+	woken := func() bool {
+		select {
+		case <-p.wake:
+			return true
+		default:
+			return false
+		}
+	}
+	woken()
+	p.Heard(model.ID{Group: "g", Name: "l"}, 1, []byte("READY\n"))
+	woken()
+	p.Offer(model.Event{Type: model.EventProcessLogStdout})
+	if !woken() {
+		t.Fatal("nobody looks at the time limit of the first event")
+	}
+	p.mu.Lock()
+	p.looks = p.next(p.o.Now())
+	p.mu.Unlock()
+	for range 10 {
+		p.Offer(model.Event{Type: model.EventProcessLogStdout})
+		p.Heard(model.ID{Group: "g", Name: "l"}, 1, []byte("RESULT 2\nOKREADY\n"))
+	}
+	if woken() {
+		t.Error("it is woken for nothing")
+	}
+	p.Drain([]string{"g"}, func() {})
+	woken()
+	p.Heard(model.ID{Group: "g", Name: "l"}, 1, []byte("RESULT 2\nOKREADY\n"))
+	if !woken() {
+		t.Error("who waits for the last event does not hear of it")
+	}
+}
+
+// TestRest: only who is not listened to is read slowly, and not its successor.
+func TestRest(t *testing.T) {
+	g := poolOf("g", "REMOTE_COMMUNICATION", 10, "l")
+	r := newRig(t, nil, g)
+	id := model.ID{Group: "g", Name: "l"}
+	for _, tt := range []struct {
+		talk string
+		gen  uint64
+		want time.Duration
+	}{{"", 1, 0}, {"READY\n", 1, 0}, {"nonsense", 1, unheard}, {"", 2, 0}} {
+		r.hear(g, "l", tt.talk)
+		if got := r.p.Rest(id, tt.gen); got != tt.want {
+			t.Errorf("after %q, instance %d: %v, want %v", tt.talk, tt.gen, got, tt.want)
+		}
+	}
+}

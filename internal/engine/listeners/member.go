@@ -16,6 +16,8 @@ const (
 	longBusy = time.Minute
 	// hushGrace is how long a listener whose output has come to its end may take to end itself.
 	hushGrace = time.Second
+	// unheard is how long the output of a listener that nobody listens to is left alone.
+	unheard = 50 * time.Millisecond
 	// maxPause is the longest wait before a listener that does nothing but break the rules is restarted once more.
 	maxPause = time.Minute
 )
@@ -75,6 +77,17 @@ func (p *Pools) Heard(id model.ID, gen uint64, data []byte) {
 	p.dispatch()
 	p.flush()
 	p.plan()
+}
+
+// Rest is how long the output of an instance is left alone: what a listener in UNKNOWN says is not heard, and it must
+// not keep a processor busy until it is restarted.
+func (p *Pools) Rest(id model.ID, gen uint64) time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if m := p.members[id]; m != nil && m.gen == gen && m.talk.State == listener.Unknown {
+		return unheard
+	}
+	return 0
 }
 
 // said deals with one thing that a listener has said. Source: spec/supervisor 4.5.

@@ -104,7 +104,11 @@ func (s *Stream) step(urgent bool) verdict {
 	if urgent && s.out.line != nil && avail == 0 {
 		s.flushLines()
 	}
-	return verdict{taken: taken, after: s.pace(found, taken, avail, now), idle: avail == 0}
+	v := verdict{taken: taken, after: s.pace(found, taken, avail, now), idle: avail == 0}
+	if s.out.rest != nil {
+		v.after = max(v.after, s.out.rest())
+	}
+	return v
 }
 
 // await says how the stream has to wait before it may write to a disk: for the stream whose output comes first, or for

@@ -86,6 +86,9 @@ type Output struct {
 	// Prompt shows the Tap every piece as soon as it comes. Else a program that writes many small ones is looked at now
 	// and then, which costs less.
 	Prompt bool
+	// Rest, asked after every step, says how long to leave the pipe alone, 0 = not at all: whoever has no use for a flood
+	// does not read it as fast as it comes.
+	Rest func() time.Duration
 	// Block makes the program wait when the log cannot be written, instead of dropping output.
 	Block bool
 }
