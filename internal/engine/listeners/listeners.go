@@ -4,7 +4,7 @@
 //
 // An event is accepted inside the step that causes it (see Happened), so that it is in the journal together with the
 // state that it tells of. It is sent later, by one goroutine or by the worker that has read an answer: nobody
-// else ever waits for a listener. See docs/adr/0011-event-pools.md.
+// else waits for a listener, but for a moment in a flood of output (see Offer). See docs/adr/0011-event-pools.md.
 //
 // Source: spec/supervisor 4; spec/reliability R32.
 package listeners
