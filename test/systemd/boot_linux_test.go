@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -316,6 +317,63 @@ func TestBoot(t *testing.T) {
 			t.Errorf("%s: after disable and a boot: %q", w.name, s)
 		}
 	}
+	g.forUser()
+	g.byHand()
+}
+
+// forUser is a unit of the machine that root makes for a user: it runs as the user, and its end is complete.
+func (g *bootable) forUser() {
+	g.t.Helper()
+	root, sam := people()[0], people()[1]
+	o := order{Verb: "enable"}
+	o.Target.Name, o.Target.User = "upkeep-sam", "sam"
+	o.Target.Command = []string{"/opt/bin/upkeep", "supervisord", "-n", "-c", sam.conf}
+	if out, err := g.drive(root, o); err != nil || !strings.Contains(out, "✓ on for sam starts at boot.") {
+		g.t.Errorf("for sam: %v %s", err, out)
+	}
+	g.runs(sam, "as a unit of the machine")
+	g.must("systemctl", "stop", "upkeep-sam")
+	if out, err := g.do("pgrep", "-u", "1000", "-f", "supervisord|sleep 1000"); err == nil {
+		g.t.Errorf("after a stop of the unit: %s", out)
+	}
+	o.Verb = "disable"
+	if out, err := g.drive(root, o); err != nil || g.exists("etc/systemd/system/upkeep-sam.service") {
+		g.t.Errorf("for sam: disable: %v %s", err, out)
+	}
+}
+
+// byHand: a daemon runs that nobody but a person has started. It goes on, and the next boot is the unit's.
+func (g *bootable) byHand() {
+	g.t.Helper()
+	root := people()[0]
+	g.must("/opt/bin/upkeep", "supervisord", "-c", root.conf)
+	g.runs(root, "by hand")
+	before := g.must("pgrep", "-u", "0", "-f", "^sleep 1000")
+	pid, err := strconv.Atoi(strings.TrimSpace(g.now("run/root.pid")))
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	out, err := g.drive(root, order{Verb: "enable", PID: pid})
+	if err != nil || !strings.Contains(out, fmt.Sprintf("(pid %d) goes on; the entry takes effect when the machine starts", pid)) {
+		g.t.Errorf("by hand: %v %s", err, out)
+	}
+	if got := g.property(root, "UnitFileState") + " " + g.property(root, "ActiveState"); got != "enabled inactive" {
+		g.t.Errorf("by hand: the unit is %s", got)
+	}
+	if now := g.must("pgrep", "-u", "0", "-f", "^sleep 1000"); now != before {
+		g.t.Errorf("by hand: the program is process %s, it was %s", now, before)
+	}
+	g.again()
+	g.runs(root, "after a boot")
+	if got := g.property(root, "ActiveState"); got != "active" {
+		g.t.Errorf("after a boot: the unit is %s", got)
+	}
+}
+
+// now is a file of the running guest.
+func (g *bootable) now(name string) string {
+	b, _ := os.ReadFile(g.inside(name))
+	return string(b)
 }
 
 // again restarts the machine: by a command, or without any order.

@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"path/filepath"
 	"strings"
+
+	"github.com/upkeep-project/upkeep/internal/base/words"
 )
 
 // whole is the part that mechanisms of the whole machine with one file have in common.
@@ -75,6 +77,7 @@ type scriptData struct {
 	Target
 	Marker     string
 	Background string // a shell's line that starts the daemon and prints its pid
+	ReadPid    string // a shell's line that prints what is in the pidfile
 	Plain      string // the description without what could end a quoted text
 }
 
@@ -87,6 +90,7 @@ func (h *Host) scriptData(t Target) scriptData {
 	}
 	return scriptData{
 		Target: t, Marker: marker, Plain: strings.NewReplacer(`"`, "'", `\`, "/").Replace(t.Description),
+		ReadPid:    "cat " + words.Quote(t.PidFile),
 		Background: "setsid " + strings.Join(quoteAll(t.Command), " ") + " </dev/null >/dev/null 2>&1 & echo $!",
 	}
 }
