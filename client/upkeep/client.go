@@ -42,7 +42,9 @@ type AbsentError struct {
 }
 
 // Error names the socket.
-func (e *AbsentError) Error() string { return "no daemon answers at " + e.Socket + ": " + e.Err.Error() }
+func (e *AbsentError) Error() string {
+	return "no daemon answers at " + e.Socket + ": " + e.Err.Error()
+}
 
 // Unwrap is the cause: fs.ErrNotExist, fs.ErrPermission, ECONNREFUSED.
 func (e *AbsentError) Unwrap() error { return e.Err }

@@ -51,9 +51,6 @@ func PlaceOf(c *supervisord.Config) (Place, error) {
 	if c.Native != nil {
 		n := roots.Native()
 		p = Place{State: n.State, Runtime: n.Runtime}
-		if err := os.MkdirAll(c.Settings.ChildLogDir, 0o700); err != nil {
-			return Place{}, err
-		}
 	}
 	if err := makePrivate(p.State, uid, gid); err != nil {
 		return Place{}, err

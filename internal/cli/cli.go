@@ -2,18 +2,15 @@
 package cli
 
 import (
-	"fmt"
-	"io"
-	"os"
 	"path/filepath"
 	"strings"
 
 	"github.com/upkeep-project/upkeep/internal/cli/batchmail"
 	"github.com/upkeep-project/upkeep/internal/cli/crashmail"
-	"github.com/upkeep-project/upkeep/internal/cli/daemon"
 	"github.com/upkeep-project/upkeep/internal/cli/echoconf"
 	"github.com/upkeep-project/upkeep/internal/cli/httpok"
 	"github.com/upkeep-project/upkeep/internal/cli/memmon"
+	"github.com/upkeep-project/upkeep/internal/cli/native"
 	"github.com/upkeep-project/upkeep/internal/cli/pidproxy"
 	"github.com/upkeep-project/upkeep/internal/cli/supervisorctl"
 	"github.com/upkeep-project/upkeep/internal/cli/supervisord"
@@ -32,7 +29,6 @@ type personality struct {
 func personalities() []personality {
 	return []personality{
 		{"supervisord", "the daemon, as Supervisor's users know it", supervisord.Command{Version: Version}.Main},
-		{"daemon", "the daemon as a whole: upgrade it while the programs run on", daemon.Main},
 		{"supervisorctl", "its command line", supervisorctl.Main},
 		{"echo_supervisord_conf", "print a sample configuration with everything in it explained", echoconf.Main},
 		{"pidproxy", "run a command and pass signals on to the process of its pid file", pidproxy.Main},
@@ -55,32 +51,12 @@ func Main(args []string) int {
 		}
 	}
 	if len(args) < 2 {
-		usage(os.Stderr, args[0])
-		return 2
+		return native.Main(Version, nil)
 	}
 	for _, p := range personalities() {
 		if p.name == args[1] {
 			return p.run(args[0]+" "+args[1], args[2:])
 		}
 	}
-	switch args[1] {
-	case "version", "--version":
-		fmt.Println("upkeep", Version)
-		return 0
-	case "help", "--help", "-h":
-		usage(os.Stdout, args[0])
-		return 0
-	}
-	fmt.Fprintf(os.Stderr, "%s: unknown command %q\n", args[0], args[1])
-	usage(os.Stderr, args[0])
-	return 2
-}
-
-func usage(w io.Writer, prog string) {
-	fmt.Fprintf(w, "upkeep %s keeps programs running.\n\nUsage: %s COMMAND [ARGUMENT...]\n\nCommands:\n", Version, prog)
-	for _, p := range personalities() {
-		fmt.Fprintf(w, "  %-21s %s\n", p.name, p.help)
-	}
-	fmt.Fprintf(w, "  %-21s %s\n  %-21s %s\n", "version", "print the version", "help", "print this text")
-	fmt.Fprintln(w, "\nA link to this binary that is named after a command runs that command.")
+	return native.Main(Version, args[1:])
 }

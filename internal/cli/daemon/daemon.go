@@ -1,13 +1,10 @@
-// Package daemon is the command "upkeep daemon": what concerns the daemon as a whole.
+// Package daemon upgrades the daemon of a supervisord.conf over the servers that it has.
 package daemon
 
 import (
 	"context"
-	"errors"
-	"flag"
 	"fmt"
 	"io"
-	"os"
 	"time"
 
 	"github.com/upkeep-project/upkeep/client/supervisor"
@@ -22,42 +19,16 @@ const (
 	statusAbsent = 7 // no daemon answers
 )
 
-const usage = `Usage: %s upgrade [-c FILE] [-wait DURATION]
-
-upgrade   has the running daemon replaced by the binary that is at its path now. Programs are not touched.
-          When the new binary does not work, the old one goes on.
-
-`
-
-// Main runs the command and returns its exit status.
-func Main(prog string, argv []string) int {
-	fs := flag.NewFlagSet(prog, flag.ContinueOnError)
-	fs.SetOutput(os.Stderr)
-	fs.Usage = func() {
-		fmt.Fprintf(os.Stderr, usage, prog)
-		fs.PrintDefaults()
-	}
-	file := fs.String("c", "", "the configuration `FILE` of the daemon; searched for when it is not given")
-	wait := fs.Duration("wait", time.Minute, "how long to wait for the outcome")
-	if len(argv) == 0 || argv[0] != "upgrade" {
-		fs.Usage()
-		return statusUsage
-	}
-	if err := fs.Parse(argv[1:]); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			return 0
-		}
-		return statusUsage
-	}
-	c, err := client(prog, *file)
+// Upgrade has the daemon of a supervisord.conf replaced by the binary that is at its path now, and waits for the outcome: the
+// exit status. The daemon may have any kind of server.
+func Upgrade(ctx context.Context, prog, file string, out, trouble io.Writer) int {
+	c, err := client(prog, file)
 	if err != nil {
-		fmt.Fprintf(os.Stderr, "%s: %v\n", prog, err)
+		fmt.Fprintf(trouble, "%s: %v\n", prog, err)
 		return statusUsage
 	}
 	defer c.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), *wait)
-	defer cancel()
-	return upgrade(ctx, prog, c, os.Stdout, os.Stderr)
+	return upgrade(ctx, prog, c, out, trouble)
 }
 
 // client is a connection to the daemon of a configuration, over its first server of this machine.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -86,6 +87,11 @@ func (i Instance) Serve(version string, background bool) (int, error) {
 	env, err := conf.SystemEnviron()
 	if err != nil {
 		return 0, err
+	}
+	for _, dir := range []string{i.Logs, filepath.Dir(i.Socket), filepath.Dir(i.File)} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return 0, err
+		}
 	}
 	load := func() (*conf.Config, error) {
 		c, err := conf.LoadNative(i.native(), env)

@@ -173,7 +173,9 @@ func (a *API) verb(order upkeep.Action) (verb, error) {
 		if order.Signal == "" {
 			return nil, badRequest("no signal is given")
 		}
-		return func(ctx context.Context, id model.ID) error { return only(s.Signal(ctx, service.One(id), order.Signal)) }, nil
+		return func(ctx context.Context, id model.ID) error {
+			return only(s.Signal(ctx, service.One(id), order.Signal))
+		}, nil
 	case "clear":
 		return func(ctx context.Context, id model.ID) error { return only(s.ClearLogs(ctx, service.One(id))) }, nil
 	}
@@ -266,9 +268,9 @@ func (a *API) explained(id model.ID, err error) *upkeep.Problem {
 	if werr != nil {
 		return p
 	}
-	p.Title = id.String() + " does not stay up"
-	if code := service.CodeOf(err); code != service.CodeAbnormalTermination {
-		p.Title = id.String() + " cannot be started"
+	p.Title = id.String() + " cannot be started"
+	if st, gerr := a.o.Service.Get(a.ctx, id); gerr == nil && ended(&st) {
+		p.Title = id.String() + " does not stay up"
 	}
 	p.Detail, p.Checked = x.Headline, x.Checked
 	for _, f := range x.Facts {

@@ -154,7 +154,9 @@ func view(st *model.Status, place service.Place, now time.Time) upkeep.Process {
 }
 
 // ended reports whether the last attempt was a process that has ended.
-func ended(st *model.Status) bool { return st.PID == 0 && !st.Stop.IsZero() && !st.Stop.Before(st.Start) }
+func ended(st *model.Status) bool {
+	return st.PID == 0 && !st.Stop.IsZero() && !st.Stop.Before(st.Start)
+}
 
 func exit(st *model.Status) *upkeep.Exit {
 	e := &upkeep.Exit{After: max(0, st.Stop.Sub(st.Start)).Seconds(), Expected: st.Program.Exit.Expected(st.Exit.Code()), Core: st.Exit.Core}

@@ -1,0 +1,212 @@
+package native
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/upkeep-project/upkeep/client/upkeep"
+	"github.com/upkeep-project/upkeep/internal/cli/daemon"
+	"github.com/upkeep-project/upkeep/internal/cli/instance"
+)
+
+func (c *command) daemonCommand() *cobra.Command {
+	background := false
+	cmd := &cobra.Command{
+		Use: "daemon", Short: "the daemon itself; alone: run it in the foreground", GroupID: groupSystem,
+		Long: "Runs the daemon in the foreground, as an init system or a container does it. Verbs that need a daemon start one in the background by themselves.\n\n" +
+			"The signals: TERM, INT and QUIT stop all programs in order and end it, HUP reads and applies the configuration, USR1 replaces the\nbinary while the programs run on, USR2 reopens the logs.",
+		Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error { return c.serve(background) },
+	}
+	cmd.Flags().BoolVar(&background, "background", false, "somebody waits for the start")
+	_ = cmd.Flags().MarkHidden("background")
+	verb := func(use, short string, run func(context.Context) error) {
+		cmd.AddCommand(&cobra.Command{
+			Use: use, Short: short, Args: cobra.NoArgs,
+			RunE: func(cmd *cobra.Command, _ []string) error { return run(cmd.Context()) },
+		})
+	}
+	verb("start", "start it in the background", c.daemonStart)
+	verb("stop", "stop all programs in order, and then the daemon", c.daemonStop)
+	verb("status", "whether it runs", c.daemonStatus)
+	verb("reload", "read the configuration and apply it", c.daemonReload)
+	verb("upgrade", "replace the binary that runs by the one that is there now; programs run on", c.daemonUpgrade)
+	verb("reopen-logs", "reopen the logs, after somebody else has renamed them", func(ctx context.Context) error { return c.daemonOrder(ctx, "reopen-logs") })
+	return cmd
+}
+
+// serve is the daemon.
+func (c *command) serve(background bool) error {
+	if c.config != "" {
+		return usageError{fmt.Errorf("a supervisord.conf is run by:  upkeep supervisord -n -c %s", c.config)}
+	}
+	i, err := instance.Native(c.system)
+	if err != nil {
+		return err
+	}
+	c.status, err = i.Serve(c.version, background)
+	return err
+}
+
+func (c *command) daemonStart(ctx context.Context) error {
+	i, err := c.instance()
+	if err != nil {
+		return err
+	}
+	if i.Config != "" || c.socket != "" {
+		return usageError{errors.New("only the native daemon is started here; a supervisord.conf is run by:  upkeep supervisord -c FILE")}
+	}
+	s, fresh, err := i.Start(ctx)
+	if err != nil {
+		return err
+	}
+	if fresh {
+		fmt.Fprintf(c.out, "%s the upkeep daemon runs (pid %d)\n", c.good(), s.PID)
+	} else {
+		fmt.Fprintf(c.out, "%s it runs already (pid %d)\n", c.good(), s.PID)
+	}
+	return nil
+}
+
+func (c *command) daemonStatus(ctx context.Context) error {
+	client, _, err := c.client()
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	s, err := client.System(ctx)
+	if err != nil {
+		return err
+	}
+	if c.jsonWanted() {
+		c.printJSON(c.out, s)
+		return nil
+	}
+	fmt.Fprintf(c.out, "%s upkeep %s runs with pid %d, at %s\n", c.good(), s.Version, s.PID, client.Socket())
+	fmt.Fprintf(c.out, "  configuration  %s\n", s.Config)
+	if s.Programs != "" {
+		fmt.Fprintf(c.out, "  definitions    %s\n", s.Programs)
+	}
+	fmt.Fprintf(c.out, "  log            %s\n", s.Log)
+	for _, f := range s.Invalid {
+		fmt.Fprintf(c.out, "  cannot be used %s   upkeep check\n", f)
+	}
+	return nil
+}
+
+// daemonStop stops the programs and the daemon, and waits until it is gone.
+func (c *command) daemonStop(ctx context.Context) error {
+	client, _, err := c.client()
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	s, err := client.System(ctx)
+	if err != nil {
+		return err
+	}
+	list, err := client.Processes(ctx, upkeep.Filter{})
+	if err != nil {
+		return err
+	}
+	running := 0
+	for i := range list {
+		if list[i].PID != nil {
+			running++
+		}
+	}
+	if running > 0 && c.inTTY {
+		if err := c.confirm(fmt.Sprintf("Stop %s and the daemon?", plural(running, "program", "programs"))); err != nil {
+			return err
+		}
+	}
+	if err := client.Stop(ctx); err != nil {
+		return err
+	}
+	tick := time.NewTicker(look)
+	defer tick.Stop()
+	over := time.After(c.wait())
+	for {
+		if err := syscall.Kill(s.PID, 0); errors.Is(err, syscall.ESRCH) {
+			fmt.Fprintf(c.out, "%s stopped: %s, and the daemon\n", c.good(), plural(running, "program", "programs"))
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-over:
+			c.talk("it is not gone yet (pid %d); its log is %s", s.PID, s.Log)
+			return statusError{statusTimeout, errQuiet}
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// look is how often something is looked at that nobody reports.
+const look = 50 * time.Millisecond
+
+func (c *command) daemonReload(ctx context.Context) error { return c.apply(ctx, nil) }
+
+func (c *command) daemonOrder(ctx context.Context, order string) error {
+	client, _, err := c.client()
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	if err := client.Daemon(ctx, order); err != nil {
+		return err
+	}
+	fmt.Fprintf(c.out, "%s done\n", c.good())
+	return nil
+}
+
+// upgradePatience is how long an upgrade may take.
+const upgradePatience = time.Minute
+
+func (c *command) daemonUpgrade(ctx context.Context) error {
+	patience := upgradePatience
+	if c.timeout > 0 {
+		patience = c.timeout
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	if c.config != "" {
+		c.status = daemon.Upgrade(ctx, "upkeep daemon upgrade", c.config, c.out, c.err)
+		return nil
+	}
+	client, _, err := c.client()
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	before, err := client.System(ctx)
+	if err != nil {
+		return err
+	}
+	if err := client.Daemon(ctx, "upgrade"); err != nil {
+		return err
+	}
+	tick := time.NewTicker(look)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return statusError{statusTimeout, fmt.Errorf("the daemon (pid %d) has not been replaced in time; its log says why: %s", before.PID, before.Log)}
+		case <-tick.C:
+		}
+		now, err := client.System(ctx)
+		switch {
+		case err != nil || now.Manager == before.Manager && before.Manager != before.PID:
+			continue // it is on its way
+		case now.RolledBack != "":
+			return statusError{statusFailed, fmt.Errorf("not upgraded, %s runs on: %s", now.Version, now.RolledBack)}
+		}
+		fmt.Fprintf(c.out, "%s upgraded from %s to %s (pid %d); the programs ran on\n", c.good(), before.Version, now.Version, now.PID)
+		return nil
+	}
+}

@@ -1,0 +1,282 @@
+package native
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"text/template"
+	"unicode/utf8"
+
+	"github.com/upkeep-project/upkeep/client/upkeep"
+	"github.com/upkeep-project/upkeep/internal/base/termtext"
+)
+
+// form is the form of the output that is wanted.
+func (c *command) form() (name, text string, err error) {
+	f := c.output
+	if c.json {
+		f = "json"
+	}
+	if f == "" && c.quiet {
+		f = "name"
+	}
+	if t, ok := strings.CutPrefix(f, "template="); ok {
+		return "template", t, nil
+	}
+	switch f {
+	case "", "table":
+		return "table", "", nil
+	case "wide", "json", "ndjson", "name":
+		return f, "", nil
+	}
+	return "", "", usageError{fmt.Errorf("there is no output %q: table, wide, json, ndjson, name, template=TEXT", f)}
+}
+
+func (c *command) jsonWanted() bool { return c.json || c.output == "json" || c.output == "ndjson" }
+
+func (c *command) printJSON(w io.Writer, v any) {
+	e := json.NewEncoder(w)
+	if c.output != "ndjson" {
+		e.SetIndent("", "  ")
+	}
+	e.SetEscapeHTML(false)
+	_ = e.Encode(v) // who has closed the output does not want it
+}
+
+// printAll prints items in the form wanted; table shows them to people. name is the name of one.
+func printAll[T any](c *command, items []T, name func(*T) string, table func(wide bool) error) error {
+	f, text, err := c.form()
+	if err != nil {
+		return err
+	}
+	switch f {
+	case "json":
+		if items == nil {
+			items = []T{}
+		}
+		c.printJSON(c.out, items)
+	case "ndjson":
+		for i := range items {
+			c.printJSON(c.out, &items[i])
+		}
+	case "name":
+		for i := range items {
+			fmt.Fprintln(c.out, name(&items[i]))
+		}
+	case "template":
+		t, err := template.New("output").Parse(text)
+		if err != nil {
+			return usageError{err}
+		}
+		for i := range items {
+			if err := t.Execute(c.out, &items[i]); err != nil {
+				return usageError{err}
+			}
+			fmt.Fprintln(c.out)
+		}
+	default:
+		return table(f == "wide")
+	}
+	return nil
+}
+
+// The colours, of the terminal's own palette.
+const (
+	plain  = ""
+	bold   = "1"
+	dim    = "2"
+	red    = "31"
+	green  = "32"
+	yellow = "33"
+)
+
+// coloured reports whether a stream may have colours.
+func (c *command) coloured(tty bool) bool {
+	if c.noColor || c.environ("NO_COLOR") != "" {
+		return false
+	}
+	if v := c.environ("CLICOLOR_FORCE"); v != "" && v != "0" {
+		return true
+	}
+	if v := c.environ("FORCE_COLOR"); v != "" && v != "0" {
+		return true
+	}
+	return tty && c.environ("TERM") != "dumb"
+}
+
+// paint colours a text for standard output.
+func (c *command) paint(colour, text string) string { return paint(c.coloured(c.outTTY), colour, text) }
+
+func paint(on bool, colour, text string) string {
+	if !on || colour == plain {
+		return text
+	}
+	return "\x1b[" + colour + "m" + text + "\x1b[0m"
+}
+
+// unicodeWanted reports whether the locale can show more than ASCII.
+func (c *command) unicodeWanted() bool {
+	for _, name := range []string{"LC_ALL", "LC_CTYPE", "LANG"} {
+		if v := c.environ(name); v != "" {
+			v = strings.ToUpper(v)
+			return strings.Contains(v, "UTF-8") || strings.Contains(v, "UTF8")
+		}
+	}
+	return false
+}
+
+// glyph is the sign and the colour of a state.
+func (c *command) glyph(state string) (sign, colour string) {
+	g := map[string]struct{ uni, ascii, colour string }{
+		"RUNNING": {"●", "*", green}, "STARTING": {"↻", "~", yellow}, "BACKOFF": {"↻", "~", yellow}, "STOPPING": {"↻", "~", yellow},
+		"FATAL": {"✕", "x", red}, "EXITED": {"○", "o", plain}, "STOPPED": {"–", "-", dim}, "UNKNOWN": {"?", "?", red},
+	}[state]
+	if c.unicodeWanted() {
+		return g.uni, g.colour
+	}
+	return g.ascii, g.colour
+}
+
+// good and bad begin a line about a success and a failure.
+func (c *command) good() string {
+	if c.unicodeWanted() {
+		return c.paint(green, "✓")
+	}
+	return c.paint(green, "*")
+}
+
+func (c *command) bad() string {
+	if c.unicodeWanted() {
+		return c.paint(red, "✕")
+	}
+	return c.paint(red, "x")
+}
+
+// cell is one field of a table.
+type cell struct{ text, colour string }
+
+// column is a column of a table.
+type column struct {
+	title string
+	right bool
+	// drop is the order in which columns go when there is no room: the lowest first; 0 = never.
+	drop int
+}
+
+// table prints rows in aligned columns, without those for which there is no room.
+func (c *command) table(columns []column, rows [][]cell) {
+	width := make([]int, len(columns))
+	for i, col := range columns {
+		width[i] = utf8.RuneCountInString(col.title)
+		for _, r := range rows {
+			width[i] = max(width[i], utf8.RuneCountInString(r[i].text))
+		}
+	}
+	shown := make([]bool, len(columns))
+	for i := range columns {
+		shown[i] = len(rows) == 0
+		for _, r := range rows {
+			shown[i] = shown[i] || r[i].text != ""
+		}
+	}
+	total := func() int {
+		n := 0
+		for i := range columns {
+			if shown[i] {
+				n += width[i] + 2
+			}
+		}
+		return n - 2
+	}
+	for drop := 1; c.width > 0 && total() > c.width && drop <= len(columns); drop++ {
+		for i, col := range columns {
+			if col.drop == drop {
+				shown[i] = false
+			}
+		}
+	}
+	line := func(cells []cell, colour string) {
+		var b strings.Builder
+		pad := 0
+		for i, col := range columns {
+			if !shown[i] {
+				continue
+			}
+			text := cells[i].text
+			n := utf8.RuneCountInString(text)
+			if last := c.width - b.Len(); c.width > 0 && i == len(columns)-1 && n > last-pad && last-pad > 8 {
+				text = string([]rune(text)[:last-pad-1]) + "…"
+				n = last - pad
+			}
+			if col.right {
+				pad += width[i] - n
+			}
+			b.WriteString(strings.Repeat(" ", pad))
+			col := cells[i].colour
+			if col == "" {
+				col = colour
+			}
+			b.WriteString(c.paint(col, text))
+			pad = 2
+			if !columns[i].right {
+				pad += width[i] - n
+			}
+		}
+		fmt.Fprintln(c.out, b.String())
+	}
+	titles := make([]cell, len(columns))
+	for i, col := range columns {
+		titles[i].text = col.title
+	}
+	line(titles, dim)
+	for _, r := range rows {
+		line(r, plain)
+	}
+}
+
+// explain shows what is known of a failure: the headline, facts, what was seen, what was looked at, what to do.
+func (c *command) explain(w io.Writer, headline string, facts []string, evidence []upkeep.Evidence, checked []string, hints []upkeep.Hint) {
+	say := func(indent, text string) { fmt.Fprintln(w, indent+termtext.String(text, termtext.Plain)) }
+	fmt.Fprintln(w)
+	if headline != "" {
+		say("  ", headline)
+	}
+	for _, f := range facts {
+		say("  ", f)
+	}
+	for _, e := range evidence {
+		switch e.Kind {
+		case "fact":
+			for _, l := range e.Lines {
+				say("  ", l)
+			}
+		case "check":
+			for _, l := range e.Lines {
+				say("  ", l)
+			}
+		default:
+			say("  ", "last "+e.Kind+" "+map[bool]string{true: "line", false: "lines"}[len(e.Lines) == 1])
+			for _, l := range e.Lines {
+				say("    ", l)
+			}
+		}
+	}
+	if len(checked) > 0 {
+		fmt.Fprintln(w)
+	}
+	for i, t := range checked {
+		if i == 0 {
+			t = "upkeep looked: " + t
+		}
+		say("  ", t)
+	}
+	for _, h := range hints {
+		if h.Text != "" {
+			say("  ", h.Text)
+		}
+		if h.Command != "" {
+			say("      ", h.Command)
+		}
+	}
+}
