@@ -107,15 +107,18 @@ func (machine) Put(s Service) error {
 }
 
 func environment(s Service) error {
-	if len(s.Env) == 0 {
-		return nil
-	}
 	k, err := registry.OpenKey(registry.LOCAL_MACHINE, serviceKey(s.Name), registry.SET_VALUE)
 	if err != nil {
 		return err
 	}
 	defer k.Close()
-	return k.SetStringsValue("Environment", s.Env)
+	if len(s.Env) > 0 {
+		return k.SetStringsValue("Environment", s.Env)
+	}
+	if err := k.DeleteValue("Environment"); !errors.Is(err, registry.ErrNotExist) {
+		return err
+	}
+	return nil
 }
 
 func (machine) Delete(name string) error {
