@@ -2,7 +2,12 @@
 
 package home
 
-import "path/filepath"
+import (
+	"os"
+	"path/filepath"
+	"strconv"
+	"syscall"
+)
 
 // systemRoots are the directories of root.
 func systemRoots() Roots {
@@ -23,6 +28,22 @@ func userRoots(home string, getenv func(string) string) Roots {
 	r.Runtime = r.State
 	if dir := getenv("XDG_RUNTIME_DIR"); filepath.IsAbs(dir) {
 		r.Runtime = dir
+	} else if private(loginDir()) {
+		r.Runtime = loginDir()
 	}
 	return r
+}
+
+// loginDir is what XDG_RUNTIME_DIR is where it is set by the login. Who is started by an init system or by cron is not told;
+// its instance and the commands of the same user have to meet all the same.
+func loginDir() string { return filepath.Join("/run/user", strconv.Itoa(os.Getuid())) }
+
+// private reports whether a directory is ours alone.
+func private(dir string) bool {
+	info, err := os.Lstat(dir)
+	if err != nil || !info.IsDir() || info.Mode().Perm()&0o077 != 0 {
+		return false
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	return ok && int(st.Uid) == os.Getuid()
 }
