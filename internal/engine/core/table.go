@@ -200,9 +200,7 @@ func (c *Core) publishTable() {
 	t := &Table{}
 	for _, g := range c.groups {
 		t.Groups = append(t.Groups, g.entry)
-		for _, s := range g.entry.Slots {
-			t.Sorted = append(t.Sorted, s)
-		}
+		t.Sorted = append(t.Sorted, g.entry.Slots...)
 	}
 	slices.SortFunc(t.Sorted, func(a, b *Slot) int { return compareIDs(a.spec.ID, b.spec.ID) })
 	c.table.Store(t)
