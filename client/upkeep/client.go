@@ -185,6 +185,13 @@ func (c *Client) Process(ctx context.Context, id string) (Process, error) {
 	return p, c.call(ctx, http.MethodGet, processPath(id, ""), nil, nil, &p)
 }
 
+// Reveal is one program with the surroundings in which it is executed, values of variables included. Only the user of the
+// instance and root may know them.
+func (c *Client) Reveal(ctx context.Context, id string) (Process, error) {
+	var p Process
+	return p, c.call(ctx, http.MethodGet, processPath(id, "?reveal=1"), nil, nil, &p)
+}
+
 func processPath(id, rest string) string { return "/v1/processes/" + url.PathEscape(id) + rest }
 
 // Why explains the state of a program.
@@ -312,6 +319,7 @@ type LogFilter struct {
 	Run          int // 0 = all, -1 = the previous one
 	Grep         string
 	Follow       bool
+	Daemon       bool // the activity log of the daemon, instead of those of programs
 }
 
 // Logs calls f for each line, in the order of their times, until it returns an error, which is then that of Logs.
@@ -336,8 +344,10 @@ func (c *Client) Logs(ctx context.Context, filter LogFilter, f func(LogLine) err
 	if filter.Run != 0 {
 		q.Set("run", strconv.Itoa(filter.Run))
 	}
-	if filter.Follow {
-		q.Set("follow", "1")
+	for name, is := range map[string]bool{"follow": filter.Follow, "daemon": filter.Daemon} {
+		if is {
+			q.Set(name, "1")
+		}
 	}
 	resp, err := c.request(ctx, http.MethodGet, "/v1/logs?"+q.Encode(), http.Header{"Accept": {"application/x-ndjson"}}, nil)
 	if err != nil {

@@ -78,6 +78,17 @@ type Process struct {
 	Stdout  string   `json:"stdout_log,omitempty"`
 	Stderr  string   `json:"stderr_log,omitempty"`
 	Origin  Origin   `json:"origin"`
+
+	// Surroundings are told only to who asks for them and may know.
+	Surroundings *Surroundings `json:"surroundings,omitempty"`
+}
+
+// Surroundings are what a program is executed in. The values of variables may be secrets.
+type Surroundings struct {
+	Dir   string   `json:"directory"`   // empty = that of the daemon
+	Env   []string `json:"environment"` // all of it: NAME=VALUE, sorted
+	UID   *int     `json:"uid"`         // null = that of the daemon
+	Umask *int     `json:"umask"`       // null = that of the daemon
 }
 
 // Action is an order for several programs. POST /v1/actions.
@@ -150,8 +161,8 @@ type Event struct {
 
 // LogLine is one line of a log, or a mark between lines.
 type LogLine struct {
-	ID     string    `json:"process"`
-	Stream string    `json:"stream"` // stdout, stderr
+	ID     string    `json:"process"` // empty: the daemon's own
+	Stream string    `json:"stream"`  // stdout, stderr
 	Time   time.Time `json:"time"`
 	Run    uint64    `json:"run,omitempty"`
 	Text   string    `json:"text,omitempty"` // invalid UTF-8 is replaced

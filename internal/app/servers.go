@@ -103,7 +103,7 @@ func (a *App) makeServers() error {
 	if err != nil {
 		return err
 	}
-	a.api = httpapi.New(httpapi.Options{Service: a.manager, Peer: peer, Daemon: a.obey})
+	a.api = httpapi.New(httpapi.Options{Service: a.manager, Peer: peer, Daemon: a.obey, Environ: a.host.Environ})
 	for _, e := range a.endpoints {
 		var api http.Handler
 		if e.section.Unix { // only there is known who asks

@@ -51,6 +51,11 @@ func (e environment) of(p *model.Program, otherUser bool) []string {
 	return out
 }
 
+// Environ is the environment that a program gets at its start: NAME=VALUE, sorted.
+func (h *Host) Environ(p *model.Program) []string {
+	return h.env.of(p, p.Command.UID >= 0 && p.Command.UID != h.o.UID)
+}
+
 // ServerURL is where an instance of a program is told to find its daemon; empty = nowhere.
 func (h *Host) ServerURL(p *model.Program) string {
 	for _, kv := range h.env.of(p, false) {

@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"github.com/upkeep-project/upkeep/client/upkeep"
+	"github.com/upkeep-project/upkeep/internal/domain/model"
 	"github.com/upkeep-project/upkeep/internal/service"
 )
 
@@ -39,7 +40,9 @@ type Options struct {
 	Peer func(*http.Request) (uid int, ok bool)
 	// Daemon obeys an order for the daemon as a whole: upgrade, reopen-logs.
 	Daemon func(order string) error
-	Now    func() time.Time // nil = time.Now
+	// Environ is the environment that a program gets, NAME=VALUE; nil = nobody is told.
+	Environ func(*model.Program) []string
+	Now     func() time.Time // nil = time.Now
 }
 
 // API serves /v1.

@@ -99,7 +99,32 @@ func (a *API) process(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return reply(w, http.StatusOK, a.views(r.Context(), []model.Status{st}, true)[0])
+	v := a.views(r.Context(), []model.Status{st}, true)[0]
+	if r.URL.Query().Get("reveal") == "1" {
+		if v.Surroundings, err = a.reveal(r, st.Program); err != nil {
+			return err
+		}
+	}
+	return reply(w, http.StatusOK, v)
+}
+
+// reveal tells the surroundings in which a program is executed, to the user of the instance and to root alone: values of
+// variables are secrets.
+func (a *API) reveal(r *http.Request, p *model.Program) (*upkeep.Surroundings, error) {
+	uid, known := a.peer(r)
+	if a.o.Environ == nil || !known || uid != 0 && uid != a.o.Service.Place().UID {
+		return nil, &upkeep.Problem{
+			Status: http.StatusForbidden, Code: "forbidden", Title: "only the user of this instance and root may see the values of variables",
+		}
+	}
+	s := &upkeep.Surroundings{Dir: p.Command.Dir, Env: a.o.Environ(p)}
+	if p.Command.UID >= 0 {
+		s.UID = &p.Command.UID
+	}
+	if p.Command.Umask >= 0 {
+		s.Umask = &p.Command.Umask
+	}
+	return s, nil
 }
 
 // views are statuses as clients see them.
