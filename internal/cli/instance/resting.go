@@ -1,0 +1,21 @@
+package instance
+
+import (
+	"os"
+
+	"github.com/upkeep-project/upkeep/internal/app"
+	conf "github.com/upkeep-project/upkeep/internal/conf/supervisord"
+)
+
+// Resting is the native instance while it does not run, with its configuration as it is now.
+func (i Instance) Resting() (*app.Resting, error) {
+	env, err := conf.SystemEnviron()
+	if err != nil {
+		return nil, err
+	}
+	c, err := conf.LoadNative(i.native(), env)
+	if err != nil {
+		return nil, err
+	}
+	return app.Rest(c, env, Base(os.Environ())), nil
+}
