@@ -236,6 +236,7 @@ type Problem struct {
 	Code      string     `json:"code"` // stable word: not_found, invalid_config, start_failed, ...
 	Detail    string     `json:"detail,omitempty"`
 	Process   string     `json:"process,omitempty"`
+	Instance  string     `json:"instance,omitempty"` // the operation that failed
 	RequestID string     `json:"request_id,omitempty"`
 	Evidence  []Evidence `json:"evidence,omitempty"`
 	Checked   []string   `json:"checked,omitempty"`

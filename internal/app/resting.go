@@ -20,21 +20,56 @@ import (
 // Resting is a native instance that does not run: what its programs are can be seen and edited, by the same rules and with
 // the same refusals (*upkeep.Problem) as in one that runs. Its methods are those of the client of a running one.
 type Resting struct {
-	conf   *supervisord.Config
-	env    supervisord.Environ
-	store  *definitions.Store
-	values func(*model.Program) ([]supervisord.Value, error)
+	conf  *supervisord.Config
+	env   supervisord.Environ
+	judge definitions.Judge
+	store *definitions.Store
 }
 
 // Rest makes a Resting of the configuration of a native instance. Programs would inherit environ.
 func Rest(c *supervisord.Config, env supervisord.Environ, environ []string) *Resting {
 	judge := definitions.Judge{In: managed.Surroundings{Environ: env, Shared: c.Shared}, Environ: environ}
-	return &Resting{
-		conf: c, env: env, store: definitions.New(c.Native.Programs, judge.Problems),
-		values: func(p *model.Program) ([]supervisord.Value, error) {
-			return supervisord.EffectiveNative(*c.Native, env, p, false)
-		},
+	return &Resting{conf: c, env: env, judge: judge, store: definitions.New(c.Native.Programs, judge.Problems)}
+}
+
+// Mistakes are what is wrong with the files of definitions: what cannot be read, and what could not be started.
+func (r *Resting) Mistakes() ([]upkeep.Mistake, error) {
+	var out []upkeep.Mistake
+	bad := map[string]bool{}
+	for _, in := range r.conf.Invalid {
+		bad[in.File] = true
+		for _, e := range in.Problems {
+			out = append(out, upkeep.Mistake{File: in.File, Line: e.Line, Key: e.Key, Message: e.Text, Suggestion: e.Suggestion})
+		}
 	}
+	list, err := r.store.List()
+	for i := range list {
+		d := &list[i]
+		switch {
+		case bad[d.Path]:
+		case d.Err != nil:
+			out = append(out, upkeep.Mistake{File: d.Path, Message: d.Err.Error()})
+		default:
+			out = append(out, mistakes(r.judge.Problems(d.Path, d.Text))...)
+		}
+	}
+	return out, err
+}
+
+func mistakes(problems []managed.Problem) []upkeep.Mistake {
+	var out []upkeep.Mistake
+	for _, m := range problems {
+		out = append(out, upkeep.Mistake{File: m.File, Line: m.Line, Key: m.Key, Message: m.Message, Suggestion: m.Suggestion})
+	}
+	return out
+}
+
+// Config is the configuration as it was read.
+func (r *Resting) Config() *supervisord.Config { return r.conf }
+
+// Values are those in force of a program; with reveal, values of environment variables are in them.
+func (r *Resting) Values(p *model.Program, reveal bool) ([]supervisord.Value, error) {
+	return supervisord.EffectiveNative(*r.conf.Native, r.env, p, reveal)
 }
 
 // Close does nothing.
@@ -91,7 +126,7 @@ func (r *Resting) Program(_ context.Context, name string) (upkeep.Definition, er
 		return out, nil
 	}
 	out.Origin = r.origin(p.Origin)
-	values, err := r.values(p)
+	values, err := r.Values(p, false)
 	for i := range values {
 		out.Values = append(out.Values, upkeep.Value{Key: values[i].Key, Value: values[i].Text, Source: values[i].Source()})
 	}
@@ -172,11 +207,7 @@ func refused(name string, err error) error {
 	case errors.As(err, &bad):
 		return &upkeep.Problem{Status: 400, Code: "bad_request", Title: "bad arguments", Detail: err.Error()}
 	case errors.As(err, &invalid):
-		p := &upkeep.Problem{Status: 422, Code: "invalid_config", Title: "invalid definition"}
-		for _, m := range invalid.Problems {
-			p.Errors = append(p.Errors, upkeep.Mistake{File: m.File, Line: m.Line, Key: m.Key, Message: m.Message, Suggestion: m.Suggestion})
-		}
-		return p
+		return &upkeep.Problem{Status: 422, Code: "invalid_config", Title: "invalid definition", Errors: mistakes(invalid.Problems)}
 	}
 	return err
 }

@@ -105,7 +105,7 @@ func (a *App) makeServers() error {
 	}
 	a.api = httpapi.New(httpapi.Options{Service: a.manager, Peer: peer, Daemon: a.obey, Environ: a.host.Environ})
 	for _, e := range a.endpoints {
-		var api http.Handler
+		var api rpc2.API
 		if e.section.Unix { // only there is known who asks
 			api = a.api
 		}

@@ -12,17 +12,12 @@ const SelectAll = "all"
 
 // Select finds the programs that selectors stand for, each once, in the order of all, and the selectors that stand for
 // none. A selector is a name ("web"), "group:name", "group:*", "group:", "all", or a pattern with * ? [ ] over names in
-// these forms. A name that only programs of one group have stands for that one too. Source: interfaces 2.2.
+// these forms. A name that one program alone has stands for that one, whatever its group. What is somebody's name is no
+// pattern. Source: interfaces 2.2.
 func Select(all []model.Status, selectors []string) (found []model.Status, missing []string) {
 	chosen := make([]bool, len(all))
 	for _, s := range selectors {
-		any := s == SelectAll
-		for i := range all {
-			if any = any || matches(all[i].ID, s); s == SelectAll || matches(all[i].ID, s) {
-				chosen[i] = true
-			}
-		}
-		if !any && !byName(all, chosen, s) {
+		if !selectOne(all, chosen, s) {
 			missing = append(missing, s)
 		}
 	}
@@ -34,30 +29,32 @@ func Select(all []model.Status, selectors []string) (found []model.Status, missi
 	return found, missing
 }
 
-// matches reports whether a selector stands for a program.
-func matches(id model.ID, selector string) bool {
-	if group, ok := strings.CutSuffix(selector, ":"); ok {
-		return id.Group == group
-	}
-	if selector == id.String() || selector == id.Namespec() {
+// selectOne chooses what one selector stands for; false when that is nothing.
+func selectOne(all []model.Status, chosen []bool, s string) bool {
+	if s == SelectAll {
+		for i := range all {
+			chosen[i] = true
+		}
 		return true
 	}
-	if !strings.ContainsAny(selector, "*?[") {
-		return false
-	}
-	for _, name := range []string{id.String(), id.Namespec()} {
-		if ok, err := path.Match(selector, strings.ReplaceAll(name, "/", "_")); ok && err == nil {
+	for _, is := range []func(model.ID) bool{
+		func(id model.ID) bool { return s == id.String() || s == id.Namespec() },
+		func(id model.ID) bool { return s == id.Group+":" || s == id.Group+":*" },
+		func(id model.ID) bool { return like(s, id.String()) || like(s, id.Namespec()) },
+	} {
+		any := false
+		for i := range all {
+			if is(all[i].ID) {
+				chosen[i], any = true, true
+			}
+		}
+		if any {
 			return true
 		}
 	}
-	return false
-}
-
-// byName chooses the only program of a name, whatever its group.
-func byName(all []model.Status, chosen []bool, name string) bool {
 	at, n := 0, 0
 	for i := range all {
-		if all[i].ID.Name == name {
+		if all[i].ID.Name == s {
 			at, n = i, n+1
 		}
 	}
@@ -65,4 +62,28 @@ func byName(all []model.Status, chosen []bool, name string) bool {
 		chosen[at] = true
 	}
 	return n == 1
+}
+
+// like reports whether a name is as a pattern says. A slash is a character like any other.
+func like(pattern, name string) bool {
+	if !strings.ContainsAny(pattern, "*?[") {
+		return false
+	}
+	slash := strings.NewReplacer("/", "\x00")
+	ok, err := path.Match(slash.Replace(pattern), slash.Replace(name))
+	return ok && err == nil
+}
+
+// Named are the programs that a name stands for, without patterns: the one whose full name it is, or all that have it
+// in whatever group.
+func Named(all []model.Status, name string) []model.Status {
+	var found []model.Status
+	for i := range all {
+		if id := all[i].ID; name == id.String() || name == id.Namespec() {
+			return all[i : i+1]
+		} else if name == id.Name {
+			found = append(found, all[i])
+		}
+	}
+	return found
 }

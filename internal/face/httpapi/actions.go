@@ -21,6 +21,8 @@ const (
 	keepOperations, maxOperations = 200, 1000
 	// longestWait is how long a request may wait for its operation, in seconds.
 	longestWait = 3600
+	// manyResults is from when on the results of an operation come without what the programs use.
+	manyResults = 64
 )
 
 // operation is an order under way or done.
@@ -91,27 +93,38 @@ func (a *API) order(w http.ResponseWriter, r *http.Request, order upkeep.Action,
 		return err
 	}
 	a.work.Go(func() { a.run(o, verb, list) })
-	if wait > 0 {
-		t := time.NewTimer(time.Duration(min(wait, longestWait)) * time.Second)
-		defer t.Stop()
-		_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
-		select {
-		case <-o.done:
-		case <-t.C:
-		case <-r.Context().Done(): // what was ordered goes on
-			return r.Context().Err()
-		}
+	at := "/v1/operations/" + o.v.ID
+	w.Header().Set("Location", at)
+	if err := o.wait(w, r, wait); err != nil {
+		return err // what was ordered goes on
 	}
 	v := o.view()
-	w.Header().Set("Location", "/v1/operations/"+v.ID)
 	if v.State == "running" {
 		return reply(w, http.StatusAccepted, v)
 	}
-	if p := v.Results; single && len(p) == 1 && p[0].Error != nil {
-		p[0].Error.Process = p[0].ID
-		return p[0].Error
+	if single && v.Results[0].Error != nil {
+		p := *v.Results[0].Error
+		p.Instance = at
+		return &p
 	}
 	return reply(w, http.StatusOK, v)
+}
+
+// wait waits so many seconds for the end of an operation.
+func (o *operation) wait(w http.ResponseWriter, r *http.Request, seconds int) error {
+	if seconds == 0 {
+		return nil
+	}
+	patient(w)
+	t := time.NewTimer(time.Duration(min(seconds, longestWait)) * time.Second)
+	defer t.Stop()
+	select {
+	case <-o.done:
+	case <-t.C:
+	case <-r.Context().Done():
+		return r.Context().Err()
+	}
+	return nil
 }
 
 // keep remembers an operation, and forgets old ones.
@@ -244,7 +257,7 @@ func (a *API) runOne(o *operation, do verb, i int, id model.ID) {
 	err := do(a.ctx, id)
 	res := upkeep.Result{ID: id.String(), Done: true, Took: a.o.Now().Sub(began).Seconds()}
 	if st, gerr := a.o.Service.Get(a.ctx, id); gerr == nil {
-		v := a.views(a.ctx, []model.Status{st}, true)[0]
+		v := a.views(a.ctx, []model.Status{st}, len(o.v.Results) <= manyResults)[0]
 		res.Process = &v
 	}
 	if err != nil {
@@ -311,16 +324,8 @@ func (a *API) operation(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if wait > 0 {
-		t := time.NewTimer(time.Duration(min(wait, longestWait)) * time.Second)
-		defer t.Stop()
-		_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
-		select {
-		case <-o.done:
-		case <-t.C:
-		case <-r.Context().Done():
-			return r.Context().Err()
-		}
+	if err := o.wait(w, r, wait); err != nil {
+		return err
 	}
 	return reply(w, http.StatusOK, o.view())
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"strconv"
 	"strings"
@@ -72,14 +73,16 @@ func event(e *model.Event) *upkeep.Event {
 	return v
 }
 
-// events lists what has happened: after=N from that number on, since=TIME, select=… of some programs, limit=N the last
-// ones. As text/event-stream it goes on with what happens; Last-Event-ID continues where another stream has ended.
+// events lists what has happened: after=N what comes after that number, since=TIME, select=… of some programs, limit=N
+// the last ones. As text/event-stream it goes on with what happens; Last-Event-ID continues where another stream has
+// ended. Numbers begin again with each daemon: one that it has not come to yet is of another daemon, and counts as 0.
 func (a *API) events(w http.ResponseWriter, r *http.Request) error {
 	q := r.URL.Query()
-	after, err := number(r, "after", 0)
+	n, err := number(r, "after", 0)
 	if err != nil {
 		return err
 	}
+	after, restarted := uint64(n), false
 	limit, err := number(r, "limit", 0)
 	if err != nil {
 		return err
@@ -101,17 +104,20 @@ func (a *API) events(w http.ResponseWriter, r *http.Request) error {
 		}
 		return event(e)
 	}
-	if strings.Contains(r.Header.Get("Accept"), "text/event-stream") {
-		if id := r.Header.Get("Last-Event-ID"); id != "" {
-			if after, err = strconv.Atoi(id); err != nil {
-				return badRequest("Last-Event-ID is no number")
-			}
-		} else if q.Get("after") == "" {
-			after = int(a.o.Service.LastEvent())
+	live := strings.Contains(r.Header.Get("Accept"), "text/event-stream")
+	if id := r.Header.Get("Last-Event-ID"); live && id != "" {
+		if after, restarted, err = a.resumed(id); err != nil {
+			return err
 		}
-		return a.streamEvents(w, r, uint64(after), keep)
+	} else if after > a.o.Service.LastEvent() {
+		after, restarted = 0, true
+	} else if live && q.Get("after") == "" && limit == 0 && since.IsZero() {
+		after = a.o.Service.LastEvent()
 	}
-	list, _, err := a.o.Service.Events(r.Context(), uint64(after), 0)
+	if live && limit == 0 {
+		return a.streamEvents(w, r, after, restarted, keep)
+	}
+	list, _, err := a.o.Service.Events(r.Context(), after, 0)
 	if err != nil {
 		return err
 	}
@@ -124,27 +130,62 @@ func (a *API) events(w http.ResponseWriter, r *http.Request) error {
 	if limit > 0 && len(out) > limit {
 		out = out[len(out)-limit:]
 	}
+	if live {
+		if after = a.o.Service.LastEvent(); len(out) > 0 {
+			after = out[0].Seq - 1
+		} else if len(list) > 0 {
+			after = list[len(list)-1].Seq
+		}
+		return a.streamEvents(w, r, after, restarted, keep)
+	}
 	return reply(w, http.StatusOK, upkeep.List(out))
 }
 
+// eventID is the name of an event in a stream: its number, and whose number it is.
+func (a *API) eventID(seq uint64) string { return strconv.FormatUint(seq, 10) + "-" + a.life }
+
+// resumed is the number after which a stream goes on for one who has seen the event of that name; restarted says that it
+// was of an earlier daemon, so that everything is new.
+func (a *API) resumed(id string) (after uint64, restarted bool, err error) {
+	number, life, named := strings.Cut(id, "-")
+	if after, err = strconv.ParseUint(number, 10, 64); err != nil {
+		return 0, false, badRequest("Last-Event-ID is none that was given out: " + strconv.Quote(id))
+	}
+	if named && life != a.life || after > a.o.Service.LastEvent() {
+		return 0, true, nil
+	}
+	return after, false, nil
+}
+
+// gap says in a stream that events are missing.
+type gap struct {
+	Dropped   uint64 `json:"dropped"`             // how many are missing; of an earlier daemon nobody knows
+	Restarted bool   `json:"restarted,omitempty"` // the numbers begin again: what follows is of another daemon
+}
+
 // streamEvents sends events as they happen. Who is too slow for them is told how many are missing.
-func (a *API) streamEvents(w http.ResponseWriter, r *http.Request, after uint64, keep func(*model.Event) *upkeep.Event) error {
+func (a *API) streamEvents(w http.ResponseWriter, r *http.Request, after uint64, restarted bool, keep func(*model.Event) *upkeep.Event) error {
 	s := newStream(w)
+	if restarted {
+		s.frame(a.eventID(after), "gap", gap{Restarted: true})
+	}
+	s.flush()
 	for {
 		list, lost, err := a.o.Service.Events(r.Context(), after, burst)
 		if err != nil {
 			return s.end(err)
 		}
 		if lost > 0 {
-			s.frame(after+lost, "gap", map[string]uint64{"dropped": lost})
 			after += lost
+			s.frame(a.eventID(after), "gap", gap{Dropped: lost})
 		}
 		for i := range list {
 			after = list[i].Seq
 			if e := keep(&list[i]); e != nil {
-				s.frame(e.Seq, "event", e)
+				s.frame(a.eventID(e.Seq), "event", e)
 			}
 		}
+		s.flush()
 		if s.err != nil {
 			return s.err
 		}
@@ -169,6 +210,7 @@ func newStream(w http.ResponseWriter) *stream {
 	h.Set("X-Accel-Buffering", "no")
 	s := &stream{w: w, c: http.NewResponseController(w)}
 	s.write("retry: 2000\n\n")
+	s.flush()
 	return s
 }
 
@@ -177,19 +219,24 @@ func (s *stream) write(text string) {
 		return
 	}
 	_ = s.c.SetWriteDeadline(time.Now().Add(streamWrite))
-	if _, s.err = fmt.Fprint(s.w, text); s.err == nil {
+	_, s.err = io.WriteString(s.w, text)
+}
+
+// flush sends what was written.
+func (s *stream) flush() {
+	if s.err == nil {
 		s.err = s.c.Flush()
 	}
 }
 
 // frame sends one event.
-func (s *stream) frame(id uint64, name string, v any) {
+func (s *stream) frame(id, name string, v any) {
 	data, err := json.Marshal(v)
 	if err != nil {
 		s.err = err
 		return
 	}
-	s.write(fmt.Sprintf("id: %d\nevent: %s\ndata: %s\n\n", id, name, data))
+	s.write(fmt.Sprintf("id: %s\nevent: %s\ndata: %s\n\n", id, name, data))
 }
 
 // end is the error of a stream that has begun: it can only break off.
@@ -206,6 +253,7 @@ func (s *stream) wait(r *http.Request, f func(*http.Request) error) error {
 			return err
 		}
 		s.write(": alive\n\n")
+		s.flush()
 		if s.err != nil {
 			return s.err
 		}

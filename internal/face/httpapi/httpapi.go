@@ -15,14 +15,21 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
+	"math"
 	"net/http"
+	"net/url"
 	"os/user"
+	"reflect"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/upkeep-project/upkeep/client/upkeep"
 	"github.com/upkeep-project/upkeep/internal/domain/model"
+	"github.com/upkeep-project/upkeep/internal/base/words"
 	"github.com/upkeep-project/upkeep/internal/service"
 )
 
@@ -53,6 +60,8 @@ type API struct {
 	end  context.CancelFunc
 	work sync.WaitGroup
 
+	life string // tells the numbers of this daemon's events from those of the one before
+
 	mu  sync.Mutex
 	ops map[string]*operation
 	old []string // ended operations, the longest ago first
@@ -71,12 +80,16 @@ func New(o Options) *API {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	a := &API{o: o, mux: http.NewServeMux(), ops: map[string]*operation{}}
+	a := &API{o: o, mux: http.NewServeMux(), ops: map[string]*operation{}, life: strings.ToLower(rand.Text()[:8])}
 	a.ctx, a.end = context.WithCancel(context.Background())
 	for _, r := range a.routes() {
 		a.mux.HandleFunc(r.method+" "+r.path, func(w http.ResponseWriter, q *http.Request) {
-			if err := r.serve(w, q); err != nil {
-				a.fail(w, q, err)
+			err := known(q, r.params)
+			if err == nil {
+				err = r.serve(w, q)
+			}
+			if err != nil {
+				a.fail(w, err)
 			}
 		})
 	}
@@ -86,66 +99,77 @@ func New(o Options) *API {
 // route is one entry of the interface.
 type route struct {
 	method, path string
+	params       string // of the query, separated by spaces
 	serve        func(http.ResponseWriter, *http.Request) error
 }
 
 // routes are all of the interface; the description has the same ones.
 func (a *API) routes() []route {
 	return []route{
-		{"GET", "/v1/system", a.system},
-		{"GET", "/v1/whoami", a.whoami},
-		{"GET", "/v1/openapi.yaml", a.describe},
-		{"GET", "/v1/processes", a.processes},
-		{"GET", "/v1/processes/{id}", a.process},
-		{"GET", "/v1/processes/{id}/why", a.why},
-		{"POST", "/v1/processes/{id}/start", a.act("start")},
-		{"POST", "/v1/processes/{id}/stop", a.act("stop")},
-		{"POST", "/v1/processes/{id}/restart", a.act("restart")},
-		{"POST", "/v1/processes/{id}/signal", a.act("signal")},
-		{"POST", "/v1/processes/{id}/stdin", a.stdin},
-		{"GET", "/v1/processes/{id}/logs", a.processLogs},
-		{"DELETE", "/v1/processes/{id}/logs", a.act("clear")},
-		{"POST", "/v1/actions", a.actions},
-		{"GET", "/v1/operations", a.operations},
-		{"GET", "/v1/operations/{id}", a.operation},
-		{"GET", "/v1/logs", a.logs},
-		{"GET", "/v1/events", a.events},
-		{"GET", "/v1/programs", a.programs},
-		{"GET", "/v1/programs/{name}", a.program},
-		{"PUT", "/v1/programs/{name}", a.putProgram},
-		{"DELETE", "/v1/programs/{name}", a.deleteProgram},
-		{"POST", "/v1/config/diff", a.diff},
-		{"POST", "/v1/config/apply", a.apply},
-		{"POST", "/v1/adopt", a.adopt},
-		{"POST", "/v1/daemon/stop", a.stopDaemon},
-		{"POST", "/v1/daemon/upgrade", a.orderDaemon("upgrade")},
-		{"POST", "/v1/daemon/reopen-logs", a.orderDaemon("reopen-logs")},
+		{"GET", "/v1/system", "", a.system},
+		{"GET", "/v1/whoami", "", a.whoami},
+		{"GET", "/v1/openapi.yaml", "", a.describe},
+		{"GET", "/v1/processes", "select state figures", a.processes},
+		{"GET", "/v1/processes/{id}", "reveal", a.process},
+		{"GET", "/v1/processes/{id}/why", "", a.why},
+		{"POST", "/v1/processes/{id}/start", "wait", a.act("start")},
+		{"POST", "/v1/processes/{id}/stop", "wait", a.act("stop")},
+		{"POST", "/v1/processes/{id}/restart", "wait", a.act("restart")},
+		{"POST", "/v1/processes/{id}/signal", "wait", a.act("signal")},
+		{"POST", "/v1/processes/{id}/stdin", "", a.stdin},
+		{"GET", "/v1/processes/{id}/logs", "stream since until tail run grep follow", a.processLogs},
+		{"DELETE", "/v1/processes/{id}/logs", "wait", a.act("clear")},
+		{"POST", "/v1/actions", "wait", a.actions},
+		{"GET", "/v1/operations", "", a.operations},
+		{"GET", "/v1/operations/{id}", "wait", a.operation},
+		{"GET", "/v1/logs", "select daemon stream since until tail run grep follow", a.logs},
+		{"GET", "/v1/events", "after since select limit", a.events},
+		{"GET", "/v1/programs", "", a.programs},
+		{"GET", "/v1/programs/{name}", "", a.program},
+		{"PUT", "/v1/programs/{name}", "", a.putProgram},
+		{"DELETE", "/v1/programs/{name}", "", a.deleteProgram},
+		{"POST", "/v1/config/diff", "", a.diff},
+		{"POST", "/v1/config/apply", "", a.apply},
+		{"POST", "/v1/adopt", "", a.adopt},
+		{"POST", "/v1/daemon/stop", "", a.stopDaemon},
+		{"POST", "/v1/daemon/upgrade", "", a.orderDaemon("upgrade")},
+		{"POST", "/v1/daemon/reopen-logs", "", a.orderDaemon("reopen-logs")},
 	}
 }
 
 // ServeHTTP answers a request.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	h := w.Header()
-	h.Set("Upkeep-Version", a.o.Service.Info().Version)
-	h.Set("Upkeep-Request-Id", rand.Text()[:16])
-	h.Set("Cache-Control", "no-store")
-	h.Set("X-Content-Type-Options", "nosniff")
+	a.head(w)
 	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 	if _, pattern := a.mux.Handler(r); pattern == "" {
-		a.fail(w, r, a.unrouted(r))
+		a.fail(w, a.unrouted(w, r))
 		return
 	}
 	a.mux.ServeHTTP(w, r)
 }
 
+// head writes the headers that every answer has.
+func (a *API) head(w http.ResponseWriter) {
+	h := w.Header()
+	h.Set("Upkeep-Version", a.o.Service.Info().Version)
+	h.Set("Upkeep-Request-Id", rand.Text()[:16])
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+}
+
 // unrouted says what is wrong with a request that no route takes.
-func (a *API) unrouted(r *http.Request) error {
+func (a *API) unrouted(w http.ResponseWriter, r *http.Request) error {
+	var allowed []string
 	for _, method := range []string{"GET", "POST", "PUT", "DELETE"} {
 		q := r.Clone(r.Context())
 		q.Method = method
 		if _, pattern := a.mux.Handler(q); pattern != "" {
-			return &upkeep.Problem{Status: http.StatusMethodNotAllowed, Code: "method_not_allowed", Title: r.Method + " is not allowed here"}
+			allowed = append(allowed, method)
 		}
+	}
+	if len(allowed) > 0 {
+		w.Header().Set("Allow", strings.Join(allowed, ", "))
+		return &upkeep.Problem{Status: http.StatusMethodNotAllowed, Code: "method_not_allowed", Title: r.Method + " is not allowed here"}
 	}
 	return &upkeep.Problem{Status: http.StatusNotFound, Code: "not_found", Title: "there is nothing at " + r.URL.Path}
 }
@@ -163,9 +187,46 @@ func reply(w http.ResponseWriter, status int, v any) error {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	deadline(w)
 	w.WriteHeader(status)
 	_, _ = w.Write(append(body, '\n')) // a client that is gone is nobody's problem
 	return nil
+}
+
+// patient takes the time limits from a request whose body has been read: what it waits for takes as long as it takes.
+func patient(w http.ResponseWriter) {
+	c := http.NewResponseController(w)
+	_ = c.SetReadDeadline(time.Time{})
+	_ = c.SetWriteDeadline(time.Time{})
+}
+
+// deadline is how long a client may take for an answer.
+func deadline(w http.ResponseWriter) {
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(streamWrite))
+}
+
+// known fails when a request has parameters that mean nothing: they may be slips of the keyboard.
+func known(r *http.Request, params string) error {
+	names := strings.Fields(params)
+	q, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return badRequest("the parameters cannot be read: " + err.Error())
+	}
+	for _, name := range slices.Sorted(maps.Keys(q)) {
+		if !slices.Contains(names, name) {
+			return slip("parameter", name, names)
+		}
+	}
+	return nil
+}
+
+// slip is the error for a word that nothing is called.
+func slip(kind, word string, known []string) error {
+	m := upkeep.Mistake{Key: word, Message: "there is no " + kind + " " + words.Quote(word) + " here"}
+	if close := words.Close(word, known, 1); len(close) > 0 {
+		m.Suggestion = close[0]
+	}
+	return &upkeep.Problem{Status: http.StatusBadRequest, Code: "bad_request", Title: m.Message, Errors: []upkeep.Mistake{m}}
 }
 
 // body reads a request's JSON. A member that means nothing is an error: it may be a slip of the keyboard.
@@ -176,13 +237,35 @@ func body(r *http.Request, v any) error {
 	if errors.Is(err, io.EOF) { // nothing was said: everything is as usual
 		return nil
 	}
-	if err == nil && d.More() {
-		err = errors.New("more than one value")
+	if err == nil {
+		if _, err = d.Token(); errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err == nil {
+			err = errors.New("there is more than one value")
+		}
 	}
-	if err != nil {
-		return badRequest("the request cannot be read: " + err.Error())
+	var large *http.MaxBytesError
+	if errors.As(err, &large) {
+		return err
 	}
-	return nil
+	if name, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {
+		if name, err := strconv.Unquote(name); err == nil {
+			return slip("member", name, members(v))
+		}
+	}
+	return badRequest("the request cannot be read: " + err.Error())
+}
+
+// members are the names of the JSON members of the structure that v points to.
+func members(v any) []string {
+	var names []string
+	t := reflect.TypeOf(v).Elem()
+	for i := range t.NumField() {
+		name, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ",")
+		names = append(names, name)
+	}
+	return names
 }
 
 func badRequest(text string) error {
@@ -208,7 +291,7 @@ func moment(r *http.Request, name string) (time.Time, error) {
 	if text == "" {
 		return time.Time{}, nil
 	}
-	if n, err := strconv.ParseFloat(text, 64); err == nil {
+	if n, err := strconv.ParseFloat(text, 64); err == nil && math.Abs(n) < 1<<40 {
 		return time.UnixMilli(int64(n * 1000)), nil
 	}
 	t, err := time.Parse(time.RFC3339Nano, text)
@@ -220,14 +303,13 @@ func moment(r *http.Request, name string) (time.Time, error) {
 
 // caller is who asks, for people.
 func (a *API) caller(r *http.Request) string {
+	if uid, ok := a.peer(r); ok {
+		return userName(uid)
+	}
 	if name, _, ok := r.BasicAuth(); ok {
 		return name
 	}
-	uid, ok := a.peer(r)
-	if !ok {
-		return "somebody"
-	}
-	return userName(uid)
+	return "somebody"
 }
 
 func (a *API) peer(r *http.Request) (int, bool) {

@@ -25,8 +25,12 @@ func (a *API) processLogs(w http.ResponseWriter, r *http.Request) error {
 	return a.lines(w, r, []model.Status{st})
 }
 
-// logs are those of several programs, merged by time: select=… and what lines says.
+// logs are those of several programs, merged by time: select=… and what lines says; or with daemon=1 the activity log of
+// the daemon itself.
 func (a *API) logs(w http.ResponseWriter, r *http.Request) error {
+	if set(r, "daemon") {
+		return a.lines(w, r, nil)
+	}
 	list, err := a.selected(r.Context(), r.URL.Query()["select"], nil)
 	if err != nil {
 		return err
@@ -63,13 +67,17 @@ func (a *API) query(r *http.Request, list []model.Status) (service.LogQuery, err
 			return q, badRequest(err.Error())
 		}
 	}
-	q.Follow = p.Get("follow") != "" && p.Get("follow") != "0"
+	q.Follow = set(r, "follow")
 	if q.Follow && q.Run != 0 {
 		return q, badRequest("a run that is over cannot be followed")
 	}
 	stream := p.Get("stream")
 	if stream != "" && stream != "stdout" && stream != "stderr" {
 		return q, badRequest("stream is stdout or stderr: " + strconv.Quote(stream))
+	}
+	if set(r, "daemon") {
+		q.Logs = []service.LogRef{{Main: true}}
+		return q, nil
 	}
 	for _, st := range list {
 		for _, c := range []service.Channel{service.Stdout, service.Stderr} {
@@ -79,6 +87,12 @@ func (a *API) query(r *http.Request, list []model.Status) (service.LogQuery, err
 		}
 	}
 	return q, nil
+}
+
+// set reports whether a parameter that is a switch is on.
+func set(r *http.Request, name string) bool {
+	v := r.URL.Query().Get(name)
+	return v != "" && v != "0"
 }
 
 func channelName(c service.Channel) string {
@@ -95,20 +109,28 @@ func (a *API) lines(w http.ResponseWriter, r *http.Request, list []model.Status)
 	if err != nil {
 		return err
 	}
-	reader, err := a.o.Service.Logs(r.Context(), q)
-	if err != nil {
-		return err
+	var reader service.LogReader = noLines{}
+	if len(q.Logs) > 0 {
+		if reader, err = a.o.Service.Logs(r.Context(), q); err != nil {
+			return err
+		}
 	}
 	defer reader.Close()
 	accept := r.Header.Get("Accept")
 	var put func(service.LogLine) error
-	var flush func() error
+	var flush func(idle bool) error
 	switch {
 	case strings.Contains(accept, "text/event-stream"):
 		s := newStream(w)
 		n := uint64(0)
-		put = func(l service.LogLine) error { n++; s.frame(n, "log", line(l)); return s.err }
-		flush = func() error { s.write(": alive\n\n"); return s.err }
+		put = func(l service.LogLine) error { n++; s.frame(strconv.FormatUint(n, 10), "log", line(l)); return s.err }
+		flush = func(idle bool) error {
+			if idle {
+				s.write(": alive\n\n")
+			}
+			s.flush()
+			return s.err
+		}
 	default:
 		form, render := "text/plain; charset=utf-8", plain
 		if strings.Contains(accept, "ndjson") {
@@ -117,16 +139,27 @@ func (a *API) lines(w http.ResponseWriter, r *http.Request, list []model.Status)
 		w.Header().Set("Content-Type", form)
 		t := &textStream{w: w, c: http.NewResponseController(w)}
 		put = func(l service.LogLine) error { return t.put(render(l)) }
-		flush = t.flush
+		flush = func(bool) error { return t.flush() }
+	}
+	if q.Follow { // that it is followed is known before the first line
+		if err := flush(false); err != nil {
+			panic(http.ErrAbortHandler)
+		}
 	}
 	return a.copyLines(r, reader, put, flush)
 }
+
+// noLines are the logs of no programs.
+type noLines struct{}
+
+func (noLines) Next(context.Context) (service.LogLine, error) { return service.LogLine{}, io.EOF }
+func (noLines) Close() error                                  { return nil }
 
 // lineWait is how long written lines may wait for more of them.
 const lineWait = 20 * time.Millisecond
 
 // copyLines gives out lines as they come, and flushes when none follows at once.
-func (a *API) copyLines(r *http.Request, reader service.LogReader, put func(service.LogLine) error, flush func() error) error {
+func (a *API) copyLines(r *http.Request, reader service.LogReader, put func(service.LogLine) error, flush func(idle bool) error) error {
 	written := false
 	for {
 		ctx, cancel := context.WithTimeout(r.Context(), lineWait)
@@ -141,10 +174,10 @@ func (a *API) copyLines(r *http.Request, reader service.LogReader, put func(serv
 			err = put(l)
 			written = true
 		case errors.Is(err, context.DeadlineExceeded) && r.Context().Err() == nil:
-			err = flush()
+			err = flush(!written)
 			written = false
 		case errors.Is(err, io.EOF):
-			_ = flush()
+			_ = flush(false)
 			return nil
 		}
 		if err != nil { // half an answer is out: only its breaking off can tell
@@ -176,10 +209,11 @@ func (t *textStream) flush() error {
 }
 
 func line(l service.LogLine) upkeep.LogLine {
-	return upkeep.LogLine{
-		ID: l.Log.ID.String(), Stream: channelName(l.Log.Channel), Time: l.Time, Run: l.Run,
-		Text: strings.ToValidUTF8(string(l.Text), "\uFFFD"), Mark: l.Mark,
+	out := upkeep.LogLine{Time: l.Time, Run: l.Run, Text: strings.ToValidUTF8(string(l.Text), "\uFFFD"), Mark: l.Mark}
+	if !l.Log.Main {
+		out.ID, out.Stream = l.Log.ID.String(), channelName(l.Log.Channel)
 	}
+	return out
 }
 
 func ndjson(l service.LogLine) []byte {

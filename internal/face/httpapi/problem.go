@@ -73,15 +73,33 @@ func mistake(m service.Mistake) upkeep.Mistake {
 	return upkeep.Mistake{File: m.File, Line: m.Line, Key: m.Key, Message: m.Message, Suggestion: m.Suggestion}
 }
 
-// fail answers with a problem document.
-func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
-	if r.Context().Err() != nil {
-		panic(http.ErrAbortHandler) // nobody is there any more
+// refusals are the problems of requests that do not come as far as a route, by status.
+var refusals = map[int]struct{ code, title string }{
+	http.StatusBadRequest:          {"bad_request", "the credentials cannot be read"},
+	http.StatusUnauthorized:        {"unauthenticated", "a name and a password are required"},
+	http.StatusForbidden:           {"forbidden", "requests of another site's pages are refused"},
+	http.StatusTooManyRequests:     {"rate_limited", "too many wrong passwords"},
+	http.StatusMisdirectedRequest:  {"misdirected", "this is not the host that was asked for"},
+	http.StatusInternalServerError: {"internal", "the request could not be carried out; the activity log has more"},
+}
+
+// Refuse answers a request that was refused before it came here with the problem document for a status.
+func (a *API) Refuse(w http.ResponseWriter, status int) {
+	a.head(w)
+	k, ok := refusals[status]
+	if !ok {
+		k = refusals[http.StatusInternalServerError]
 	}
+	a.fail(w, &upkeep.Problem{Status: status, Code: k.code, Title: k.title})
+}
+
+// fail answers with a problem document.
+func (a *API) fail(w http.ResponseWriter, err error) {
 	p := problem(err)
 	p.RequestID = w.Header().Get("Upkeep-Request-Id")
 	body, _ := json.Marshal(p) // strings and numbers always can be
 	w.Header().Set("Content-Type", "application/problem+json")
+	deadline(w)
 	w.WriteHeader(p.Status)
 	_, _ = w.Write(append(body, '\n'))
 }

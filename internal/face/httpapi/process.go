@@ -23,7 +23,7 @@ func (a *API) processes(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return reply(w, http.StatusOK, upkeep.List(a.views(r.Context(), list, q.Get("figures") != "")))
+	return reply(w, http.StatusOK, upkeep.List(a.views(r.Context(), list, set(r, "figures"))))
 }
 
 // selected are the programs that selectors stand for; without any, all.
@@ -45,10 +45,23 @@ func (a *API) selected(ctx context.Context, selectors, states []string) ([]model
 	want := map[string]bool{}
 	for _, text := range states {
 		for _, s := range strings.Split(text, ",") {
-			want[strings.ToUpper(s)] = true
+			s = strings.ToUpper(s)
+			if names := stateNames(); !slices.Contains(names, s) {
+				return nil, slip("state", s, names)
+			}
+			want[s] = true
 		}
 	}
 	return slices.DeleteFunc(found, func(st model.Status) bool { return !want[st.State.String()] }), nil
+}
+
+// stateNames are the names of all states.
+func stateNames() []string {
+	var names []string
+	for s := model.Stopped; s <= model.Unknown; s++ {
+		names = append(names, s.String())
+	}
+	return names
 }
 
 // unknown is the error for names that nothing has.
@@ -60,7 +73,13 @@ func (a *API) unknown(names []string, all []model.Status) error {
 	p := &upkeep.Problem{Status: http.StatusNotFound, Code: "not_found"}
 	for _, name := range names {
 		text := "no program named " + words.Quote(name) + "."
-		if close := words.Close(name, known, 3); len(close) > 0 {
+		if several := service.Named(all, name); len(several) > 1 {
+			text = "several programs are named " + words.Quote(name) + ":"
+			for _, st := range several {
+				text += " " + st.ID.String()
+			}
+			text += "."
+		} else if close := words.Close(name, known, 3); len(close) > 0 {
 			text += " Close: " + strings.Join(close, ", ") + "."
 		}
 		if p.Title != "" {
@@ -88,7 +107,7 @@ func (a *API) one(r *http.Request) (model.Status, error) {
 	if err != nil {
 		return model.Status{}, err
 	}
-	if found, _ := service.Select(all, []string{name}); len(found) == 1 && single {
+	if found := service.Named(all, name); len(found) == 1 {
 		return found[0], nil
 	}
 	return model.Status{}, a.unknown([]string{name}, all)
@@ -221,21 +240,25 @@ func summary(st *model.Status, now time.Time) string {
 		if text == "" {
 			text = st.SpawnErr
 		}
+		next := "about to be tried again"
 		if wait := model.NextTry(*st).Sub(now); wait > 0 {
-			return text + ", next try " + words.Duration(wait)
+			next = "next try " + words.Duration(wait)
 		}
-		return text + ", about to be tried again"
+		if text == "" {
+			return next
+		}
+		return text + ", " + next
 	case model.Fatal:
 		if how == "" {
 			return st.SpawnErr
 		}
 		return after + ", gave up after " + words.Count(st.Tries, "try", "tries")
 	case model.Exited:
-		if !st.Stop.IsZero() {
+		if how != "" {
 			return how + ", " + words.Duration(now.Sub(st.Stop)) + " ago"
 		}
 	case model.Stopped:
-		if st.Start.IsZero() {
+		if st.Start.IsZero() || st.Stop.IsZero() {
 			return "not started"
 		}
 		return words.Duration(now.Sub(st.Stop)) + " ago"

@@ -87,6 +87,7 @@ func unquote(tag string) string {
 
 // deleteProgram stops what a definition runs, and deletes it.
 func (a *API) deleteProgram(w http.ResponseWriter, r *http.Request) error {
+	patient(w)
 	if err := a.o.Service.Forget(r.Context(), r.PathValue("name")); err != nil {
 		return err
 	}
@@ -135,6 +136,7 @@ func (a *API) apply(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	patient(w)
 	done, err := a.o.Service.Apply(r.Context(), q.Only)
 	if err != nil {
 		return err

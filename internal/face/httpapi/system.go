@@ -48,7 +48,7 @@ func (a *API) stopDaemon(w http.ResponseWriter, r *http.Request) error {
 func (a *API) orderDaemon(order string) func(http.ResponseWriter, *http.Request) error {
 	return func(w http.ResponseWriter, _ *http.Request) error {
 		if err := a.o.Daemon(order); err != nil {
-			return err
+			return &upkeep.Problem{Status: http.StatusTooManyRequests, Code: "rate_limited", Title: err.Error()}
 		}
 		return reply(w, http.StatusAccepted, struct{}{})
 	}

@@ -40,7 +40,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if status := s.admit(rw, r); status != 0 {
 		rw.Header().Set("Connection", "close")
-		s.fail(rw, status)
+		if s.forAPI(r) {
+			s.o.API.Refuse(rw, status)
+		} else {
+			s.fail(rw, status)
+		}
 		return
 	}
 	s.route(rw, r)
@@ -132,6 +136,11 @@ func remoteAddr(r *http.Request) netip.Addr {
 	return ap.Addr().Unmap()
 }
 
+// forAPI reports whether a request is for Options.API.
+func (s *Server) forAPI(r *http.Request) bool {
+	return s.o.API != nil && strings.HasPrefix(r.URL.Path, "/v1/")
+}
+
 func isRPC(r *http.Request) bool { return strings.HasPrefix(r.URL.Path, "/RPC2") }
 
 func (s *Server) route(w *recorder, r *http.Request) {
@@ -147,11 +156,11 @@ func (s *Server) route(w *recorder, r *http.Request) {
 		s.serveMainLogTail(w, r)
 		return
 	}
-	path = "/" + strings.TrimLeft(path, "/")
-	if s.o.API != nil && strings.HasPrefix(path, "/v1/") {
+	if s.forAPI(r) {
 		s.o.API.ServeHTTP(w, r)
 		return
 	}
+	path = "/" + strings.TrimLeft(path, "/")
 	switch h := s.page(path); {
 	case h != nil && (r.Method == http.MethodGet || r.Method == http.MethodHead || r.Method == http.MethodPost):
 		ctx, end := s.detached(r)
@@ -225,6 +234,10 @@ func (s *Server) recoverPanic(w *recorder, r *http.Request) {
 		panic(http.ErrAbortHandler) // half an answer is out: only the end of the connection tells
 	}
 	w.Header().Set("Connection", "close")
+	if s.forAPI(r) {
+		s.o.API.Refuse(w, http.StatusInternalServerError)
+		return
+	}
 	s.fail(w, http.StatusInternalServerError)
 }
 

@@ -95,7 +95,7 @@ type Options struct {
 	Handlers map[string]http.Handler
 
 	// API answers everything below /v1/, after all checks; nil = there is none. Its requests end with the client.
-	API http.Handler
+	API API
 
 	// Extensions answer further namespaces.
 	Extensions []Extension
@@ -103,6 +103,13 @@ type Options struct {
 	Log   Log
 	Audit func(Audit)      // nil drops the records; called from several goroutines
 	Now   func() time.Time // nil = time.Now
+}
+
+// API is an interface beside XML-RPC, which says in its own way why a request was refused.
+type API interface {
+	http.Handler
+	// Refuse answers with an error of this status.
+	Refuse(w http.ResponseWriter, status int)
 }
 
 // Server is one running HTTP server.

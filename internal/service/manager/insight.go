@@ -25,7 +25,9 @@ func (m *Manager) Events(_ context.Context, after uint64, limit int) ([]model.Ev
 }
 
 // WaitEvent waits for an event after a number.
-func (m *Manager) WaitEvent(ctx context.Context, after uint64) error { return m.o.Ring.Wait(ctx, after) }
+func (m *Manager) WaitEvent(ctx context.Context, after uint64) error {
+	return m.o.Ring.Wait(ctx, after)
+}
 
 // LastEvent is the number of the newest event.
 func (m *Manager) LastEvent() uint64 { return m.o.Ring.Last() }
