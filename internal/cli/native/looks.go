@@ -7,7 +7,9 @@ import (
 )
 
 // lookCommands are the verbs that change nothing.
-func (c *command) lookCommands() []*cobra.Command { return []*cobra.Command{c.statusCommand()} }
+func (c *command) lookCommands() []*cobra.Command {
+	return []*cobra.Command{c.statusCommand(), c.logsCommand(), c.whyCommand(), c.eventsCommand()}
+}
 
 // clean makes a line of a program's output safe to show.
 func (c *command) clean(text string) string {

@@ -1,12 +1,14 @@
 package native
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
 	"text/template"
-	"unicode/utf8"
+
+	"github.com/mattn/go-runewidth"
 
 	"github.com/upkeep-project/upkeep/client/upkeep"
 	"github.com/upkeep-project/upkeep/internal/base/termtext"
@@ -56,29 +58,40 @@ func printAll[T any](c *command, items []T, name func(*T) string, table func(wid
 			items = []T{}
 		}
 		c.printJSON(c.out, items)
-	case "ndjson":
-		for i := range items {
-			c.printJSON(c.out, &items[i])
-		}
 	case "name":
 		for i := range items {
 			fmt.Fprintln(c.out, name(&items[i]))
 		}
-	case "template":
-		t, err := template.New("output").Parse(text)
-		if err != nil {
-			return usageError{err}
+	case "ndjson", "template":
+		print, err := c.printer(f, text)
+		for i := 0; err == nil && i < len(items); i++ {
+			err = print(&items[i])
 		}
-		for i := range items {
-			if err := t.Execute(c.out, &items[i]); err != nil {
-				return usageError{err}
-			}
-			fmt.Fprintln(c.out)
-		}
+		return err
 	default:
 		return table(f == "wide")
 	}
 	return nil
+}
+
+// printer prints one item after the other: as lines of JSON, or by a template.
+func (c *command) printer(form, text string) (func(item any) error, error) {
+	if form == "ndjson" {
+		e := json.NewEncoder(c.out)
+		e.SetEscapeHTML(false)
+		return func(item any) error { _ = e.Encode(item); return nil }, nil // who has closed the output does not want it
+	}
+	t, err := template.New("output").Parse(text)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	return func(item any) error {
+		if err := t.Execute(c.out, item); err != nil {
+			return usageError{err}
+		}
+		fmt.Fprintln(c.out)
+		return nil
+	}, nil
 }
 
 // The colours, of the terminal's own palette.
@@ -164,13 +177,24 @@ type column struct {
 	drop int
 }
 
+// textWidth is how many columns of a terminal a text takes.
+func textWidth(s string) int { return runewidth.StringWidth(s) }
+
+// ellipsis stands for what was cut off.
+func (c *command) ellipsis() string {
+	if c.unicodeWanted() {
+		return "…"
+	}
+	return "..."
+}
+
 // table prints rows in aligned columns, without those for which there is no room.
 func (c *command) table(columns []column, rows [][]cell) {
 	width := make([]int, len(columns))
 	for i, col := range columns {
-		width[i] = utf8.RuneCountInString(col.title)
+		width[i] = textWidth(col.title)
 		for _, r := range rows {
-			width[i] = max(width[i], utf8.RuneCountInString(r[i].text))
+			width[i] = max(width[i], textWidth(r[i].text))
 		}
 	}
 	shown := make([]bool, len(columns))
@@ -196,30 +220,34 @@ func (c *command) table(columns []column, rows [][]cell) {
 			}
 		}
 	}
+	last := len(columns) - 1
+	for last > 0 && !shown[last] {
+		last--
+	}
 	line := func(cells []cell, colour string) {
 		var b strings.Builder
-		pad := 0
+		used, pad := 0, 0
 		for i, col := range columns {
 			if !shown[i] {
 				continue
 			}
 			text := cells[i].text
-			n := utf8.RuneCountInString(text)
-			if last := c.width - b.Len(); c.width > 0 && i == len(columns)-1 && n > last-pad && last-pad > 8 {
-				text = string([]rune(text)[:last-pad-1]) + "…"
-				n = last - pad
+			if room := c.width - used - pad; c.width > 0 && i == last && textWidth(text) > room && room > 8 {
+				text = runewidth.Truncate(text, room, c.ellipsis())
 			}
+			n := textWidth(text)
 			if col.right {
 				pad += width[i] - n
 			}
-			b.WriteString(strings.Repeat(" ", pad))
-			col := cells[i].colour
-			if col == "" {
-				col = colour
+			if text != "" {
+				b.WriteString(strings.Repeat(" ", pad))
+				b.WriteString(c.paint(cmp.Or(cells[i].colour, colour), text))
+				used, pad = used+pad+n, 0
+			} else {
+				pad += n
 			}
-			b.WriteString(c.paint(col, text))
-			pad = 2
-			if !columns[i].right {
+			pad += 2
+			if !col.right {
 				pad += width[i] - n
 			}
 		}
@@ -280,3 +308,6 @@ func (c *command) explain(w io.Writer, headline string, facts []string, evidence
 		}
 	}
 }
+
+// spaces fills up to a column.
+func spaces(n int) string { return strings.Repeat(" ", max(0, n)) }
