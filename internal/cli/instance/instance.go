@@ -23,6 +23,9 @@ import (
 // Background is the argument of `upkeep daemon` by which a start in the background is told from one in the foreground.
 const Background = "--background"
 
+// Run is the argument of `upkeep daemon` that names the file of a folder's programs.
+const Run = "--run"
+
 // Instance is one instance.
 type Instance struct {
 	home.Instance
@@ -30,12 +33,25 @@ type Instance struct {
 	Config string
 	// Username and Password are those of its socket.
 	Username, Password string
+	// Run is the file whose programs it runs when it is that of a folder, and Root is where it keeps its own files; empty = it
+	// is not.
+	Run, Root string
 }
 
 // Native is the native instance of this user, or root's.
 func Native(system bool) (Instance, error) {
 	i, err := home.Own(system)
 	return Instance{Instance: i}, err
+}
+
+// Started is the instance that a daemon is told to be: that of the user, or of the file of a folder, whose place is in the
+// environment then.
+func Started(system bool, file string) (Instance, error) {
+	i, err := Native(system)
+	if err == nil && file != "" {
+		i.run(file)
+	}
+	return i, err
 }
 
 // Of is the instance of a supervisord.conf. It must have a unix socket: only there the native commands can be sure who asks.
@@ -84,6 +100,13 @@ func (i Instance) Load() (*conf.Config, error) {
 
 // Serve runs the native instance in this process until it ends: the exit status.
 func (i Instance) Serve(version string, background bool) (int, error) {
+	environ := Base(os.Environ())
+	if i.Run != "" { // a folder's programs see what the shell in that folder does
+		environ = os.Environ()
+		if err := os.Chdir(filepath.Dir(i.Run)); err != nil {
+			return 0, err
+		}
+	}
 	env, err := conf.SystemEnviron()
 	if err != nil {
 		return 0, err
@@ -100,7 +123,7 @@ func (i Instance) Serve(version string, background bool) (int, error) {
 		}
 		return c, err
 	}
-	o := app.Options{Load: load, Program: "upkeep", Version: version, Environ: Base(os.Environ()), Conf: env}
+	o := app.Options{Load: load, Program: "upkeep", Version: version, Environ: environ, Conf: env}
 	if handled, err := app.Manage(o); handled {
 		return 0, err
 	}
@@ -158,7 +181,11 @@ func (i Instance) Start(ctx context.Context) (s upkeep.System, started bool, err
 	if err != nil {
 		return s, false, err
 	}
-	status, err := daemon.Start([]string{self, "daemon", Background})
+	argv, extra := []string{self, "daemon", Background}, []string(nil)
+	if i.Run != "" {
+		argv, extra = append(argv, Run+"="+i.Run), []string{home.RootVariable + "=" + i.Root}
+	}
+	status, err := daemon.Start(argv, extra...)
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
 		return s, false, err

@@ -15,16 +15,17 @@ import (
 )
 
 func (c *command) daemonCommand() *cobra.Command {
-	background := false
+	background, file := false, ""
 	cmd := &cobra.Command{
 		Use: "daemon", Short: "the daemon itself; alone: run it in the foreground", GroupID: groupSystem,
 		Long: "Runs the daemon in the foreground, as an init system or a container does it. Verbs that need a daemon start one in the background by themselves.\n\n" +
 			"The signals: TERM, INT and QUIT stop all programs in order and end it, HUP reads and applies the configuration, USR1 replaces the\nbinary while the programs run on, USR2 reopens the logs.",
 		Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error { return c.serve(background) },
+		RunE: func(*cobra.Command, []string) error { return c.serve(background, file) },
 	}
 	cmd.Flags().BoolVar(&background, "background", false, "somebody waits for the start")
-	_ = cmd.Flags().MarkHidden("background")
+	cmd.Flags().StringVar(&file, "run", "", "the file of a folder's programs")
+	_, _ = cmd.Flags().MarkHidden("background"), cmd.Flags().MarkHidden("run")
 	verb := func(use, short string, run func(context.Context) error) {
 		cmd.AddCommand(&cobra.Command{
 			Use: use, Short: short, Args: cobra.NoArgs,
@@ -41,11 +42,11 @@ func (c *command) daemonCommand() *cobra.Command {
 }
 
 // serve is the daemon.
-func (c *command) serve(background bool) error {
+func (c *command) serve(background bool, file string) error {
 	if c.config != "" {
 		return usageError{fmt.Errorf("a supervisord.conf is run by:  upkeep supervisord -n -c %s", c.config)}
 	}
-	i, err := instance.Native(c.system)
+	i, err := instance.Started(c.system, file)
 	if err != nil {
 		return err
 	}

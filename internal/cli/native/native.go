@@ -39,6 +39,7 @@ type command struct {
 	system  bool
 	config  string
 	socket  string
+	project string
 	output  string
 	json    bool
 	quiet   bool
@@ -129,6 +130,8 @@ func (c *command) root() *cobra.Command {
 	f.BoolVar(&c.system, "system", false, "root's instance instead of your own")
 	f.StringVarP(&c.config, "config", "c", "", "the instance that runs this supervisord.conf")
 	f.StringVar(&c.socket, "socket", c.environ("UPKEEP_SOCKET"), "the instance at this unix socket")
+	f.StringVar(&c.project, "project", "", "the instance that \"upkeep up\" runs for this folder or file (alone: the one here)")
+	f.Lookup("project").NoOptDefVal = "."
 	f.StringVarP(&c.output, "output", "o", "", "table, wide, json, ndjson, name or template=TEXT")
 	f.BoolVar(&c.json, "json", false, "the same as -o json")
 	f.BoolVarP(&c.quiet, "quiet", "q", false, "only what was asked for; names alone in lists")
@@ -154,16 +157,23 @@ func (c *command) client() (*upkeep.Client, instance.Instance, error) {
 // instance is the instance that the flags select.
 func (c *command) instance() (instance.Instance, error) {
 	chosen := 0
-	for _, is := range []bool{c.system, c.config != "", c.socket != ""} {
+	for _, is := range []bool{c.system, c.config != "", c.socket != "", c.project != ""} {
 		if is {
 			chosen++
 		}
 	}
 	if chosen > 1 {
-		return instance.Instance{}, usageError{errors.New("--system, -c and --socket exclude each other")}
+		return instance.Instance{}, usageError{errors.New("--system, -c, --socket and --project exclude each other")}
 	}
 	if c.config != "" {
 		return instance.Of(c.config)
+	}
+	if c.project != "" {
+		i, err := instance.Project(c.project)
+		if err != nil {
+			return i, usageError{err}
+		}
+		return i, nil
 	}
 	i, err := instance.Native(c.system)
 	if c.socket != "" {
@@ -178,7 +188,7 @@ func (c *command) started(ctx context.Context) (*upkeep.Client, instance.Instanc
 	if err != nil {
 		return nil, i, err
 	}
-	if i.Config != "" || c.socket != "" || c.system && os.Getuid() != 0 {
+	if i.Config != "" || i.Run != "" || c.socket != "" || c.system && os.Getuid() != 0 {
 		return i.Client(), i, nil // whoever runs that one starts it
 	}
 	s, fresh, err := i.Start(ctx)

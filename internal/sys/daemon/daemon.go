@@ -24,8 +24,9 @@ const readyWord = "ready\n"
 func Private(entry string) bool { return strings.HasPrefix(entry, "UPKEEP_") }
 
 // Start runs this executable again in the background, with the same arguments, and waits until it is
-// ready or has ended. It returns the status that the launching command should exit with.
-func Start(argv []string) (int, error) {
+// ready or has ended. It returns the status that the launching command should exit with. extra are variables, NAME=VALUE, that
+// it gets beside our own.
+func Start(argv []string, extra ...string) (int, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return 1, err
@@ -37,7 +38,7 @@ func Start(argv []string) (int, error) {
 	defer r.Close()
 	cmd := exec.Command(self)
 	cmd.Args = argv
-	cmd.Env = append(os.Environ(), readyVariable+"=3")
+	cmd.Env = append(append(os.Environ(), extra...), readyVariable+"=3")
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.ExtraFiles = []*os.File{w}
 	cmd.SysProcAttr = detached()

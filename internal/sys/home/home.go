@@ -49,7 +49,7 @@ func Own(system bool) (Instance, error) {
 // OwnRoots are the directories of the user who we are, or of root.
 func OwnRoots(system bool) (Roots, error) {
 	if root := os.Getenv(RootVariable); filepath.IsAbs(root) {
-		return under(root), nil
+		return Under(root), nil
 	}
 	if privilege.UID() == 0 || system {
 		return systemRoots(), nil
@@ -64,8 +64,8 @@ func OwnRoots(system bool) (Roots, error) {
 	return userRoots(home, os.Getenv), nil
 }
 
-// under are the directories of a relocated installation.
-func under(root string) Roots {
+// Under are the directories of an installation that has all of its files below one directory, an absolute path.
+func Under(root string) Roots {
 	return Roots{
 		Config: filepath.Join(root, "config"), State: filepath.Join(root, "state"),
 		Logs: filepath.Join(root, "logs"), Runtime: filepath.Join(root, "run"),

@@ -3,7 +3,7 @@ package home
 import "path/filepath"
 
 // systemRoots are the directories of a service.
-func systemRoots() Roots { return under(filepath.Join(`C:\ProgramData`, product)) }
+func systemRoots() Roots { return Under(filepath.Join(`C:\ProgramData`, product)) }
 
 // userRoots are the directories of an ordinary user.
 func userRoots(home string, getenv func(string) string) Roots {
@@ -11,5 +11,5 @@ func userRoots(home string, getenv func(string) string) Roots {
 	if !filepath.IsAbs(dir) {
 		dir = filepath.Join(home, "AppData", "Local")
 	}
-	return under(filepath.Join(dir, product))
+	return Under(filepath.Join(dir, product))
 }
