@@ -28,8 +28,21 @@ func readChalmers(r *reader) error {
 	for _, p := range store.Problems {
 		r.problem(p.File, p.Line, "%s", p.Text)
 	}
-	for i := range store.Programs {
-		c := &store.Programs[i]
+	r.chalmers(store.Programs)
+	return nil
+}
+
+// Chalmers carries over programs that have been read already.
+func Chalmers(programs []chalmers.Program, w *World) *Report {
+	r := &reader{w: w, report: &Report{Source: "chalmers"}, taken: map[string]bool{}}
+	r.chalmers(programs)
+	return r.report
+}
+
+// chalmers carries over what can be used.
+func (r *reader) chalmers(programs []chalmers.Program) {
+	for i := range programs {
+		c := &programs[i]
 		for _, list := range [...][]chalmers.Problem{c.Problems, c.Notes} {
 			for _, p := range list {
 				r.problem(p.File, p.Line, "%s", p.Text)
@@ -39,7 +52,6 @@ func readChalmers(r *reader) error {
 			r.fromChalmers(c)
 		}
 	}
-	return nil
 }
 
 // fromChalmers carries one program over.
@@ -87,7 +99,7 @@ func (r *reader) fromChalmers(c *chalmers.Program) {
 	}
 	p.change("environment", "all of whoever ran start", "the instance's", "variables of a login session are not inherited")
 	if alive, why := chalmers.Verify(c.State, r.started); alive {
-		p.Live = &Live{PID: c.State.Child, Start: c.State.Start, Stdout: o.Stdout, Stderr: o.Stderr}
+		p.Live = &Live{PID: c.State.Child, Start: c.State.Start, Stdout: o.Stdout, Stderr: o.Stderr, Monitor: c.State.Monitor}
 	} else if c.State.Child != 0 {
 		p.change("running process", strconv.Itoa(c.State.Child), "none", why)
 	}

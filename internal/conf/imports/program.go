@@ -59,6 +59,8 @@ type Live struct {
 	PID            int
 	Start          time.Time // zero when the source does not say
 	Stdout, Stderr string    // files that it writes to; empty = unknown
+	// Monitor is the process of the other tool that would start it again and has to end first; 0 = there is none of its own.
+	Monitor int
 }
 
 // Report is what one source says.
