@@ -143,6 +143,7 @@ type Filter struct {
 	Select  []string // selectors
 	States  []string
 	Figures bool // with what they use
+	Tree    bool // with the processes of each
 }
 
 func (f Filter) query() string {
@@ -155,6 +156,9 @@ func (f Filter) query() string {
 	}
 	if f.Figures {
 		q.Set("figures", "1")
+	}
+	if f.Tree {
+		q.Set("tree", "1")
 	}
 	if len(q) == 0 {
 		return ""

@@ -79,8 +79,21 @@ type Process struct {
 	Stderr  string   `json:"stderr_log,omitempty"`
 	Origin  Origin   `json:"origin"`
 
+	// Tree are its processes, where they were asked for: the instance first, children behind their parents.
+	Tree []Branch `json:"tree,omitempty"`
+
 	// Surroundings are told only to who asks for them and may know.
 	Surroundings *Surroundings `json:"surroundings,omitempty"`
+}
+
+// Branch is one process of a program.
+type Branch struct {
+	PID     int     `json:"pid"`
+	Parent  int     `json:"parent"` // 0: the instance itself
+	Command string  `json:"command"`
+	Ended   bool    `json:"ended,omitempty"` // its parent has not taken notice yet
+	CPU     float64 `json:"cpu_percent"`
+	Memory  int64   `json:"memory_bytes"`
 }
 
 // Surroundings are what a program is executed in. The values of variables may be secrets.

@@ -19,6 +19,8 @@ type Insight interface {
 	Why(ctx context.Context, id model.ID) (Explanation, error)
 	// Figures are what the live instances of programs use, by program; those without an instance are left out.
 	Figures(ctx context.Context, ids []model.ID) map[model.ID]Figures
+	// Tree are the processes of programs, by program: the live instance first, children behind their parents.
+	Tree(ctx context.Context, ids []model.ID) map[model.ID][]Branch
 	// Place says what the instance is and where it keeps its files.
 	Place() Place
 }
@@ -40,6 +42,15 @@ type Figures struct {
 	Memory  int64   // resident bytes
 	Threads int
 	Listen  []string // addresses: ":8000", "127.0.0.1:5432"
+}
+
+// Branch is one process of a program.
+type Branch struct {
+	PID, Parent int     // Parent: 0 for the instance itself
+	Command     string  // its arguments as they are now, or its name where it shows none
+	Ended       bool    // it is not there any more, but for its parent to take notice
+	CPU         float64 // as in Figures
+	Memory      int64
 }
 
 // Explanation says why a program is in its state. All texts are for people, one line each.

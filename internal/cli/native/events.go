@@ -120,13 +120,13 @@ func (c *command) events(ctx context.Context, e eventsFlags) error {
 
 // watch shows events until the end, also those of another daemon in the place of one that has ended.
 func (c *command) watch(ctx context.Context, client *upkeep.Client, q upkeep.EventFilter, put func(*upkeep.Event) error) error {
-	var newest, away time.Time
+	newest, away := c.now(), time.Time{}
 	var failed error // of showing
 	see := func(e upkeep.Event, dropped uint64) error {
 		if dropped > 0 {
 			c.talk("%s missing here", plural(int(dropped), "event is", "events are"))
 		}
-		q.After, newest = e.Seq, e.Time
+		q.After, newest = max(q.After, e.Seq), e.Time
 		failed = put(&e)
 		return failed
 	}
@@ -147,19 +147,15 @@ func (c *command) watch(ctx context.Context, client *upkeep.Client, q upkeep.Eve
 			if !pause(ctx, reconnectEvery) {
 				return ctx.Err()
 			}
-			s, err := client.System(ctx)
-			if err != nil {
-				continue
+			if s, err := client.System(ctx); err == nil {
+				q.After = s.LastEvent // it may count anew: the time tells what is new
+				break
 			}
-			if s.LastEvent < q.After { // it counts anew
-				q.After = 0
-			}
-			break
 		}
 		away = time.Time{}
-		missed, err := client.Events(ctx, upkeep.EventFilter{Select: q.Select, After: q.After})
+		missed, err := client.Events(ctx, upkeep.EventFilter{Select: q.Select, Since: newest.Add(1)})
 		for i := range missed {
-			if err == nil && missed[i].Time.After(newest) {
+			if err == nil {
 				err = see(missed[i], 0)
 			}
 		}

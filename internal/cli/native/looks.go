@@ -8,7 +8,7 @@ import (
 
 // lookCommands are the verbs that change nothing.
 func (c *command) lookCommands() []*cobra.Command {
-	return []*cobra.Command{c.statusCommand(), c.logsCommand(), c.whyCommand(), c.eventsCommand()}
+	return []*cobra.Command{c.statusCommand(), c.logsCommand(), c.whyCommand(), c.eventsCommand(), c.treeCommand()}
 }
 
 // clean makes a line of a program's output safe to show.

@@ -28,8 +28,8 @@ import (
 	"time"
 
 	"github.com/upkeep-project/upkeep/client/upkeep"
-	"github.com/upkeep-project/upkeep/internal/domain/model"
 	"github.com/upkeep-project/upkeep/internal/base/words"
+	"github.com/upkeep-project/upkeep/internal/domain/model"
 	"github.com/upkeep-project/upkeep/internal/service"
 )
 
@@ -109,7 +109,7 @@ func (a *API) routes() []route {
 		{"GET", "/v1/system", "", a.system},
 		{"GET", "/v1/whoami", "", a.whoami},
 		{"GET", "/v1/openapi.yaml", "", a.describe},
-		{"GET", "/v1/processes", "select state figures", a.processes},
+		{"GET", "/v1/processes", "select state figures tree", a.processes},
 		{"GET", "/v1/processes/{id}", "reveal", a.process},
 		{"GET", "/v1/processes/{id}/why", "", a.why},
 		{"POST", "/v1/processes/{id}/start", "wait", a.act("start")},

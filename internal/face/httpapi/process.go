@@ -16,14 +16,34 @@ import (
 )
 
 // processes lists the programs that the parameters select: select (several, see service.Select), state (several);
-// figures=1 adds what they use.
+// figures=1 adds what they use, tree=1 the processes of each.
 func (a *API) processes(w http.ResponseWriter, r *http.Request) error {
 	q := r.URL.Query()
 	list, err := a.selected(r.Context(), q["select"], q["state"])
 	if err != nil {
 		return err
 	}
-	return reply(w, http.StatusOK, upkeep.List(a.views(r.Context(), list, set(r, "figures"))))
+	out := a.views(r.Context(), list, set(r, "figures"))
+	if set(r, "tree") {
+		a.trees(r.Context(), list, out)
+	}
+	return reply(w, http.StatusOK, upkeep.List(out))
+}
+
+// trees adds the processes of programs.
+func (a *API) trees(ctx context.Context, list []model.Status, out []upkeep.Process) {
+	ids := make([]model.ID, len(list))
+	for i := range list {
+		ids[i] = list[i].ID
+	}
+	all := a.o.Service.Tree(ctx, ids)
+	for i := range out {
+		for _, b := range all[ids[i]] {
+			out[i].Tree = append(out[i].Tree, upkeep.Branch{
+				PID: b.PID, Parent: b.Parent, Command: b.Command, Ended: b.Ended, CPU: b.CPU, Memory: b.Memory,
+			})
+		}
+	}
 }
 
 // selected are the programs that selectors stand for; without any, all.

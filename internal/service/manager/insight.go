@@ -52,10 +52,7 @@ func (m *Manager) Figures(ctx context.Context, ids []model.ID) map[model.ID]serv
 		if err != nil {
 			continue
 		}
-		f := service.Figures{Memory: u.Memory, Threads: u.Threads, Listen: []string{}}
-		if u.Age > 0 {
-			f.CPU = 100 * u.CPU.Seconds() / u.Age.Seconds()
-		}
+		f := service.Figures{CPU: percent(u), Memory: u.Memory, Threads: u.Threads, Listen: []string{}}
 		if len(ids) <= manyPrograms {
 			f.Listen = listening(ctx, pid)
 		}
