@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/upkeep-project/upkeep/internal/cli/batchmail"
+	"github.com/upkeep-project/upkeep/internal/cli/chalmers"
 	"github.com/upkeep-project/upkeep/internal/cli/crashmail"
 	"github.com/upkeep-project/upkeep/internal/cli/echoconf"
 	"github.com/upkeep-project/upkeep/internal/cli/httpok"
@@ -30,6 +31,7 @@ func personalities() []personality {
 	return []personality{
 		{"supervisord", "the daemon, as Supervisor's users know it", supervisord.Command{Version: Version}.Main},
 		{"supervisorctl", "its command line", supervisorctl.Main},
+		{"chalmers", "the command line of chalmers; its programs are taken over", chalmers.Command{Version: Version}.Main},
 		{"echo_supervisord_conf", "print a sample configuration with everything in it explained", echoconf.Main},
 		{"pidproxy", "run a command and pass signals on to the process of its pid file", pidproxy.Main},
 		{"memmon", "event listener: restart programs that use too much memory", memmon.Main},

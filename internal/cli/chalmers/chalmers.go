@@ -1,7 +1,9 @@
-// Package chalmers is the command line that users of chalmers know, over an instance of ours: add, start, stop,
-// restart, on, off, remove, list, show, log and set, with that tool's options, words and layouts. What it does
-// itself differs where that was a trap: a command that failed does not exit with 0, one broken program does not
-// stop the others, and start answers when the outcome is known. Source: spec/chalmers 4, 5.
+// Package chalmers is the command line that users of chalmers know, over the instance of a user: with that tool's commands,
+// options, words and layouts. What it does itself differs where that was a trap: a command that failed does not exit with
+// 0, one broken program does not stop the others, and start answers when the outcome is known.
+//
+// The first command that looks takes over what is in that tool's store; what runs there runs on, with its pid and its log.
+// Source: spec/chalmers 4, 5, 9, 14.
 package chalmers
 
 import (
@@ -16,22 +18,31 @@ import (
 	"github.com/upkeep-project/upkeep/internal/base/getopt"
 	"github.com/upkeep-project/upkeep/internal/conf/chalmers"
 	"github.com/upkeep-project/upkeep/internal/conf/imports"
+	"github.com/upkeep-project/upkeep/internal/sys/boot"
 )
 
 // Program is one program as an instance shows it.
 type Program struct {
 	Name    string
-	Active  bool // it runs, or will be started again by itself
-	Failed  bool // it was given up, or ended in a way that is no success
-	Off     bool // it does not start with the instance
-	PID     int  // 0 = no process at this moment
+	Section string // that defines it
+	Active  bool   // it runs, or will be started again by itself
+	Failed  bool   // it was given up, or ended in a way that is no success
+	Off     bool   // it does not start with the instance
+	PID     int    // 0 = no process at this moment
 	Started time.Time
 	Ended   time.Time // zero: never
 	Reason  string    // of the last change, for people
 	File    string    // its definition
-	// Options are those in the definition; values of "environment" are in Env.
-	Options []imports.Key
-	Env     []imports.EnvVar
+	Stdout  string    // its logs; empty = none
+	Stderr  string    // empty also when the other one has both
+}
+
+// Definition is what a program is made of.
+type Definition struct {
+	Text string // empty when the file is one of the user's own
+	ETag string
+	// Effective are the values in force, without variables; none where no daemon runs.
+	Effective []imports.Key
 }
 
 // Result is the outcome for one program; Err is nil when the wanted state was reached.
@@ -50,13 +61,6 @@ const (
 	Control        // what happened to the program
 )
 
-// LogRange is which part of a log is meant: the first Head lines, or when that is 0 the last Tail lines, or when that
-// is 0 too all of it; with Follow what is written later as well, until the context ends.
-type LogRange struct {
-	Head, Tail int
-	Follow     bool
-}
-
 // ErrExists says that there is a program with that name already.
 var ErrExists = errors.New("a program with this name exists")
 
@@ -64,28 +68,47 @@ var ErrExists = errors.New("a program with this name exists")
 // is done; an error that concerns one program is in its result.
 type Instance interface {
 	List(ctx context.Context) ([]Program, error)
-	// Start, Stop and Restart return when the outcome of each is known. With force a program is killed at once.
-	Start(ctx context.Context, names []string) ([]Result, error)
+	// Launch, Stop and Restart return when the outcome of each is known. With force a program is killed at once.
+	Launch(ctx context.Context, names []string) ([]Result, error)
 	Stop(ctx context.Context, names []string, force bool) ([]Result, error)
 	Restart(ctx context.Context, names []string) ([]Result, error)
 	// Add stores a definition and does not start it. Errors: ErrExists, or why it is refused.
 	Add(ctx context.Context, p *imports.Program) error
-	// Set changes all options and variables, or none.
-	Set(ctx context.Context, name string, keys []imports.Key, env []imports.EnvVar) error
+	Definition(ctx context.Context, p Program) (Definition, error)
+	// Set changes all options and variables, or none; Replace the whole text of that tag.
+	Set(ctx context.Context, p Program, keys []imports.Key, env []imports.EnvVar) error
+	Replace(ctx context.Context, p Program, text, etag string) error
 	Remove(ctx context.Context, names []string) ([]Result, error)
 	SetBoot(ctx context.Context, names []string, on bool) error
-	Log(ctx context.Context, name string, s Stream, r LogRange, w io.Writer) error
-	LogFile(ctx context.Context, name string, s Stream) (string, error)
-	ClearLog(ctx context.Context, name string, s Stream) error
+	ClearLogs(ctx context.Context, p Program) error
+	// LogDir is the folder of logs, Activity the log of what happens to the programs, PIDPath the daemon's pid.
+	LogDir() string
+	Activity() string
+	PIDPath() string
+	// Inherit takes over what is new in the original's store, Recover what runs there of the programs named; both say what
+	// came of it. Recover returns the names that are left to be started.
+	Inherit(ctx context.Context, w *imports.World) (said []string, err error)
+	Recover(ctx context.Context, w *imports.World, names []string) (left, said []string, err error)
+	// End stops all programs and the daemon.
+	End(ctx context.Context) error
 }
 
 // Env is the world of one run.
 type Env struct {
 	Instance Instance
+	// Within is the instance of a folder.
+	Within   func(root string) (Instance, error)
+	World    *imports.World
+	Host     *boot.Host        // of the boot entries; nil = this machine
+	Stash    string            // the folder of list --stashed; empty = the usual one
 	Cwd      string            // absolute
 	Vars     map[string]string // environment variables
+	Stdin    io.Reader
 	Stdout   io.Writer
 	Stderr   io.Writer
+	Terminal bool // Stdout is one
+	Color    bool
+	Root     bool // may change what starts with the system
 	Now      func() time.Time
 	Version  string
 }
@@ -109,6 +132,7 @@ var errQuiet = errors.New("failed")
 type command struct {
 	name, arguments, help string
 	options               []getopt.Option
+	alone                 bool // it is not about the programs that there are
 	whole                 bool // everything from the first argument on belongs to the program that is added
 	run                   func(*call) error
 }
@@ -121,36 +145,20 @@ func selection(more ...getopt.Option) []getopt.Option {
 // commands are all subcommands.
 func commands() []command {
 	return []command{
-		{name: "add", arguments: "[options] [--] COMMAND [ARG...]", help: "Add a program to manage", whole: true, run: add, options: []getopt.Option{
-			{Short: 'n', Long: "name", Arg: true},
-			{Short: 'c', Long: "command", Arg: true},
-			{Long: "off"},
-			{Long: "paused"},
-			{Long: "on"},
-			{Long: "un-paused"},
-			{Short: 'r', Long: "run-now"},
-			{Short: 'l', Long: "run-later"},
-			{Long: "dont-run-now"},
-			{Short: 'w', Long: "wait"},
-			{Long: "cwd", Arg: true},
-			{Long: "stdout", Arg: true},
-			{Long: "stderr", Arg: true},
-			{Long: "daemon-log", Arg: true},
-			{Long: "redirect-stderr"},
-			{Long: "dont-redirect-stderr"},
-			{Short: 'e', Long: "save-env", Arg: true},
-		}},
-		{name: "start", arguments: "(NAME... | -a)", help: "Start a program", options: selection(getopt.Option{Short: 'd', Long: "daemon"}), run: start},
+		{name: "add", arguments: "[options] [--] COMMAND [ARG...]", help: "Add a program to manage", whole: true, run: add, options: addOptions()},
+		{name: "start", arguments: "(NAME... | -a) [-w]", help: "Start a program", run: start, options: selection(
+			getopt.Option{Short: 'd', Long: "daemon"}, getopt.Option{Short: 'w', Long: "wait"}, getopt.Option{Long: "no-daemon"},
+			getopt.Option{Long: "stream"}, getopt.Option{Long: "io"}, getopt.Option{Long: "no-stream"})},
 		{name: "restart", arguments: "(NAME... | -a)", help: "Restart a program", options: selection(), run: restart},
 		{name: "stop", arguments: "(NAME... | -a) [--force]", help: "Stop running a command", options: selection(getopt.Option{Long: "force"}), run: stop},
 		{name: "on", arguments: "(NAME... | -a)", help: "Run a program on startup or login", options: selection(), run: func(c *call) error { return c.boot(true) }},
 		{name: "off", arguments: "(NAME... | -a)", help: "Don't run a program on startup or login", options: selection(), run: func(c *call) error { return c.boot(false) }},
 		{name: "remove", arguments: "(NAME... | -a)", help: "Remove a program definition", options: selection(), run: remove},
-		{name: "list", help: "List registered programs", run: list},
+		{name: "list", help: "List registered programs", run: list, options: []getopt.Option{{Long: "stashed"}}},
 		{name: "show", arguments: "NAME [--definition | --state | --command]", help: "Show the definition of a program", run: show, options: []getopt.Option{
 			{Short: 'r', Long: "raw"}, {Long: "definition"}, {Long: "state"}, {Long: "command"}, {Long: "cmd"}, {Long: "status"},
 		}},
-		{name: "log", arguments: "NAME [-1 | -2 | -3] [-n N] [--head N] [-f]", help: "Show program output", run: showLog, options: []getopt.Option{
+		{name: "log", arguments: "[NAME] [-1 | -2 | -3] [-n N] [--head N] [-f]", help: "Show program output", run: showLog, options: []getopt.Option{
 			{Short: '1', Long: "stdout"},
 			{Short: '2', Long: "stderr"},
 			{Short: '3', Long: "daemon"},
@@ -162,15 +170,42 @@ func commands() []command {
 			{Long: "remove"},
 		}},
 		{name: "set", arguments: "NAME KEY=VALUE...", help: "Set a variable in the program definition", run: set},
+		{name: "edit", arguments: "NAME", help: "Edit a program definition", run: edit},
+		{name: "export", arguments: "(NAME... | -a) [-o FILE]", help: "Write definitions as a list", run: export, options: selection(getopt.Option{Short: 'o', Long: "output", Arg: true})},
+		{name: "import", arguments: "FILE", help: "Add the programs of such a list", run: importFile},
+		{name: "procfile", arguments: "[-f FILE]", help: "Run what a Procfile says in the foreground", alone: true, run: procfile, options: selection(getopt.Option{Short: 'f', Long: "file", Arg: true})},
+		{name: "bg", arguments: "NAME", help: "Detach a program from the terminal; none is tied to it", run: bg},
+		{name: "@startup", arguments: "[enable | disable | status]", help: "Run programs at system startup", alone: true, run: booting(boot.AtBoot), options: []getopt.Option{{Long: "user", Arg: true}}},
+		{name: "@login", arguments: "[enable | disable | status]", help: "Run programs at user login", alone: true, run: booting(boot.AtLogin), options: []getopt.Option{{Long: "user", Arg: true}}},
+		{name: "service", arguments: "[install | uninstall | status]", help: "The older name of @startup and @login", alone: true, run: service},
+		{name: "run", arguments: "[options] [--] COMMAND [ARG...]", help: "The older name of add --run-now", whole: true, options: addOptions(), run: func(c *call) error {
+			c.given["run-now"] = []string{""}
+			return add(c)
+		}},
 	}
 }
 
-// elsewhere says what to use instead of commands that are not here.
-func elsewhere(name string) string {
-	return map[string]string{
-		"edit": "upkeep edit NAME", "import": "upkeep import", "export": "upkeep export", "procfile": "upkeep up", "run": "upkeep add",
-		"@startup": "upkeep boot", "@login": "upkeep boot", "service": "upkeep boot", "@service": "upkeep boot", "manager": "upkeep daemon", "bg": "upkeep start",
-	}[name]
+// addOptions are the options of add.
+func addOptions() []getopt.Option {
+	return []getopt.Option{
+		{Short: 'n', Long: "name", Arg: true},
+		{Short: 'c', Long: "command", Arg: true},
+		{Long: "off"},
+		{Long: "paused"},
+		{Long: "on"},
+		{Long: "un-paused"},
+		{Short: 'r', Long: "run-now"},
+		{Short: 'l', Long: "run-later"},
+		{Long: "dont-run-now"},
+		{Short: 'w', Long: "wait"},
+		{Long: "cwd", Arg: true},
+		{Long: "stdout", Arg: true},
+		{Long: "stderr", Arg: true},
+		{Long: "daemon-log", Arg: true},
+		{Long: "redirect-stderr"},
+		{Long: "dont-redirect-stderr"},
+		{Short: 'e', Long: "save-env", Arg: true},
+	}
 }
 
 // globals are the options before the subcommand.
@@ -184,6 +219,7 @@ func globals() []getopt.Option {
 		{Long: "hide-traceback"},
 		{Short: 'V', Long: "version"},
 		{Short: 'h', Long: "help"},
+		{Long: "json-help"},
 	}
 }
 
@@ -224,6 +260,12 @@ func Main(ctx context.Context, env *Env, argv []string) int {
 		case "help":
 			env.help(env.Stdout)
 			return exitOK
+		case "json-help":
+			return env.jsonHelp(commands())
+		case "color":
+			env.Color = true
+		case "no-color":
+			env.Color = false
 		case "quiet":
 			quiet = true
 		}
@@ -236,9 +278,6 @@ func Main(ctx context.Context, env *Env, argv []string) int {
 			return env.dispatch(ctx, &cmd, rest[1:], quiet)
 		}
 	}
-	if other := elsewhere(rest[0]); other != "" {
-		return env.usage(rest[0] + " is not a command here; use: " + other)
-	}
 	return env.usage(fmt.Sprintf("there is no command %q", rest[0]))
 }
 
@@ -248,13 +287,22 @@ func (e *Env) dispatch(ctx context.Context, cmd *command, argv []string, quiet b
 		fmt.Fprintf(e.Stdout, "usage: chalmers %s %s\n\n%s\n", cmd.name, cmd.arguments, cmd.help)
 		return exitOK
 	}
+	if slices.Contains(argv[:min(1, len(argv))], "--json-help") {
+		return e.jsonHelp([]command{*cmd})
+	}
 	c := &call{Env: e, ctx: ctx, quiet: quiet, given: map[string][]string{}}
 	if err := c.parse(cmd, argv); err != nil {
 		return e.usage(err.Error())
 	}
-	err := cmd.run(c)
+	err := c.inherit(cmd)
+	if err == nil {
+		err = cmd.run(c)
+	}
 	var usage *usageError
+	var status *statusError
 	switch {
+	case errors.As(err, &status):
+		return status.status
 	case err == nil:
 		return exitOK
 	case errors.As(err, &usage):
@@ -263,6 +311,23 @@ func (e *Env) dispatch(ctx context.Context, cmd *command, argv []string, quiet b
 		fmt.Fprintf(e.Stderr, "[ERROR] %v\n", err)
 	}
 	return exitFailed
+}
+
+// inherit takes over what is in the original's store before a command that is about the programs.
+func (c *call) inherit(cmd *command) error {
+	if cmd.alone || c.has("stashed") {
+		return nil
+	}
+	said, err := c.Instance.Inherit(c.ctx, c.World)
+	c.tell(said)
+	return err
+}
+
+// tell says something beside the outcome.
+func (c *call) tell(lines []string) {
+	for _, l := range lines {
+		fmt.Fprintln(c.Stderr, l)
+	}
 }
 
 // parse reads options and arguments, which may stand in any order up to "--".
@@ -297,7 +362,7 @@ func (e *Env) usage(text string) int {
 func (e *Env) help(w io.Writer) {
 	fmt.Fprint(w, "usage: chalmers [-q] [-V] COMMAND ...\n\n")
 	for _, cmd := range commands() {
-		fmt.Fprintf(w, "  %-8s %s\n", cmd.name, cmd.help)
+		fmt.Fprintf(w, "  %-9s %s\n", cmd.name, cmd.help)
 	}
 	fmt.Fprintln(w, "\nThis is upkeep's chalmers. Modern commands: upkeep help")
 }
@@ -369,9 +434,12 @@ func (c *call) split(programs []Program, state string, done func(Program) bool) 
 // verdicts prints one line for each result.
 func (c *call) verdicts(verb string, results []Result, err error) error {
 	for _, r := range results {
-		word := "OK"
+		word, colour := "OK", "32"
 		if r.Err != nil {
-			word, err = "ERROR", errQuiet
+			word, colour, err = "ERROR", "31", errQuiet
+		}
+		if c.Color {
+			word = "\x1b[" + colour + "m" + word + "\x1b[0m"
 		}
 		c.info("%s %-25s [%s]", verb, cut(r.Name, 25), word)
 		if r.Err != nil {

@@ -5,7 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -23,6 +23,8 @@ type fake struct {
 	fail     map[string]error // by the name of a program
 	err      error            // of every call
 	calls    []string
+	text     string // of every definition
+	dir      string // of the logs
 	added    *imports.Program
 }
 
@@ -40,7 +42,7 @@ func (f *fake) results(names []string) ([]Result, error) {
 
 func (f *fake) List(context.Context) ([]Program, error) { return slices.Clone(f.programs), f.err }
 
-func (f *fake) Start(_ context.Context, names []string) ([]Result, error) {
+func (f *fake) Launch(_ context.Context, names []string) ([]Result, error) {
 	f.note("start %v", names)
 	return f.results(names)
 }
@@ -61,9 +63,18 @@ func (f *fake) Add(_ context.Context, p *imports.Program) error {
 	return f.fail[p.Name]
 }
 
-func (f *fake) Set(_ context.Context, name string, keys []imports.Key, env []imports.EnvVar) error {
-	f.note("set %s %v %v", name, keys, env)
-	return f.fail[name]
+func (f *fake) Definition(context.Context, Program) (Definition, error) {
+	return Definition{Text: f.text, ETag: "tag", Effective: []imports.Key{{Name: "stopwaitsecs", Value: "10"}, {Name: "umask"}}}, nil
+}
+
+func (f *fake) Set(_ context.Context, p Program, keys []imports.Key, env []imports.EnvVar) error {
+	f.note("set %s %v %v", p.Name, keys, env)
+	return f.fail[p.Name]
+}
+
+func (f *fake) Replace(_ context.Context, p Program, text, etag string) error {
+	f.note("replace %s %q %s", p.Name, text, etag)
+	return f.fail["replace"]
 }
 
 func (f *fake) Remove(_ context.Context, names []string) ([]Result, error) {
@@ -76,20 +87,22 @@ func (f *fake) SetBoot(_ context.Context, names []string, on bool) error {
 	return f.err
 }
 
-func (f *fake) Log(_ context.Context, name string, s Stream, r LogRange, w io.Writer) error {
-	f.note("log %s %d %+v", name, s, r)
-	_, err := io.WriteString(w, "a line\n")
-	return err
-}
-
-func (f *fake) LogFile(_ context.Context, name string, s Stream) (string, error) {
-	return fmt.Sprintf("/log/%s.%d", name, s), nil
-}
-
-func (f *fake) ClearLog(_ context.Context, name string, s Stream) error {
-	f.note("clear %s %d", name, s)
+func (f *fake) ClearLogs(_ context.Context, p Program) error {
+	f.note("clear %s", p.Name)
 	return nil
 }
+
+func (f *fake) LogDir() string   { return f.dir }
+func (f *fake) Activity() string { return filepath.Join(f.dir, "upkeep.log") }
+func (f *fake) PIDPath() string  { return "" }
+
+func (f *fake) Inherit(context.Context, *imports.World) ([]string, error) { return nil, nil }
+
+func (f *fake) Recover(_ context.Context, _ *imports.World, names []string) (left, said []string, err error) {
+	return names, nil, nil
+}
+
+func (f *fake) End(context.Context) error { return nil }
 
 // now is the time in tests.
 func now() time.Time { return time.Unix(1700003600, 0) }
@@ -99,30 +112,20 @@ func three() *fake {
 	return &fake{
 		programs: []Program{
 			{
-				Name: "web", Active: true, PID: 4711, Started: time.Unix(1700000000, 0), File: "/etc/programs/web.conf",
-				Options: []imports.Key{
-					{Name: "command", Value: "python3 -m 'http server'"},
-					{Name: "directory", Value: "/srv"},
-					{Name: "startretries", Value: "2"},
-					{Name: "exitcodes", Value: "0,2"},
-					{Name: "stopsignal", Value: "INT"},
-					{Name: "stdout_logfile", Value: "NONE"},
-					{Name: "redirect_stderr", Value: "true"},
-					{Name: "umask", Value: "077"},
-					{Name: "stop_reach", Value: "tree"},
-				},
-				Env: []imports.EnvVar{{Name: "PORT", Value: "80"}},
+				Name: "web", Section: "web", Active: true, PID: 4711, Started: time.Unix(1700000000, 0), File: "/etc/programs/web.conf",
 			},
-			{Name: "idle", Off: true},
+			{Name: "idle", Section: "idle", Off: true, Stdout: "/nowhere/idle.out", Stderr: "/nowhere/idle.err"},
 			{Name: "bad", Failed: true, Reason: "exited with code 3", Ended: time.Unix(1700003540, 0)},
 		},
+		text: "[program:web]\ncommand = python3 -m 'http server'\ndirectory = /srv\nautostart = true\nstartretries = 2\nexitcodes = 0,2\n" +
+			"stopsignal = INT\nstdout_logfile = NONE\nredirect_stderr = true\numask = 077\nstop_reach = tree\nenv.PORT = 80%%\n",
 		fail: map[string]error{"bad": errors.New("it does not stay up"), "taken": ErrExists},
 	}
 }
 
 func run(f *fake, args ...string) (status int, stdout, stderr string) {
 	var out, errs bytes.Buffer
-	env := &Env{Instance: f, Cwd: "/here", Vars: map[string]string{"TOKEN": "x"}, Stdout: &out, Stderr: &errs, Now: now, Version: "1.2"}
+	env := &Env{Instance: f, World: &imports.World{}, Cwd: "/here", Vars: map[string]string{"TOKEN": "x"}, Stdout: &out, Stderr: &errs, Now: now, Version: "1.2"}
 	status = Main(context.Background(), env, args)
 	return status, out.String(), errs.String()
 }
@@ -152,13 +155,15 @@ func TestCommands(t *testing.T) {
 		{"off web", 0, "boot [web] false", "Turned off: web\n", "[WARNING] web keeps running now"},
 		{"off idle", 0, "", "", "already off: idle"},
 		{"remove -a", 1, "remove [idle bad]", "Removing program idle", "[ERROR] web: it is running"},
-		{"log web", 0, "log web 0 {Head:0 Tail:10 Follow:false}", "a line\n", ""},
-		{"log -2 -n 5 web -f", 0, "log web 1 {Head:0 Tail:5 Follow:true}", "", ""},
-		{"log web -3 --head 2", 0, "log web 2 {Head:2 Tail:10 Follow:false}", "", ""},
 		{"log web -n x", 2, "", "", "not a number of lines"},
-		{"log web --showfile -2", 0, "", "/log/web.1\n", ""},
-		{"log web --rm", 0, "clear web 0", "", ""},
-		{"log", 2, "", "", "give the name of one program"},
+		{"log web", 0, "", "", "has no log of this kind"},
+		{"log idle --showfile", 0, "", "idle.out\n", ""},
+		{"log idle -2 --showfile", 0, "", "idle.err\n", ""},
+		{"log idle -3 --showfile", 0, "", "upkeep.log\n", ""},
+		{"log --showfile", 0, "", "upkeep.log\n", ""},
+		{"log idle --rm", 0, "clear idle", "", ""},
+		{"log --rm", 1, "", "", "of all programs"},
+		{"log idle", 0, "", "", "nothing was written to"},
 		{"log web bad", 2, "", "", "give the name of one program"},
 		{"log gone", 1, "", "", "is not defined"},
 		{"set web startsecs=2.5 env.A.b=yes cwd=x", 0, "set web [{startsecs 3 false} {directory /here/x false}] [{A.b True false}]", "Set startsecs = 2.5\nSet env.A.b = True\nSet cwd = 'x'\nUpdated program web\n", "restart it"},
@@ -184,11 +189,18 @@ func TestCommands(t *testing.T) {
 		{"--nosuch", 2, "", "", "not recognized"},
 		{"", 2, "", "", "a command is missing"},
 		{"nosuch", 2, "", "", `there is no command "nosuch"`},
-		{"@startup enable", 2, "", "", "use: upkeep boot"},
+		{"@startup enable", 1, "", "", "only root"},
+		{"@login on", 2, "", "", "there is no"},
+		{"service start", 2, "", "", "install, uninstall"},
+		{"run -n new x", 0, "add new;start [new]", "Starting program new", ""},
+		{"bg web", 0, "", "in the background already", ""},
+		{"bg idle", 1, "", "", "is not running"},
+		{"--json-help", 0, "", `"name": "procfile"`, ""},
+		{"set --json-help", 0, "", `"name": "set"`, ""},
 		{"start --nosuch", 2, "", "", "not recognized"},
 		{"-V", 0, "", "upkeep 1.2\n", ""},
-		{"--help", 0, "", "  restart  Restart a program\n", ""},
-		{"start --help", 0, "", "usage: chalmers start (NAME... | -a)\n", ""},
+		{"--help", 0, "", "  restart   Restart a program\n", ""},
+		{"start --help", 0, "", "usage: chalmers start (NAME... | -a) [-w]\n", ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.args, func(t *testing.T) {
@@ -220,6 +232,7 @@ autostart = false
 directory = /here/sub
 startsecs = 3
 startretries = 2
+stopwaitsecs = 10
 stop_reach = tree
 redirect_stderr = false
 stdout_logfile = /here/out.log
@@ -257,7 +270,7 @@ Primary Options
         name: 'web'
      command: ['python3', '-m', 'http server']
          cwd: '/srv'
-         env: {'PORT': '80'}
+         env: {'PORT': '80%'}
 
 Output Options
       stdout: None
@@ -267,6 +280,7 @@ Process Control Options
 startretries: 3
    exitcodes: [0, 2]
   stopsignal: 'SIGINT'
+stopwaitsecs: 10
 
 Other Options
        umask: 63
@@ -314,7 +328,7 @@ func TestSettings(t *testing.T) {
 			continue
 		}
 		covered[a.Key()] = true
-		if got := chalmers.Literal(shown(&Program{Options: keys}).Get(a.Key())); got != tt.back {
+		if got := chalmers.Literal(shown("x", keys, nil).Get(a.Key())); got != tt.back {
 			t.Errorf("%s: comes back as %s", tt.item, got)
 		}
 	}

@@ -25,7 +25,23 @@ func start(c *call) error {
 		return err
 	}
 	names := c.split(programs, "started", func(p Program) bool { return p.Active })
-	return c.each("Starting program", names, c.Instance.Start)
+	return c.launch(names)
+}
+
+// launch starts programs, in the foreground if that is wanted. What the original runs is taken over, not started twice.
+func (c *call) launch(names []string) error {
+	if len(names) == 0 {
+		return nil
+	}
+	names, said, err := c.Instance.Recover(c.ctx, c.World, names)
+	c.tell(said)
+	switch {
+	case err != nil || len(names) == 0:
+		return err
+	case c.has("wait", "no-daemon"):
+		return c.foreground(names, !c.has("no-stream") && (c.Terminal || c.has("stream", "io")))
+	}
+	return c.each("Starting program", names, c.Instance.Launch)
 }
 
 // restart starts everything that is meant, whether it ran or not.
@@ -34,7 +50,23 @@ func restart(c *call) error {
 	if err != nil {
 		return err
 	}
-	names := c.split(programs, "", func(Program) bool { return false })
+	var names, idle []string
+	for _, p := range programs {
+		if p.Active {
+			names = append(names, p.Name)
+		} else {
+			idle = append(idle, p.Name)
+		}
+	}
+	if idle, said, err := c.Instance.Recover(c.ctx, c.World, idle); err != nil {
+		return err
+	} else {
+		c.tell(said)
+		names = append(names, idle...)
+	}
+	if len(names) == 0 && len(programs) == 0 {
+		c.warn("nothing to do")
+	}
 	return c.each("Restarting program", names, c.Instance.Restart)
 }
 
@@ -110,6 +142,9 @@ func (c *call) boot(on bool) error {
 
 // list prints all programs.
 func list(c *call) error {
+	if c.has("stashed") {
+		return stashed(c)
+	}
 	if len(c.args) > 0 {
 		return &usageError{"list takes no arguments"}
 	}
@@ -147,7 +182,17 @@ func show(c *call) error {
 	if err != nil {
 		return err
 	}
-	options := shown(&p)
+	d, err := c.Instance.Definition(c.ctx, p)
+	if err != nil {
+		return err
+	}
+	options, err := effective(p, d)
+	if c.has("raw") {
+		options, err = stored(p, d)
+	}
+	if err != nil {
+		return err
+	}
 	state := tree.Value{Kind: tree.Map}
 	put := func(key, value string) { state.Put(tree.Field{Key: key, Value: tree.V11.Plain(value)}) }
 	put("paused", strconv.FormatBool(p.Off))
@@ -179,40 +224,6 @@ func show(c *call) error {
 	return err
 }
 
-// showLog prints a log. Source: spec/chalmers CH-43.
-func showLog(c *call) error {
-	p, err := c.one()
-	if err != nil {
-		return err
-	}
-	s := Stdout
-	switch {
-	case c.has("daemon"):
-		s = Control
-	case c.has("stderr"):
-		s = Stderr
-	}
-	r := LogRange{Tail: 10, Follow: c.has("follow")}
-	for option, to := range map[string]*int{"tail": &r.Tail, "head": &r.Head} {
-		if text, ok := c.last(option); ok {
-			if *to, err = strconv.Atoi(text); err != nil || *to < 0 {
-				return &usageError{fmt.Sprintf("--%s: %q is not a number of lines", option, text)}
-			}
-		}
-	}
-	switch {
-	case c.has("showfile"):
-		file, err := c.Instance.LogFile(c.ctx, p.Name, s)
-		if err == nil {
-			fmt.Fprintln(c.Stdout, file)
-		}
-		return err
-	case c.has("rm", "remove"):
-		return c.Instance.ClearLog(c.ctx, p.Name, s)
-	}
-	return c.Instance.Log(c.ctx, p.Name, s, r, c.Stdout)
-}
-
 // set changes a definition.
 func set(c *call) error {
 	if len(c.args) < 2 {
@@ -241,7 +252,7 @@ func set(c *call) error {
 	if err != nil {
 		return err
 	}
-	if err := c.Instance.Set(c.ctx, p.Name, keys, env); err != nil {
+	if err := c.Instance.Set(c.ctx, p, keys, env); err != nil {
 		return err
 	}
 	for _, l := range lines {
@@ -283,6 +294,7 @@ func add(c *call) error {
 	put("directory", dir)
 	put("startsecs", "3")
 	put("startretries", "2")
+	put("stopwaitsecs", "10")
 	put("stop_reach", "tree")
 	merge := !c.has("dont-redirect-stderr")
 	put("redirect_stderr", strconv.FormatBool(merge))
@@ -310,7 +322,7 @@ func add(c *call) error {
 	}
 	c.info("Added program %s", name)
 	if c.has("run-now", "wait") && !c.has("run-later", "dont-run-now") {
-		return c.each("Starting program", []string{name}, c.Instance.Start)
+		return c.launch([]string{name})
 	}
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/upkeep-project/upkeep/internal/base/units"
 	"github.com/upkeep-project/upkeep/internal/conf/chalmers"
 	"github.com/upkeep-project/upkeep/internal/conf/imports"
+	"github.com/upkeep-project/upkeep/internal/conf/managed"
 	"github.com/upkeep-project/upkeep/internal/conf/tree"
 )
 
@@ -82,11 +83,60 @@ func variables(a chalmers.Assignment) ([]imports.EnvVar, error) {
 	return vars, nil
 }
 
-// shown is a definition in the keys of chalmers, with its defaults. Keys of ours that have no word there keep theirs.
-func shown(p *Program) tree.Value {
+// stored is a definition as it stands in its file, in the keys of chalmers.
+func stored(p Program, d Definition) (tree.Value, error) {
+	entries, err := managed.Values(d.Text, "program:"+p.Section)
+	if err != nil {
+		return tree.Value{}, err
+	}
+	var keys []imports.Key
+	var env []imports.EnvVar
+	for _, e := range entries {
+		k := imports.Key{Name: e.Key, Value: e.Text, Template: strings.Contains(strings.ReplaceAll(e.Text, "%%", ""), "%(")}
+		if !k.Template {
+			for strings.Contains(k.Value, "%%") {
+				k.Value = strings.ReplaceAll(k.Value, "%%", "%") // twice for logs, which are expanded twice
+			}
+		}
+		switch name, isVar := strings.CutPrefix(e.Key, "env."); {
+		case isVar:
+			env = append(env, imports.EnvVar{Name: name, Value: k.Value, Template: k.Template})
+		case e.Key != "autostart":
+			keys = append(keys, k)
+		}
+	}
+	return shown(p.Name, keys, env), nil
+}
+
+// effective is a definition with the defaults of what it leaves out.
+func effective(p Program, d Definition) (tree.Value, error) {
+	v, err := stored(p, d)
+	if err != nil {
+		return v, err
+	}
+	for _, o := range options() {
+		if _, ok := v.Find(o.theirs); ok {
+			continue
+		}
+		for _, k := range d.Effective {
+			if k.Name == o.ours && k.Value != "" {
+				v.Put(tree.Field{Key: o.theirs, Value: o.from(k.Value)})
+			}
+		}
+	}
+	for key, file := range map[string]string{"stdout": p.Stdout, "stderr": p.Stderr} {
+		if _, ok := v.Find(key); file != "" || ok {
+			v.Put(tree.Field{Key: key, Value: logFrom(file)})
+		}
+	}
+	return v, nil
+}
+
+// shown is a definition in the keys of chalmers. Keys of ours that have no word there keep theirs.
+func shown(name string, keys []imports.Key, env []imports.EnvVar) tree.Value {
 	v := tree.Value{Kind: tree.Map}
-	v.Put(tree.Field{Key: "name", Value: text(p.Name)})
-	for _, k := range p.Options {
+	v.Put(tree.Field{Key: "name", Value: text(name)})
+	for _, k := range keys {
 		f := tree.Field{Key: k.Name, Value: text(k.Value)}
 		for _, o := range options() {
 			if o.ours == k.Name && !k.Template {
@@ -95,12 +145,12 @@ func shown(p *Program) tree.Value {
 		}
 		v.Put(f)
 	}
-	if len(p.Env) > 0 {
-		env := tree.Value{Kind: tree.Map}
-		for _, e := range p.Env {
-			env.Put(tree.Field{Key: e.Name, Value: text(e.Value)})
+	if len(env) > 0 {
+		vars := tree.Value{Kind: tree.Map}
+		for _, e := range env {
+			vars.Put(tree.Field{Key: e.Name, Value: text(e.Value)})
 		}
-		v.Put(tree.Field{Key: "env", Value: env})
+		v.Put(tree.Field{Key: "env", Value: vars})
 	}
 	return v
 }

@@ -120,7 +120,7 @@ func (p *Program) note(v tree.Value, format string, args ...any) {
 // known are the keys that read looks at, or that mean nothing without it.
 func known() []string {
 	return strings.Fields(`name command cwd env startsecs startretries exitcodes stopwaitsecs stopsignal redirect_stderr stdout stderr
-		daemon_log log_dir extends umask user bufsize`)
+		daemon_log log_dir extends umask user bufsize paused`)
 }
 
 // read takes the options out of the merged mapping.

@@ -133,6 +133,14 @@ func ReadProgram(d Dirs, name string) Program {
 	return p
 }
 
+// Define is a program of a definition that is not in the store; file names it in problems. Its templates are those of the store.
+func Define(d Dirs, name, file string, stored tree.Value) Program {
+	p := Program{Name: name, File: file, Stored: stored}
+	p.resolve(d)
+	p.State.Off = truth(stored.Get("paused"))
+	return p
+}
+
 // missing is the text of a problem for a file that is not there.
 const missing = "there is no such file"
 
