@@ -284,6 +284,7 @@ func (a *API) explained(id model.ID, err error) *upkeep.Problem {
 	p.Title = id.String() + " cannot be started"
 	if st, gerr := a.o.Service.Get(a.ctx, id); gerr == nil && ended(&st) {
 		p.Title = id.String() + " does not stay up"
+		p.Type, p.Code = problemBase+"start_failed", "start_failed"
 	}
 	p.Detail, p.Checked = x.Headline, x.Checked
 	for _, f := range x.Facts {

@@ -16,19 +16,22 @@ import (
 )
 
 // processes lists the programs that the parameters select: select (several, see service.Select), state (several);
-// figures=1 adds what they use, tree=1 the processes of each.
+// figures=1 adds what they use, figures=few that of no more than a few programs; tree=1 adds the processes of each.
 func (a *API) processes(w http.ResponseWriter, r *http.Request) error {
 	q := r.URL.Query()
 	list, err := a.selected(r.Context(), q["select"], q["state"])
 	if err != nil {
 		return err
 	}
-	out := a.views(r.Context(), list, set(r, "figures"))
+	out := a.views(r.Context(), list, set(r, "figures") && (q.Get("figures") != "few" || len(list) <= fewPrograms))
 	if set(r, "tree") {
 		a.trees(r.Context(), list, out)
 	}
 	return reply(w, http.StatusOK, upkeep.List(out))
 }
+
+// fewPrograms is up to when figures are not worth a thought: they cost more than the whole rest of an answer.
+const fewPrograms = 200
 
 // trees adds the processes of programs.
 func (a *API) trees(ctx context.Context, list []model.Status, out []upkeep.Process) {
@@ -271,6 +274,9 @@ func summary(st *model.Status, now time.Time) string {
 	case model.Fatal:
 		if how == "" {
 			return st.SpawnErr
+		}
+		if st.Tries == 0 {
+			return after + ", gave up"
 		}
 		return after + ", gave up after " + words.Count(st.Tries, "try", "tries")
 	case model.Exited:

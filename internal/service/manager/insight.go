@@ -102,6 +102,9 @@ func (m *Manager) Why(ctx context.Context, id model.ID) (service.Explanation, er
 	if st.State == model.Running {
 		f.Listening, _ = procnet.Listening(ctx, st.PID) // none are shown then
 	}
+	f.StdinEnds = st.Program.IO.NoStdin
+	events, _ := m.o.Ring.Since(0, 0)
+	recall(&f, events)
 	for _, other := range m.o.Core.Table().Sorted {
 		if o := other.Status(); o.ID != id {
 			f.Neighbours = append(f.Neighbours, explain.Neighbour{ID: o.ID, State: o.State, PID: o.PID})

@@ -122,6 +122,12 @@ func (d *Document) Answer(operation string, status int, contentType string, body
 		for line := range strings.Lines(string(body)) {
 			values = append(values, decoded(line))
 		}
+	case form == "text/event-stream":
+		for line := range strings.Lines(string(body)) {
+			if data, ok := strings.CutPrefix(line, "data: "); ok {
+				values = append(values, decoded(data))
+			}
+		}
 	case strings.HasSuffix(form, "json"):
 		values = append(values, decoded(string(body)))
 	default:

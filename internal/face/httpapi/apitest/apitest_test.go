@@ -12,7 +12,7 @@ paths:
     get:
       parameters: [{$ref: "#/components/parameters/q"}]
       responses:
-        "200": {content: {application/json: {schema: {$ref: "#/components/schemas/T"}}, application/x-ndjson: {schema: {type: string}}}}
+        "200": {content: {application/json: {schema: {$ref: "#/components/schemas/T"}}, application/x-ndjson: {schema: {type: string}}, text/event-stream: {schema: {type: integer}}}}
         "204": {}
         default: {content: {application/problem+json: {schema: {type: object, required: [code], properties: {code: {enum: [x]}}}}}}
 components:
@@ -67,6 +67,8 @@ func TestTheValidatorFinds(t *testing.T) {
 		{"GET /a", 200, "application/json", `{"n":1}`, ""},
 		{"GET /a", 200, "application/x-ndjson", "\"a\"\n\"b\"\n", ""},
 		{"GET /a", 200, "application/x-ndjson", "\"a\"\nb\n", "is no string"},
+		{"GET /a", 200, "text/event-stream", "retry: 1\n\nid: 1\nevent: x\ndata: 5\n\n", ""},
+		{"GET /a", 200, "text/event-stream", "data: 5\n\ndata: \"6\"\n\n", "is no integer"},
 		{"GET /a", 204, "", "", ""},
 		{"GET /a", 204, "", "x", "there is a body"},
 		{"GET /a", 404, "application/problem+json", `{"code":"x"}`, ""},
