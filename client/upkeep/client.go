@@ -143,6 +143,7 @@ type Filter struct {
 	Select  []string // selectors
 	States  []string
 	Figures bool // with what they use
+	Few     bool // with Figures: unless there are very many
 	Tree    bool // with the processes of each
 }
 
@@ -155,7 +156,7 @@ func (f Filter) query() string {
 		q.Add("state", s)
 	}
 	if f.Figures {
-		q.Set("figures", "1")
+		q.Set("figures", map[bool]string{false: "1", true: "few"}[f.Few])
 	}
 	if f.Tree {
 		q.Set("tree", "1")

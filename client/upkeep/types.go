@@ -1,9 +1,6 @@
 package upkeep
 
-import (
-	"encoding/json"
-	"time"
-)
+import "time"
 
 // System describes the daemon. GET /v1/system.
 type System struct {
@@ -271,15 +268,10 @@ type list[T any] struct {
 	Next  string `json:"next,omitempty"`
 }
 
-// List is the form in which several things are answered.
-func List[T any](items []T) json.Marshaler { return items2list[T](items) }
-
-type items2list[T any] []T
-
-// MarshalJSON never writes null for nothing.
-func (l items2list[T]) MarshalJSON() ([]byte, error) {
-	if l == nil {
-		l = items2list[T]{}
+// List is the form in which several things are answered. It never says null for nothing.
+func List[T any](items []T) any {
+	if items == nil {
+		items = []T{}
 	}
-	return json.Marshal(list[T]{Items: l})
+	return list[T]{Items: items}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/upkeep-project/upkeep/client/upkeep"
+	"github.com/upkeep-project/upkeep/internal/base/termtext"
 	"github.com/upkeep-project/upkeep/internal/base/words"
 	"github.com/upkeep-project/upkeep/internal/cli/instance"
 )
@@ -56,7 +57,7 @@ func (c *command) showStatus(ctx context.Context, f upkeep.Filter, one bool) err
 	if err != nil {
 		return err
 	}
-	f.Figures = form != "name" // figures of very many are not worth their time
+	f.Figures, f.Few = form != "name", form == "table" // figures of very many take longer than all else
 	list, err := client.Processes(ctx, f)
 	if err != nil {
 		var absent *upkeep.AbsentError
@@ -111,8 +112,8 @@ func (c *command) statusTable(list []upkeep.Process, wide bool, i instance.Insta
 	for k := range list {
 		grouped = grouped || list[k].Group != list[k].Name
 	}
-	attention := ""
-	running, troubled := 0, 0
+	attention, fatal := "", false // the one to look at first
+	running, failed := 0, 0
 	for k := range list {
 		p := &list[k]
 		sign, colour := c.glyph(p.State)
@@ -128,38 +129,38 @@ func (c *command) statusTable(list []upkeep.Process, wide bool, i instance.Insta
 			{text: percent(p.CPU)},
 			{text: memory(p.Memory)},
 			{text: strings.Join(p.Listen, " ")},
-			{text: p.Summary},
+			{text: termtext.String(p.Summary, termtext.Plain)},
 		}
 		if wide {
 			pid := ""
 			if p.PID != nil {
 				pid = strconv.Itoa(*p.PID)
 			}
-			row = append(row, cell{text: pid}, cell{text: p.Command}, cell{text: fmt.Sprintf("%s:%d", p.Origin.File, p.Origin.Line)})
+			row = append(row, cell{text: pid}, cell{text: oneLine(p.Command)}, cell{text: fmt.Sprintf("%s:%d", p.Origin.File, p.Origin.Line)})
 		}
 		rows = append(rows, row)
-		switch p.State {
-		case "RUNNING":
+		switch {
+		case p.State == "RUNNING":
 			running++
-		case "FATAL", "BACKOFF", "UNKNOWN":
-			troubled++
-			if attention == "" || p.State == "FATAL" {
-				attention = p.ID
-			}
-		case "EXITED":
-			if p.LastExit != nil && !p.LastExit.Expected {
-				troubled++
-				attention = p.ID
+		case troubled(p):
+			failed++
+			if attention == "" || p.State == "FATAL" && !fatal {
+				attention, fatal = p.ID, p.State == "FATAL"
 			}
 		}
 	}
 	c.table(columns, rows)
 	text := fmt.Sprintf("\n%s: %d running", plural(len(list), "program", "programs"), running)
-	if troubled > 0 {
-		text += fmt.Sprintf(", %s attention.   upkeep why %s", plural(troubled, "needs", "need"), attention)
+	if failed > 0 {
+		text += fmt.Sprintf(", %s attention.   upkeep why %s", plural(failed, "needs", "need"), words.Quote(attention))
 	}
 	c.talk("%s", text)
 	return nil
+}
+
+// oneLine makes a command safe to show in one line.
+func oneLine(text string) string {
+	return termtext.String(strings.Join(strings.Fields(text), " "), termtext.Plain)
 }
 
 // up is how long a program has been running.
@@ -191,7 +192,7 @@ func (c *command) detail(ctx context.Context, client *upkeep.Client, p *upkeep.P
 	if p.PID != nil && p.Since != nil {
 		head += fmt.Sprintf(" since %s (%s), pid %d", words.Clock(*p.Since, c.now()), c.up(p), *p.PID)
 	} else if p.Summary != "" {
-		head += ": " + p.Summary
+		head += ": " + termtext.String(p.Summary, termtext.Plain)
 	}
 	fmt.Fprintln(c.out, head)
 	row := func(name, value string) {
@@ -199,7 +200,7 @@ func (c *command) detail(ctx context.Context, client *upkeep.Client, p *upkeep.P
 			fmt.Fprintf(c.out, "  %-10s %s\n", name, value)
 		}
 	}
-	row("command", p.Command)
+	row("command", oneLine(p.Command))
 	row("directory", p.Dir)
 	boot := "no"
 	if p.Boot {
@@ -234,7 +235,7 @@ func (c *command) home(ctx context.Context) error {
 		return err
 	}
 	defer client.Close()
-	list, err := client.Processes(ctx, upkeep.Filter{Figures: true})
+	list, err := client.Processes(ctx, upkeep.Filter{Figures: true, Few: true})
 	var absent *upkeep.AbsentError
 	if errors.As(err, &absent) && c.defined() > 0 {
 		return err

@@ -8,7 +8,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/upkeep-project/upkeep/client/upkeep"
-	"github.com/upkeep-project/upkeep/internal/base/termtext"
 )
 
 func (c *command) treeCommand() *cobra.Command {
@@ -68,7 +67,7 @@ func (c *command) treeTable(list []upkeep.Process) {
 		rows = append(rows, []cell{{}, {}, {}, {text: text, colour: colour}})
 		for k, indent := range c.branches(p.Tree) {
 			b := &p.Tree[k]
-			cpu, mem, command := percent(&b.CPU), memory(&b.Memory), termtext.String(strings.Join(strings.Fields(b.Command), " "), termtext.Plain)
+			cpu, mem, command := percent(&b.CPU), memory(&b.Memory), oneLine(b.Command)
 			if b.Ended {
 				cpu, mem, command = "", "", command+"  (ended, its parent has not noticed)"
 			}
