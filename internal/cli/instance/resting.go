@@ -2,6 +2,7 @@ package instance
 
 import (
 	"os"
+	"path/filepath"
 
 	"github.com/upkeep-project/upkeep/internal/app"
 	conf "github.com/upkeep-project/upkeep/internal/conf/supervisord"
@@ -12,6 +13,11 @@ func (i Instance) Resting() (*app.Resting, error) {
 	env, err := conf.SystemEnviron()
 	if err != nil {
 		return nil, err
+	}
+	for _, dir := range []string{i.Logs, filepath.Dir(i.Socket), filepath.Dir(i.File)} { // the configuration names them
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return nil, err
+		}
 	}
 	c, err := conf.LoadNative(i.native(), env)
 	if err != nil {

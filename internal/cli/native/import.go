@@ -325,40 +325,48 @@ func (c *command) importProblems(report *imports.Report) error {
 
 // report tells what was kept, changed and dropped.
 func (c *command) report(w io.Writer, report *imports.Report) {
+	c.reportTitle(w, report)
+	for i := range report.Programs {
+		p := &report.Programs[i]
+		fmt.Fprintf(w, "\n%s%s\n", p.Name, map[bool]string{false: "   off"}[p.On])
+		c.reportOne(w, p)
+	}
+}
+
+func (c *command) reportTitle(w io.Writer, report *imports.Report) {
 	fmt.Fprintf(w, "%s   %s   %s\n", report.Source, c.path(report.Path), plural(len(report.Programs), "program", "programs"))
-	arrow := "→"
+}
+
+// reportOne tells what was kept, changed and dropped of one program.
+func (c *command) reportOne(w io.Writer, p *imports.Program) {
+	arrow := " → "
 	if !c.unicodeWanted() {
-		arrow = "->"
+		arrow = " -> "
 	}
 	line := func(title *string, text string) {
 		fmt.Fprintf(w, "  %-8s  %s\n", *title, c.clean(strings.ReplaceAll(text, "\n", " ")))
 		*title = ""
 	}
-	for i := range report.Programs {
-		p := &report.Programs[i]
-		fmt.Fprintf(w, "\n%s%s\n", p.Name, map[bool]string{false: "   off"}[p.On])
-		title := "kept"
-		if len(p.Kept) > 0 {
-			line(&title, strings.Join(p.Kept, ", "))
-		}
-		title = "changed"
-		for _, ch := range p.Changed {
-			text := ch.Key + ": "
-			if ch.Old != "" {
-				text += ch.Old + " " + arrow + " "
-			}
-			text += ch.New
-			if ch.Why != "" {
-				text += "   " + ch.Why
-			}
-			line(&title, text)
-		}
-		title = "dropped"
-		for _, d := range p.Dropped {
-			line(&title, d)
-		}
+	title := "kept"
+	if len(p.Kept) > 0 {
+		line(&title, strings.Join(p.Kept, ", "))
 	}
-	fmt.Fprintln(w)
+	title = "changed"
+	for _, ch := range p.Changed {
+		text := ch.Key + ": "
+		if ch.Old != "" {
+			text += ch.Old + arrow
+		}
+		text += ch.New
+		if ch.Why != "" {
+			text += "   " + ch.Why
+		}
+		line(&title, text)
+	}
+	title = "dropped"
+	for _, d := range p.Dropped {
+		line(&title, d)
+	}
 }
 
 // define defines the programs of a report.
@@ -369,7 +377,7 @@ func (c *command) define(ctx context.Context, report *imports.Report, o importin
 	}
 	defer d.Close()
 	if !c.jsonWanted() && !c.quiet {
-		c.report(c.out, report)
+		c.reportTitle(c.out, report)
 	}
 	var list []imported
 	failed := false
@@ -379,6 +387,9 @@ func (c *command) define(ctx context.Context, report *imports.Report, o importin
 			c.importLine(&r)
 		}
 		fresh := r.Result == "added" || r.Result == "replaced"
+		if fresh && !c.jsonWanted() && !c.quiet {
+			c.reportOne(c.out, &report.Programs[i])
+		}
 		switch live := report.Programs[i].Live; {
 		case fresh && o.takeOver && live != nil:
 			if err := c.takeProcess(ctx, client, &report.Programs[i]); err != nil {

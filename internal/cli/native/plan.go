@@ -172,8 +172,11 @@ func (c *command) change(f upkeep.Change) string {
 		arrow = " -> "
 	}
 	old, now := f.Old, f.New
-	if old == now {
-		return f.Key + " " + now
+	if f.Key == "environment" { // names with a sign each: gone, come, changed
+		names := slices.Concat(strings.Split(old, ","), strings.Split(now, ","))
+		names = slices.DeleteFunc(names, func(n string) bool { return n == "" })
+		slices.Sort(names)
+		return f.Key + " " + strings.Join(slices.Compact(names), " ")
 	}
 	if old == "" {
 		old = "(none)"

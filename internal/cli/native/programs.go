@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -58,7 +60,11 @@ func (c *command) remove(ctx context.Context, selectors []string) error {
 		if err := d.Forget(ctx, e.name); err != nil {
 			return err
 		}
-		fmt.Fprintf(c.out, "%s %s is forgotten%s\n", c.good(), e.name, c.logsOf(e.procs))
+		how := "forgotten"
+		if slices.ContainsFunc(e.procs, func(p upkeep.Process) bool { return p.PID != nil }) {
+			how = "stopped and forgotten"
+		}
+		fmt.Fprintf(c.out, "%s %s is %s%s\n", c.good(), e.name, how, c.logsOf(e.procs))
 	}
 	return nil
 }
@@ -68,7 +74,7 @@ func (c *command) logsOf(procs []upkeep.Process) string {
 	var logs []string
 	for i := range procs {
 		for _, l := range []string{procs[i].Stdout, procs[i].Stderr} {
-			if l != "" && !slices.Contains(logs, l) {
+			if _, err := os.Stat(l); err == nil && !slices.Contains(logs, l) {
 				logs = append(logs, l)
 			}
 		}
@@ -79,7 +85,11 @@ func (c *command) logsOf(procs []upkeep.Process) string {
 	case 1:
 		return "   its log stays: " + c.path(logs[0])
 	}
-	return "   its logs stay: " + c.path(logs[0]) + " and " + plural(len(logs)-1, "other", "others")
+	text := "   its logs stay: " + c.path(logs[0])
+	for _, l := range logs[1:] {
+		text += ", " + filepath.Base(l)
+	}
+	return text
 }
 
 // chosen opens the desk and finds the definitions that are meant.

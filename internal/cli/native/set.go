@@ -111,7 +111,7 @@ func (c *command) set(ctx context.Context, name string, list []setting, now bool
 	}
 	e, err := d.Define(ctx, def.Name, []byte(text), def.ETag)
 	if err != nil {
-		return err
+		return c.notStored(err)
 	}
 	if text != def.Text {
 		for _, l := range lines {
@@ -119,6 +119,19 @@ func (c *command) set(ctx context.Context, name string, list []setting, now bool
 		}
 	}
 	return d.settle(ctx, def.Name, e.Steps, now)
+}
+
+// notStored says why a definition was refused.
+func (c *command) notStored(err error) error {
+	var p *upkeep.Problem
+	if c.jsonWanted() || !errors.As(err, &p) || p.Code != "invalid_config" || len(p.Errors) == 0 {
+		return err
+	}
+	for _, m := range p.Errors {
+		c.mistake(m)
+	}
+	c.talk("nothing was changed")
+	return statusError{statusInvalid, errQuiet}
 }
 
 // edited is the text of a definition after settings, and what has changed in it, for people.
