@@ -26,6 +26,10 @@ const asDaemon = "APP_TEST_DAEMON"
 
 func TestMain(m *testing.M) {
 	app.Role()
+	if socket := os.Getenv(asCaller); socket != "" {
+		connect(socket)
+		os.Exit(0)
+	}
 	switch what := os.Getenv(asDaemon); what {
 	case "":
 		os.Exit(m.Run())

@@ -31,6 +31,11 @@ func (r *read) set(c *supervisord.Config) {
 func (a *App) insight(o *manager.Options) {
 	c := a.o.Config
 	a.latest.set(c)
+	if a.o.Continue && c.Native != nil { // what is in force was recorded without the files of programs
+		if now, err := a.o.Load(); err == nil {
+			a.latest.set(now)
+		}
+	}
 	o.Environ = a.environ()
 	o.Place = service.Place{
 		Native: c.Native != nil, Config: c.Settings.ConfigFile, Log: a.mainLog(), UID: os.Getuid(),

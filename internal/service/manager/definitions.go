@@ -68,9 +68,13 @@ func (m *Manager) values(p *model.Program) []service.Value {
 	return m.o.Values(p)
 }
 
-// Define stores the text of a managed definition.
+// Define stores the text of a managed definition. Nothing is stored while the configuration as a whole cannot be read:
+// it could not be applied.
 func (m *Manager) Define(ctx context.Context, name string, text []byte, match string) (service.Definition, []service.Step, error) {
 	if err := m.managed(name); err != nil {
+		return service.Definition{}, nil, err
+	}
+	if _, err := m.Plan(ctx); err != nil {
 		return service.Definition{}, nil, err
 	}
 	c := definitions.Condition{IfMatch: match, Absent: match == ""}
