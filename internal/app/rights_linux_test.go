@@ -126,7 +126,9 @@ func TestSupervisordInstance(t *testing.T) {
 	}
 	d := &daemon{t: t, root: root, socket: filepath.Join(root, "sock")}
 	d.start(conf, 0)
-	basic := func(text string) string { return "Authorization: Basic " + base64.StdEncoding.EncodeToString([]byte(text)) }
+	basic := func(text string) string {
+		return "Authorization: Basic " + base64.StdEncoding.EncodeToString([]byte(text))
+	}
 	for header, want := range map[string]int{"X: y": 401, basic("ann:wrong"): 401, "Authorization: Basic !": 400, basic("ann:secret"): 200} {
 		a := d.request("GET", "/v1/processes/web", "", header)
 		if a.status != want || want == 401 && problemOf(t, a) != "unauthenticated" || want == 400 && problemOf(t, a) != "bad_request" {
