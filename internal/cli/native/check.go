@@ -28,7 +28,7 @@ type checked struct {
 func (c *command) checkCommand() *cobra.Command {
 	var strict, compat bool
 	cmd := &cobra.Command{
-		Use: "check [FILE]", Short: "find mistakes in the configuration", GroupID: groupConfig, Args: cobra.MaximumNArgs(1),
+		Use: "check [FILE]", Short: "find mistakes in the configuration", GroupID: groupConfig, Args: atMost(1),
 		Long: "Reads the configuration as the daemon would, and tells everything that is wrong with it; no daemon is needed. FILE is a\n" +
 			"supervisord.conf, or the definition of one program.\n\nExit status: 0 nothing is wrong, 6 something is.",
 		RunE: func(_ *cobra.Command, args []string) error { return c.check(args, strict, compat) },

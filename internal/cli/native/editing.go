@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/spf13/cobra"
+
 	"github.com/upkeep-project/upkeep/client/upkeep"
 	"github.com/upkeep-project/upkeep/internal/base/words"
 	"github.com/upkeep-project/upkeep/internal/cli/instance"
@@ -202,3 +204,13 @@ func unknownKey(key string, known []string) error {
 
 // programKeys are the keys of everything that makes processes.
 func programKeys() *keys.Section { return keys.Sections().Kind("defaults") }
+
+// atMost bounds the number of arguments.
+func atMost(n int) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) > n {
+			return usageError{fmt.Errorf("%q is one too many:  %s", args[n], cmd.UseLine())}
+		}
+		return nil
+	}
+}

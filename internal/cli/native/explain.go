@@ -25,7 +25,7 @@ type explained struct {
 func (c *command) explainCommand() *cobra.Command {
 	sample := false
 	cmd := &cobra.Command{
-		Use: "explain [KEY]", Short: "what a key of the configuration means", GroupID: groupConfig, Args: cobra.MaximumNArgs(1),
+		Use: "explain [KEY]", Short: "what a key of the configuration means", GroupID: groupConfig, Args: atMost(1),
 		Long:    "Explains a key: what it takes, its default, when a change counts. Without a key: all of them, in a line each.",
 		Example: "  upkeep explain autorestart\n  upkeep explain group.priority\n  upkeep explain --sample > upkeep.conf",
 		RunE: func(_ *cobra.Command, args []string) error {

@@ -50,7 +50,7 @@ type importedChange struct {
 func (c *command) importCommand() *cobra.Command {
 	var o importing
 	cmd := &cobra.Command{
-		Use: "import [KIND] [PATH]", Short: "bring programs from another tool", GroupID: groupPrograms, Args: cobra.MaximumNArgs(2),
+		Use: "import [KIND] [PATH]", Short: "bring programs from another tool", GroupID: groupPrograms, Args: atMost(2),
 		Long: "Defines programs as another tool has them, and tells what was kept, changed and dropped. Nothing of the source is run or changed.\n" +
 			"Without arguments: looks what there is to import here. Programs that are defined already are passed over; nothing is started\n" +
 			"unless --start is said.\n\n" + kindsHelp(),

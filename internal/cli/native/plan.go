@@ -14,7 +14,7 @@ import (
 
 func (c *command) diffCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "diff", Short: "what apply would do", GroupID: groupConfig, Args: cobra.NoArgs,
+		Use: "diff", Short: "what apply would do", GroupID: groupConfig, Args: atMost(0),
 		Long: "Reads the configuration and compares it with what runs: what is new, gone or changed, and what has to be restarted for it.\nNothing is done.",
 		RunE: func(cmd *cobra.Command, _ []string) error { return c.diff(cmd.Context()) },
 	}

@@ -1,0 +1,99 @@
+package native
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestCheck(t *testing.T) {
+	u := newUser(t)
+	t.Chdir(u.root)
+	u.program("good", "[program:good]\ncommand = sleep 1\n")
+	u.program("bad", "[program:bad]\nautorestrat = true\ncommand = sleep 1\nstopsignal = TREM\n")
+	u.program("gone", "[program:gone]\ncommand = nosuchcommand\ndirectory = /nonexistent\n")
+	const bad = conf + "bad.conf:2: unknown key \"autorestrat\" (did you mean autorestart?)\n" +
+		conf + "bad.conf:4: stopsignal=TREM is not the name or number of a signal (did you mean TERM?)\n"
+	u.write("s.conf", "[supervisord]\n[program:a]\ncommand=sleep 1\nautorestrat=true\nstop_reach=tree\n[defaults]\nstartsecs=2\n[whatever]\n")
+	u.write("empty.conf", "[program:a]\ncommand=sleep 1\n")
+	const warnings = "unknown option 'autorestrat' in section 'program:a' (~/s.conf:4): did you mean 'autorestart'?\n" +
+		"unknown section 'whatever' (~/s.conf:8)\n"
+	steps := []step{
+		{"check", 6, "", bad + conf + "gone.conf:3: directory: no such file or directory: /nonexistent\n3 problems.\n"},
+		{"check '" + filepath.Join(u.root, "config/upkeep/programs/bad.conf") + "'", 6, "", bad + "2 problems.\n"},
+		{"check '" + filepath.Join(u.root, "config/upkeep/programs/good.conf") + "'", 0, "✓ 1 program, no mistakes\n", ""},
+		{"check nowhere.conf", 6, "", "could not find config file ~/nowhere.conf\n"},
+		{"check a b", 2, "", "\"b\" is one too many:  upkeep check [FILE] [flags]\n"},
+	}
+	u.play(steps)
+	stdout, stderr, status := u.call("check", "s.conf")
+	if status != 0 || stdout != "✓ 1 program, 2 warnings\n" || !strings.Contains(stderr, "autorestrat") || !strings.Contains(stderr, "whatever") {
+		t.Errorf("%d %q %q\nlike %q", status, stdout, stderr, warnings)
+	}
+	if _, _, status := u.call("check", "s.conf", "--strict"); status != statusInvalid {
+		t.Errorf("strict: %d", status)
+	}
+	stdout, stderr, status = u.call("check", "s.conf", "--compat")
+	if status != 0 || stdout != "✓ 1 program, 4 warnings\n" || !strings.Contains(stderr, "~/s.conf:5: Supervisor passes over stop_reach\n~/s.conf:6: Supervisor passes over [defaults]\n") {
+		t.Errorf("%d %q %q", status, stdout, stderr)
+	}
+	if stdout, stderr, status = u.call("check", "empty.conf"); status != statusInvalid || stdout != "" {
+		t.Errorf("%d %q %q", status, stdout, stderr)
+	}
+	if stdout, _, status = u.call("check", "--json"); status != statusInvalid || !strings.Contains(stdout, `"suggestion": "TERM"`) {
+		t.Errorf("%d %s", status, stdout)
+	}
+}
+
+func TestExplainVerb(t *testing.T) {
+	u := newUser(t)
+	u.play([]step{
+		{
+			"explain autorestart", 0, "autorestart   in [program:x]\n\n" +
+				"  Whether it is started again when it ends after it had been running: always,\n  never, or only when its exit status is not one of exitcodes.\n\n" +
+				"  takes    true, false or unexpected\n  default  unexpected\n  counts   a change counts at once\n", "",
+		},
+		{
+			"explain env.PORT", 0, "env.NAME   in [program:x]\n\n" +
+				"  One environment variable, as in env.PORT = 3030. The value is what stands\n  there, without quotes; a per cent sign is written twice. Capital and small\n" +
+				"  letters count in the name. It comes over environment and env_file.\n\n" +
+				"  takes    text\n  counts   a change counts at the program's next start\n  compat   Supervisor passes over it\n", "",
+		},
+		{"explain autorestrat", 2, "", "unknown key \"autorestrat\". Did you mean autorestart?   upkeep explain autorestart\n"},
+		{"explain group.priority -q", 0, "[group:x] priority\n", ""},
+	})
+	sample, _, _ := u.call("explain", "--sample")
+	for line := range strings.Lines(sample) {
+		if line != "\n" && line[0] != ';' {
+			t.Errorf("not a comment: %q", line)
+		}
+	}
+	u.write("config/upkeep/upkeep.conf", sample)
+	if stdout, stderr, status := u.call("check"); status != 0 || stdout != "✓ 0 programs, no mistakes\n" {
+		t.Errorf("the sample: %d %q %q", status, stdout, stderr)
+	}
+	list, _, _ := u.call("explain", "--json")
+	if !strings.Contains(list, `"key": "stop_reach"`) || strings.Contains(list, ": null") {
+		t.Error("the list in JSON")
+	}
+}
+
+func TestWrap(t *testing.T) {
+	for _, c := range []struct {
+		text  string
+		width int
+		want  string
+	}{
+		{"", 10, ""},
+		{"a b c", 3, "a b|c"},
+		{"averylongword b", 5, "averylongword|b"},
+		{"ää öö", 5, "ää öö"},
+	} {
+		if got := strings.Join(wrap(c.text, c.width), "|"); got != c.want {
+			t.Errorf("%q: %q", c.text, got)
+		}
+	}
+	if got := fit("abcdef", 4); got != "abc…" {
+		t.Error(got)
+	}
+}
