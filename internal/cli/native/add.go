@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/upkeep-project/upkeep/client/upkeep"
+	"github.com/upkeep-project/upkeep/internal/base/words"
 	"github.com/upkeep-project/upkeep/internal/conf/imports"
 	"github.com/upkeep-project/upkeep/internal/conf/managed"
 )
@@ -133,6 +134,10 @@ func (c *command) notAdded(p *upkeep.Problem, name string, argv []string) error 
 			text := m.Message
 			if m.Suggestion != "" {
 				text += "\n  close by: " + m.Suggestion
+				if m.Key == "command" {
+					again := append([]string{m.Suggestion}, argv[1:]...)
+					text += "\n  Use:  upkeep add " + words.Quote(name) + " -- " + imports.CommandLine(again)
+				}
 			}
 			fmt.Fprintln(c.err, text)
 		}

@@ -162,8 +162,9 @@ func (c *command) result(order upkeep.Action, r *upkeep.Result, alone bool) bool
 	}
 	fmt.Fprintf(c.out, "%s ", c.bad())
 	p := *r.Error
-	fmt.Fprintln(c.out, p.Title)
-	c.explain(c.out, p.Detail, nil, p.Evidence, p.Checked, p.Hints)
+	title, detail := headline(&p)
+	fmt.Fprintln(c.out, title)
+	c.explain(c.out, detail, nil, p.Evidence, p.Checked, p.Hints)
 	if r.Process != nil && r.Process.State == "BACKOFF" {
 		fmt.Fprintf(c.out, "\n  upkeep keeps trying.   upkeep why %s   upkeep logs %s -f\n", r.ID, r.ID)
 	} else {

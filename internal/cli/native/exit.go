@@ -155,10 +155,22 @@ func (c *command) problem(p *upkeep.Problem) {
 	case p.Detail != "" && len(p.Evidence) == 0 && len(p.Hints) == 0:
 		title += ": " + p.Detail
 	}
+	if h := p.Hints; len(h) == 1 && len(p.Evidence)+len(p.Checked) == 0 && p.Detail == "" && h[0].Command != "" {
+		fmt.Fprintf(c.err, "%s   %s %s\n", title, h[0].Text, h[0].Command)
+		return
+	}
 	fmt.Fprintln(c.err, title)
 	if len(p.Evidence)+len(p.Checked)+len(p.Hints) > 0 {
 		c.explain(c.err, p.Detail, nil, p.Evidence, p.Checked, p.Hints)
 	}
+}
+
+// headline is the title of a problem and what its detail adds: nothing where the detail continues the title.
+func headline(p *upkeep.Problem) (title, detail string) {
+	if whole := p.Process + " " + p.Detail; strings.HasPrefix(whole, p.Title) {
+		return whole, ""
+	}
+	return p.Title, p.Detail
 }
 
 // mistake shows a mistake in a configuration.
