@@ -70,6 +70,25 @@ func TestSettings(t *testing.T) {
 	})
 }
 
+// TestNumbers changes how many processes a definition has: more of them come at once, those that are too many wait.
+func TestNumbers(t *testing.T) {
+	u := newUser(t)
+	u.program("w", "[program:w]\ncommand = sleep 1000\nstartsecs = 0\nprocess_name = %(process_num)d\n")
+	u.start()
+	u.program("later", "[program:later]\ncommand = sleep 1000\n")
+	u.play([]step{
+		{"set w numprocs=2", 0, "w  numprocs: 1 → 2      " + conf + "w.conf:5\n✓ w:1 is there\n", ""},
+		{"set w numprocs=1", 0, "w  numprocs: 2 → 1      " + conf + "w.conf:5\n", "takes effect when it is applied:   upkeep apply w\n"},
+		{"status -q", 0, "w:0\nw:1\n", ""},
+		{"set w --now numprocs=1", 0, "w  numprocs: 1, as it was      " + conf + "w.conf:5\n✓ w:1 is gone\n", "nothing has changed\n"},
+		{"set later startsecs=0", 0, "later  startsecs: 1 → 0      " + conf + "later.conf:3\n", "takes effect when it is applied:   upkeep apply later\n"},
+		{"off later", 0, "✓ later is off: it does not start with upkeep\n", ""},
+		{"diff", 0, "+ later  it is new and does not start by itself\n", "config: 1 new.   upkeep apply\n"},
+		{"show w", 0, "w   " + conf + "w.conf:1   upkeep set and edit change it\n  KEY           VALUE       FROM\n  command       sleep 1000  line 2\n" +
+			"  process_name  0           line 4\n  numprocs      1           line 5\n  startsecs     0           line 3\n", ""},
+	})
+}
+
 // TestResting edits programs of an instance that does not run: nothing is started for it.
 func TestResting(t *testing.T) {
 	u := newUser(t)

@@ -143,14 +143,9 @@ func groupsOf(steps []upkeep.Step) []string {
 // settle makes an edit count where nothing that runs has to be stopped for it, or now in any case, and says when it
 // counts.
 func (d *desk) settle(ctx context.Context, name string, steps []upkeep.Step, now bool) error {
-	restart, added := 0, 0
+	n := map[string]int{}
 	for i := range steps {
-		switch steps[i].Action {
-		case "restart":
-			restart++
-		case "add", "remove":
-			added++
-		}
+		n[steps[i].Action]++
 	}
 	switch {
 	case !d.running:
@@ -159,10 +154,10 @@ func (d *desk) settle(ctx context.Context, name string, steps []upkeep.Step, now
 	case len(steps) == 0:
 		d.c.talk("changes nothing that runs")
 		return nil
-	case !now && restart > 0:
+	case !now && n["restart"] > 0:
 		d.c.talk("takes effect when it is applied, which restarts it:   upkeep apply %s", name)
 		return nil
-	case !now && added > 0:
+	case !now && (n["remove"] > 0 || n["add"] > 0 && !d.active(ctx, name)):
 		d.c.talk("takes effect when it is applied:   upkeep apply %s", name)
 		return nil
 	}
@@ -170,7 +165,7 @@ func (d *desk) settle(ctx context.Context, name string, steps []upkeep.Step, now
 	if err != nil {
 		return err
 	}
-	if now && (restart > 0 || added > 0) {
+	if n["restart"]+n["remove"]+n["add"] > 0 {
 		return d.c.applied(plan)
 	}
 	for i := range plan.Steps {
@@ -188,6 +183,12 @@ func (d *desk) settle(ctx context.Context, name string, steps []upkeep.Step, now
 	}
 	d.c.talk("takes effect at once")
 	return nil
+}
+
+// active reports whether a definition has programs already: further ones of it are what an edit has asked for.
+func (d *desk) active(ctx context.Context, name string) bool {
+	list, err := d.Processes(ctx, upkeep.Filter{})
+	return err == nil && slices.ContainsFunc(list, func(p upkeep.Process) bool { return p.Program == name })
 }
 
 // path shows a path as people write it.
