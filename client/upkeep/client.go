@@ -261,8 +261,9 @@ func (c *Client) Events(ctx context.Context, f EventFilter) ([]Event, error) {
 	return get[Event](ctx, c, "/v1/events?"+f.query().Encode())
 }
 
-// Watch calls f for each event that happens, from now on or after f.After, until it returns an error, which is then that of
-// Watch. dropped is how many events are missing before this one.
+// Watch calls f for each event that happens, from now on or after filter.After, until it returns an error, which is then that
+// of Watch. dropped is how many events are missing before this one. When the daemon ends, the stream breaks off: the error is
+// nil or io.ErrUnexpectedEOF. Numbers begin again with the next daemon.
 func (c *Client) Watch(ctx context.Context, filter EventFilter, f func(e Event, dropped uint64) error) error {
 	resp, err := c.request(ctx, http.MethodGet, "/v1/events?"+filter.query().Encode(), http.Header{"Accept": {"text/event-stream"}}, nil)
 	if err != nil {
@@ -327,7 +328,8 @@ type LogFilter struct {
 	Daemon       bool // the activity log of the daemon, instead of those of programs
 }
 
-// Logs calls f for each line, in the order of their times, until it returns an error, which is then that of Logs.
+// Logs calls f for each line, in the order of their times, until it returns an error, which is then that of Logs. A followed
+// log breaks off with io.ErrUnexpectedEOF when the daemon ends; filter.Since of the last line's time goes on with the next one.
 func (c *Client) Logs(ctx context.Context, filter LogFilter, f func(LogLine) error) error {
 	q := url.Values{}
 	for _, s := range filter.Select {

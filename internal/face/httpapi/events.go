@@ -187,7 +187,7 @@ func (a *API) streamEvents(w http.ResponseWriter, r *http.Request, after uint64,
 		}
 		s.flush()
 		if s.err != nil {
-			return s.err
+			return s.end(s.err)
 		}
 		if len(list) == 0 && lost == 0 {
 			if err := s.wait(r, func(r *http.Request) error { return a.o.Service.WaitEvent(r.Context(), after) }); err != nil {
