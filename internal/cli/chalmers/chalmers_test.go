@@ -167,6 +167,7 @@ func TestCommands(t *testing.T) {
 		{"log web bad", 2, "", "", "give the name of one program"},
 		{"log gone", 1, "", "", "is not defined"},
 		{"set web startsecs=2.5 env.A.b=yes cwd=x", 0, "set web [{startsecs 3 false} {directory /here/x false}] [{A.b True false}]", "Set startsecs = 2.5\nSet env.A.b = True\nSet cwd = 'x'\nUpdated program web\n", "restart it"},
+		{"set idle log_dir=l daemon_log=x", 0, "set idle [{stdout_logfile /here/l/idle.stdout.log false} {stderr_logfile /here/l/idle.stderr.log false}] []", "Set log_dir = 'l'\nUpdated", "has no effect"},
 		{"set idle startretries=0", 1, "", "", "startretries: a number of launches is 1 or more"},
 		{"set idle nosuch=1", 1, "", "", "there is no option nosuch"},
 		{"set idle name=x", 1, "", "", "cannot be set"},
@@ -322,7 +323,7 @@ func TestSettings(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		keys, _, err := setting(a, "/cwd")
+		keys, _, err := setting("x", a, "/cwd")
 		if err != nil || len(keys) != 1 || keys[0].Name+"="+keys[0].Value != tt.ours {
 			t.Errorf("%s: %v, %v", tt.item, keys, err)
 			continue
@@ -340,13 +341,13 @@ func TestSettings(t *testing.T) {
 	for _, item := range []string{
 		"command=", "command=[]", "command=[[a]]", "command=\"'\"", "cwd=[a]", "startsecs=-1", "startsecs=x", "startsecs=.inf", "startretries=1.5", "exitcodes=3",
 		"exitcodes=[x]", "exitcodes=[256]", "exitcodes=[-15]", "stopsignal=SIGNOPE", "stopsignal=0", "redirect_stderr=maybe", "stdout=[a]", "umask=0o77", "umask=-1",
-		"user=", "user.x=1", "env=3", "env.A=[1]", "daemon_log=x", "extends=[x]",
+		"user=", "user.x=1", "env=3", "env.A=[1]", "log_dir=[x]", "extends=[x]",
 	} {
 		a, err := chalmers.ParseAssignment(item)
 		if err != nil {
 			t.Fatal(item, err)
 		}
-		if keys, env, err := setting(a, "/cwd"); err == nil {
+		if keys, env, err := setting("x", a, "/cwd"); err == nil {
 			t.Errorf("%s: %v, %v", item, keys, env)
 		}
 	}
@@ -354,7 +355,7 @@ func TestSettings(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, env, err := setting(a, "")
+	_, env, err := setting("x", a, "")
 	if d := cmp.Diff([]imports.EnvVar{{Name: "A", Value: "1"}, {Name: "B"}, {Name: "C", Value: "True"}}, env); d != "" || err != nil {
 		t.Error(d, err)
 	}

@@ -242,7 +242,11 @@ func set(c *call) error {
 			}
 			return &usageError{err.Error()}
 		}
-		k, e, err := setting(a, c.Cwd)
+		if a.Key() == "daemon_log" {
+			c.warn("daemon_log has no effect: what happens to a program is in the instance's own log, which  chalmers log -3 NAME  shows")
+			continue
+		}
+		k, e, err := setting(c.args[0], a, c.Cwd)
 		if err != nil {
 			return err
 		}

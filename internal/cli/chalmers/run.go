@@ -2,6 +2,7 @@ package chalmers
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -58,7 +59,7 @@ func (c Command) env() (*Env, error) {
 			return nil, err
 		}
 		e.Vars[rootVariable] = root
-		if err := os.Setenv(home.RootVariable, filepath.Join(root, "upkeep")); err != nil {
+		if err := relocate(root); err != nil {
 			return nil, err
 		}
 	}
@@ -68,13 +69,18 @@ func (c Command) env() (*Env, error) {
 	}
 	e.World = world(dir, cwd, e.Vars)
 	e.Within = func(root string) (Instance, error) {
-		if err := os.Setenv(home.RootVariable, filepath.Join(root, "upkeep")); err != nil {
+		if err := relocate(root); err != nil {
 			return nil, err
 		}
 		return own(e.Stderr)
 	}
 	e.Instance, err = own(e.Stderr)
 	return e, err
+}
+
+// relocate makes the instance below a folder that of this process, and of the daemon that it starts.
+func relocate(root string) error {
+	return errors.Join(os.Setenv(rootVariable, root), os.Setenv(home.RootVariable, filepath.Join(root, "upkeep")))
 }
 
 // own is the instance that the environment names.

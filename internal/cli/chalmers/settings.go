@@ -40,12 +40,20 @@ func options() []option {
 	}
 }
 
-// setting translates one assignment.
-func setting(a chalmers.Assignment, cwd string) ([]imports.Key, []imports.EnvVar, error) {
-	first := a.Path[0]
-	if first == "env" {
+// setting translates one assignment for the program of that name.
+func setting(name string, a chalmers.Assignment, cwd string) ([]imports.Key, []imports.EnvVar, error) {
+	switch {
+	case a.Path[0] == "env":
 		vars, err := variables(a)
 		return nil, vars, err
+	case a.Key() == "log_dir":
+		dir, err := pathTo(a.Value, cwd)
+		if err != nil {
+			return nil, nil, fmt.Errorf("log_dir: %w", err)
+		}
+		return []imports.Key{
+			{Name: "stdout_logfile", Value: filepath.Join(dir, name+".stdout.log")}, {Name: "stderr_logfile", Value: filepath.Join(dir, name+".stderr.log")},
+		}, nil, nil
 	}
 	for _, o := range options() {
 		if o.theirs != a.Key() {

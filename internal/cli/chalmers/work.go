@@ -134,6 +134,8 @@ func procfile(c *call) error {
 	for i := range report.Programs {
 		p := &report.Programs[i]
 		p.On = false
+		// As with every program of chalmers: one that ends well has ended.
+		p.Keys = slices.DeleteFunc(p.Keys, func(k imports.Key) bool { return k.Name == "autorestart" })
 		if err := c.Instance.Add(c.ctx, p); err != nil {
 			return fmt.Errorf("%s: %w", p.Name, err)
 		}
