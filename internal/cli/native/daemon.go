@@ -12,6 +12,7 @@ import (
 	"github.com/upkeep-project/upkeep/client/upkeep"
 	"github.com/upkeep-project/upkeep/internal/cli/daemon"
 	"github.com/upkeep-project/upkeep/internal/cli/instance"
+	"github.com/upkeep-project/upkeep/internal/sys/procstat"
 )
 
 func (c *command) daemonCommand() *cobra.Command {
@@ -100,6 +101,15 @@ func (c *command) daemonStatus(ctx context.Context) error {
 	return nil
 }
 
+// gone reports whether a process has ended, be it that its parent takes no notice, as in some containers.
+func gone(pid int) bool {
+	if errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
+		return true
+	}
+	st, err := procstat.Read(pid)
+	return errors.Is(err, syscall.ESRCH) || err == nil && st.Dead()
+}
+
 // daemonStop stops the programs and the daemon, and waits until it is gone.
 func (c *command) daemonStop(ctx context.Context) error {
 	client, _, err := c.client()
@@ -133,7 +143,7 @@ func (c *command) daemonStop(ctx context.Context) error {
 	defer tick.Stop()
 	over := time.After(c.wait())
 	for {
-		if err := syscall.Kill(s.PID, 0); errors.Is(err, syscall.ESRCH) {
+		if gone(s.PID) {
 			fmt.Fprintf(c.out, "%s stopped: %s, and the daemon\n", c.good(), plural(running, "program", "programs"))
 			return nil
 		}

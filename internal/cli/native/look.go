@@ -95,14 +95,14 @@ func (c *command) statusTable(list []upkeep.Process, wide bool, i instance.Insta
 		return nil
 	}
 	columns := []column{
-		{title: "GROUP", drop: 6},
+		{title: "GROUP", drop: 5},
 		{title: "NAME"},
 		{title: "STATE"},
-		{title: "UP", drop: 5},
+		{title: "UP", drop: 6},
 		{title: "CPU", right: true, drop: 2},
 		{title: "MEM", right: true, drop: 3},
 		{title: "PORTS", drop: 1},
-		{title: "NOTE", drop: 7},
+		{title: "NOTE", drop: 7, least: 28},
 	}
 	if wide {
 		columns = append(columns, column{title: "PID", right: true}, column{title: "COMMAND"}, column{title: "FROM"})

@@ -122,7 +122,7 @@ func (c *command) coloured(tty bool) bool {
 func (c *command) paint(colour, text string) string { return paint(c.coloured(c.outTTY), colour, text) }
 
 func paint(on bool, colour, text string) string {
-	if !on || colour == plain {
+	if !on || colour == plain || text == "" {
 		return text
 	}
 	return "\x1b[" + colour + "m" + text + "\x1b[0m"
@@ -175,6 +175,8 @@ type column struct {
 	right bool
 	// drop is the order in which columns go when there is no room: the lowest first; 0 = never.
 	drop int
+	// least is how much of it has to be seen, when it is the last one: the rest is cut off; 0 = all.
+	least int
 }
 
 // textWidth is how many columns of a terminal a text takes.
@@ -208,7 +210,11 @@ func (c *command) table(columns []column, rows [][]cell) {
 		n := 0
 		for i := range columns {
 			if shown[i] {
-				n += width[i] + 2
+				w := width[i]
+				if i == len(columns)-1 && columns[i].least > 0 {
+					w = min(w, columns[i].least)
+				}
+				n += w + 2
 			}
 		}
 		return n - 2

@@ -54,7 +54,7 @@ func (c *command) treeTable(list []upkeep.Process) {
 		{title: "PID", right: true},
 		{title: "CPU", right: true, drop: 2},
 		{title: "MEM", right: true, drop: 1},
-		{title: "PROCESS"},
+		{title: "PROCESS", least: 28},
 	}
 	var rows [][]cell
 	for i := range list {
