@@ -12,6 +12,7 @@ import (
 	"github.com/upkeep-project/upkeep/internal/engine/explain"
 	"github.com/upkeep-project/upkeep/internal/engine/timeindex"
 	"github.com/upkeep-project/upkeep/internal/service"
+	"github.com/upkeep-project/upkeep/internal/sys/procfd"
 	"github.com/upkeep-project/upkeep/internal/sys/procnet"
 	"github.com/upkeep-project/upkeep/internal/sys/procstat"
 )
@@ -103,6 +104,9 @@ func (m *Manager) Why(ctx context.Context, id model.ID) (service.Explanation, er
 		f.Listening, _ = procnet.Listening(ctx, st.PID) // none are shown then
 	}
 	f.StdinEnds = st.Program.IO.NoStdin
+	if n := len(f.Runs); n > 0 && st.PID == 0 && f.Runs[n-1].Exit.Known && f.Runs[n-1].Exit.Code() == 0 { // an error: nothing is known of any
+		f.Left, _ = procfd.Remains(procfd.Wanted{Group: id.Group, Name: id.Name, Server: m.o.Place.URL}, f.Runs[n-1].Start)
+	}
 	events, _ := m.o.Ring.Since(0, 0)
 	recall(&f, events)
 	for _, other := range m.o.Core.Table().Sorted {

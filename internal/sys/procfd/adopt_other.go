@@ -58,6 +58,9 @@ func FindInstance(string, string, int) (Identity, error) { return Identity{}, er
 // FindInstances finds the living instances of programs. Unsupported on this system.
 func FindInstances([]Wanted) (map[Wanted]Identity, error) { return nil, errForeign }
 
+// Remains lists what a program has left. Unsupported on this system.
+func Remains(Wanted, time.Time) ([]int, error) { return nil, errForeign }
+
 // ReopenPipe opens the pipe of another process. Unsupported on this system.
 func ReopenPipe(int, int, uint64) (int, error) { return -1, errForeign }
 

@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -76,6 +77,42 @@ func FindInstances(wanted []Wanted) (map[Wanted]Identity, error) {
 func (w Wanted) foreign(server string) bool {
 	return w.Server != "" && server != "" && w.Server != server
 }
+
+// Remains lists the living processes that have the variables of a program of this daemon in their environment and began
+// after a moment, give or take a clock tick: its instance, and what that has started. w.Server must not be empty, w.UID is
+// not looked at. The newest is the last.
+func Remains(w Wanted, after time.Time) ([]int, error) {
+	pids, err := procstat.PIDs()
+	if err != nil || w.Server == "" {
+		return nil, err
+	}
+	var found []member
+	for _, pid := range pids {
+		s, err := procstat.Read(pid)
+		if err != nil || s.Dead() || s.PPID == kthreadd {
+			continue
+		}
+		if age, err := procstat.Age(s.StartTicks); err != nil || time.Since(after)+tick < age {
+			continue
+		}
+		m, err := look(pid)
+		if err != nil || m.StartTicks != s.StartTicks {
+			continue
+		}
+		if group, name, server, ok := programOf(m); ok && group == w.Group && name == w.Name && server == w.Server {
+			found = append(found, m)
+		}
+	}
+	slices.SortFunc(found, older)
+	out := make([]int, len(found))
+	for i := range found {
+		out[i] = found[i].PID
+	}
+	return out, nil
+}
+
+// tick is how coarse the start times of processes are.
+const tick = 10 * time.Millisecond
 
 // kthreadd is the parent of the kernel's own threads, which have no environment.
 const kthreadd = 2

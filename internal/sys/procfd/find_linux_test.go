@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -106,6 +107,48 @@ func TestFindInstances(t *testing.T) {
 	}
 	if _, err := FindInstance("g"+unique, "supervised", uid); !errors.Is(err, ErrGone) {
 		t.Errorf("a program of another daemon: %v", err)
+	}
+}
+
+func TestRemains(t *testing.T) {
+	group := "r" + strconv.Itoa(os.Getpid())
+	began := time.Now()
+	f := newTruth(t)
+	a, _ := lost(t, group, "a", 1, true, false,
+		fmt.Sprintf("setsid sh -c 'echo $$ >>%[1]s; sleep 1000' >/dev/null & env -i setsid sh -c 'echo $$ >>%[1]s; sleep 1000' & wait", f))
+	lost(t, group, "b", 1, true, false, "sleep 1000")
+	f.await(t, 2)
+	ours := Wanted{Group: group, Name: "a", Server: "unix:///a.sock"}
+	for name, c := range map[string]struct {
+		w     Wanted
+		after time.Time
+		none  bool
+	}{
+		"those of the program": {w: ours, after: began},
+		"of later":             {ours, time.Now().Add(time.Minute), true},
+		"of another daemon":    {Wanted{Group: group, Name: "a", Server: "unix:///b.sock"}, began, true},
+		"of no daemon":         {Wanted{Group: group, Name: "a"}, began, true},
+		"of another program":   {Wanted{Group: group, Name: "c", Server: "unix:///a.sock"}, began, true},
+	} {
+		got, err := Remains(c.w, c.after)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.none {
+			if len(got) > 0 {
+				t.Errorf("%s: %v", name, got)
+			}
+			continue
+		}
+		// The shell, what it has sent away with the environment, and the sleep of that; not what has no environment.
+		if len(got) < 2 || got[0] != a.PID() {
+			t.Errorf("%s: %v, and the program is %d", name, got, a.PID())
+		}
+		for _, pid := range got {
+			if group, name, _, ok := programOf(member{Stat: procstat.Stat{PID: pid}}); ok && (group != ours.Group || name != ours.Name) {
+				t.Errorf("%d is of %s:%s", pid, group, name)
+			}
+		}
 	}
 }
 
