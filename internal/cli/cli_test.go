@@ -69,6 +69,8 @@ func TestPersonalities(t *testing.T) {
 		{"crashmailbatch -h", 0, "crashmailbatch -t ADDRESS", ""},
 		{"fatalmailbatch --help", 0, "fatalmailbatch -t ADDRESS", ""},
 		{"upkeep crashsms", 1, "crashsms -t ADDRESS", ""},
+		{"chalmers -V", 0, "upkeep " + Version + "\n", ""},
+		{"upkeep chalmers --help", 0, "usage: chalmers ", ""},
 		{"upkeep version", 0, "upkeep " + Version + "\n", ""},
 		{"upkeep --version", 0, "upkeep " + Version + "\n", ""},
 		{"something-else version", 0, "upkeep " + Version + "\n", ""},
