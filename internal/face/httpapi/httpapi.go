@@ -193,14 +193,10 @@ func reply(w http.ResponseWriter, status int, v any) error {
 	return nil
 }
 
-// patient takes the time limits from a request whose body has been read: what it waits for takes as long as it takes.
-func patient(w http.ResponseWriter) {
-	c := http.NewResponseController(w)
-	_ = c.SetReadDeadline(time.Time{})
-	_ = c.SetWriteDeadline(time.Time{})
-}
+// patient takes the time limit from a request whose body has been read: what it waits for takes as long as it takes.
+func patient(w http.ResponseWriter) { _ = http.NewResponseController(w).SetReadDeadline(time.Time{}) }
 
-// deadline is how long a client may take for an answer.
+// deadline is how long a client may take for an answer, from now on, however long the answer took to be there.
 func deadline(w http.ResponseWriter) {
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(streamWrite))
 }

@@ -89,14 +89,18 @@ func (f *fake) WaitEvent(ctx context.Context, _ uint64) error {
 func serve(t *testing.T, f *fake) *httptest.Server {
 	t.Helper()
 	a := New(Options{Service: f, Now: func() time.Time { return now }})
-	s := httptest.NewUnstartedServer(a)
-	s.Config.ReadTimeout = 100 * time.Millisecond // as the server of the product limits the reading of a body
-	s.Start()
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ContentLength != 0 { // as the server of the product limits the reading of a body and the writing of an answer
+			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(100 * time.Millisecond))
+			_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(200 * time.Millisecond))
+		}
+		a.ServeHTTP(w, r)
+	}))
 	t.Cleanup(func() { s.CloseClientConnections(); a.Close(); s.Close() })
 	return s
 }
 
-// TestWaitsAreNotCutOff: the time limit for reading a request does not end the waiting for what it has ordered.
+// TestWaitsAreNotCutOff: the time limits of requests do not end the waiting for what was ordered, nor the answer after it.
 func TestWaitsAreNotCutOff(t *testing.T) {
 	f := &fake{hold: make(chan struct{})}
 	s := serve(t, f)
