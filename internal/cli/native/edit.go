@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -91,6 +92,10 @@ func (c *command) edit(ctx context.Context, name string) error {
 	for {
 		text, err := c.runEditor(ctx, argv, file)
 		if err != nil {
+			if text != "" && text != def.Text {
+				keep = true
+				c.talk("What you wrote is in %s", file)
+			}
 			return err
 		}
 		if text == def.Text {
@@ -114,10 +119,11 @@ func (c *command) edit(ctx context.Context, name string) error {
 func (c *command) runEditor(ctx context.Context, argv []string, file string) (string, error) {
 	cmd := exec.CommandContext(ctx, argv[0], append(argv[1:len(argv):len(argv)], file)...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = c.in, c.out, c.err
-	if err := cmd.Run(); err != nil {
-		return "", fmt.Errorf("the editor %s: %w; nothing was changed", argv[0], err)
-	}
+	failed := cmd.Run()
 	text, err := os.ReadFile(file)
+	if failed != nil {
+		err = fmt.Errorf("the editor %s: %w; nothing was changed", argv[0], failed)
+	}
 	return string(text), err
 }
 
@@ -146,7 +152,7 @@ func (c *command) ask(question string, yes bool) bool {
 	fmt.Fprintf(c.err, "%s %s ", question, choice)
 	var answer string
 	if _, err := fmt.Fscanln(c.in, &answer); err != nil && answer == "" {
-		return yes && !errors.Is(err, os.ErrClosed) && err.Error() != "EOF"
+		return yes && !errors.Is(err, io.EOF)
 	}
 	answer = strings.ToLower(answer)
 	return answer == "y" || answer == "yes"

@@ -49,7 +49,7 @@ func (c *command) desk(ctx context.Context) (*desk, error) {
 		return d, nil
 	}
 	d.Close()
-	if !errors.As(err, &absent) || errors.Is(err, os.ErrPermission) || i.Config != "" || c.socket != "" || c.system && os.Getuid() != 0 {
+	if !errors.As(err, &absent) || errors.Is(err, os.ErrPermission) || i.Config != "" || i.Run != "" || c.socket != "" || c.system && os.Getuid() != 0 {
 		return nil, err
 	}
 	resting, err := i.Resting()

@@ -72,6 +72,9 @@ func (c *command) exporter(selectors []string) (*exporter, error) {
 	if err != nil {
 		return nil, err
 	}
+	if c.socket != "" {
+		return nil, usageError{errors.New("what is exported is read from files, which a socket does not name: say -c FILE instead")}
+	}
 	e := &exporter{}
 	var conf *supervisord.Config
 	if i.Config != "" {

@@ -76,6 +76,7 @@ func TestExport(t *testing.T) {
 		},
 		{"export db -f procfile", 0, "db: exec sleep 1000\n", "a Procfile says only what is run: when and how to restart and stop is not in it\n"},
 		{"export wbe", 5, "", "no program named \"wbe\". Close: web.\n"},
+		{"export --socket x", 2, "", "what is exported is read from files, which a socket does not name: say -c FILE instead\n"},
 		{"export -f toml", 2, "", "there is no format \"toml\": supervisord, procfile, systemd, json\n"},
 	})
 	// A shell reads the line of a Procfile as it was meant.
@@ -87,4 +88,19 @@ func TestExport(t *testing.T) {
 		t.Errorf("%v %q of %s", err, out, line)
 	}
 	u.play([]step{{"rm all --yes", 0, "✓ db is forgotten\n✓ web is forgotten\n", ""}, {"export", 0, "", "there are no programs\n"}})
+}
+
+// TestForeignConfig: a supervisord.conf is read where it is, and never edited.
+func TestForeignConfig(t *testing.T) {
+	u := newUser(t)
+	t.Chdir(u.root)
+	u.write("s.conf", "[supervisord]\n[unix_http_server]\nfile=%(here)s/s.sock\n[program:a]\ncommand=sleep 1\nstop_reach=tree\n[group:g]\nprograms=a\n")
+	const absent = "no daemon runs s.conf (looked at ~/s.sock)\n"
+	u.play([]step{
+		{"-c s.conf export", 0, "[program:g-a]\ncommand = sleep 1\nautostart = true\nstopasgroup = true\nkillasgroup = true\n", ""},
+		{"-c s.conf check --compat", 0, "✓ 1 program, 1 warning\n", "s.conf:6: Supervisor passes over stop_reach\n"},
+		{"-c s.conf set a startsecs=1", 7, "", absent},
+		{"-c s.conf rm a", 7, "", absent},
+		{"-c s.conf apply", 7, "", absent},
+	})
 }
