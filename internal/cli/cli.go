@@ -22,25 +22,33 @@ var Version = "0.1.0-dev"
 
 // personality is one program inside the binary.
 type personality struct {
-	name string
-	help string
-	run  func(prog string, argv []string) int
+	native.Name
+	run func(prog string, argv []string) int
 }
 
 func personalities() []personality {
 	return []personality{
-		{"supervisord", "the daemon, as Supervisor's users know it", supervisord.Command{Version: Version}.Main},
-		{"supervisorctl", "its command line", supervisorctl.Main},
-		{"chalmers", "the command line of chalmers; its programs are taken over", chalmers.Command{Version: Version}.Main},
-		{"echo_supervisord_conf", "print a sample configuration with everything in it explained", echoconf.Main},
-		{"pidproxy", "run a command and pass signals on to the process of its pid file", pidproxy.Main},
-		{"memmon", "event listener: restart programs that use too much memory", memmon.Main},
-		{"httpok", "event listener: restart programs when a page does not answer as it should", httpok.Main},
-		{"crashmail", "event listener: mail when a program has crashed", crashmail.Main},
-		{"crashmailbatch", "event listener: mail about crashes, once an interval", batchmail.Crashmailbatch},
-		{"fatalmailbatch", "event listener: mail about programs that do not start, once an interval", batchmail.Fatalmailbatch},
-		{"crashsms", "event listener: text message about crashes, by mail", batchmail.Crashsms},
+		{native.Name{Name: "supervisord", Help: "the daemon, as Supervisor's users know it", Family: "supervisor"}, supervisord.Command{Version: Version}.Main},
+		{native.Name{Name: "supervisorctl", Help: "its command line", Family: "supervisor"}, supervisorctl.Main},
+		{native.Name{Name: "chalmers", Help: "the command line of chalmers; its programs are taken over", Family: "chalmers"}, chalmers.Command{Version: Version}.Main},
+		{native.Name{Name: "echo_supervisord_conf", Help: "print a sample configuration with everything in it explained", Family: "supervisor"}, echoconf.Main},
+		{native.Name{Name: "pidproxy", Help: "run a command and pass signals on to the process of its pid file", Family: "supervisor"}, pidproxy.Main},
+		{native.Name{Name: "memmon", Help: "event listener: restart programs that use too much memory", Family: "superlance"}, memmon.Main},
+		{native.Name{Name: "httpok", Help: "event listener: restart programs when a page does not answer as it should", Family: "superlance"}, httpok.Main},
+		{native.Name{Name: "crashmail", Help: "event listener: mail when a program has crashed", Family: "superlance"}, crashmail.Main},
+		{native.Name{Name: "crashmailbatch", Help: "event listener: mail about crashes, once an interval", Family: "superlance"}, batchmail.Crashmailbatch},
+		{native.Name{Name: "fatalmailbatch", Help: "event listener: mail about programs that do not start, once an interval", Family: "superlance"}, batchmail.Fatalmailbatch},
+		{native.Name{Name: "crashsms", Help: "event listener: text message about crashes, by mail", Family: "superlance"}, batchmail.Crashsms},
 	}
+}
+
+// names are those of all programs inside the binary.
+func names() []native.Name {
+	var out []native.Name
+	for _, p := range personalities() {
+		out = append(out, p.Name)
+	}
+	return out
 }
 
 // Main runs the program that args[0] names, or else the one that args[1] names, and returns its exit
@@ -48,17 +56,17 @@ func personalities() []personality {
 func Main(args []string) int {
 	name := strings.TrimSuffix(filepath.Base(args[0]), ".exe")
 	for _, p := range personalities() {
-		if p.name == name {
+		if p.Name.Name == name {
 			return p.run(args[0], args[1:])
 		}
 	}
 	if len(args) < 2 {
-		return native.Main(Version, nil)
+		return native.Main(Version, nil, names()...)
 	}
 	for _, p := range personalities() {
-		if p.name == args[1] {
+		if p.Name.Name == args[1] {
 			return p.run(args[0]+" "+args[1], args[2:])
 		}
 	}
-	return native.Main(Version, args[1:])
+	return native.Main(Version, args[1:], names()...)
 }

@@ -26,6 +26,7 @@ import (
 // command is one call of the command: what its flags say, and the world around it.
 type command struct {
 	version string
+	names   []Name
 	in      io.Reader
 	out     io.Writer
 	err     io.Writer
@@ -53,12 +54,13 @@ type command struct {
 	status int // the exit status of what has succeeded, if it is not 0
 }
 
-// Main runs the command with the words after its name, and returns the exit status.
-func Main(version string, argv []string) int {
+// Main runs the command with the words after its name, and returns the exit status. names are the other programs of the
+// binary.
+func Main(version string, argv []string, names ...Name) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	c := &command{
-		version: version, in: os.Stdin, out: os.Stdout, err: os.Stderr, environ: os.Getenv, now: time.Now,
+		version: version, names: names, in: os.Stdin, out: os.Stdout, err: os.Stderr, environ: os.Getenv, now: time.Now,
 		inTTY: term.IsTerminal(int(os.Stdin.Fd())), outTTY: term.IsTerminal(int(os.Stdout.Fd())), errTTY: term.IsTerminal(int(os.Stderr.Fd())),
 	}
 	if c.outTTY {
@@ -142,6 +144,7 @@ func (c *command) root() *cobra.Command {
 	f.DurationVar(&c.timeout, "timeout", 0, "how long to wait for the outcome (default: until it is there)")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(c.commands()...)
+	c.helpCommands(root)
 	return root
 }
 

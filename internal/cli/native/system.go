@@ -1,15 +1,27 @@
 package native
 
 import (
-	"context"
+	"fmt"
+	"runtime"
 
 	"github.com/spf13/cobra"
-
-	"github.com/upkeep-project/upkeep/internal/cli/instance"
 )
 
 // systemCommands are the verbs about upkeep itself.
-func (c *command) systemCommands() []*cobra.Command { return []*cobra.Command{c.daemonCommand()} }
+func (c *command) systemCommands() []*cobra.Command {
+	return []*cobra.Command{c.daemonCommand(), c.bootCommand(), c.doctorCommand(), c.linksCommand(), c.versionCommand()}
+}
 
-// hintBoot says that the programs do not survive a logout, as long as nothing is set up for that.
-func (c *command) hintBoot(context.Context, instance.Instance) {}
+func (c *command) versionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "version", Short: "which version this is", GroupID: groupSystem, Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			if c.jsonWanted() {
+				c.printJSON(c.out, map[string]string{"version": c.version, "go": runtime.Version(), "os": runtime.GOOS, "arch": runtime.GOARCH})
+				return nil
+			}
+			fmt.Fprintf(c.out, "upkeep %s\n", c.version)
+			return nil
+		},
+	}
+}

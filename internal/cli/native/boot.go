@@ -1,0 +1,184 @@
+package native
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/upkeep-project/upkeep/client/upkeep"
+	"github.com/upkeep-project/upkeep/internal/cli/boot"
+	"github.com/upkeep-project/upkeep/internal/cli/instance"
+	sys "github.com/upkeep-project/upkeep/internal/sys/boot"
+	"github.com/upkeep-project/upkeep/internal/sys/home"
+	"github.com/upkeep-project/upkeep/internal/sys/statefile"
+)
+
+// booting is what `upkeep boot` is told.
+type booting struct {
+	at, user, backend string
+	dryRun, noStart   bool
+}
+
+func (c *command) bootCommand() *cobra.Command {
+	b := booting{at: sys.AtBoot}
+	cmd := &cobra.Command{
+		Use: "boot", Short: "have the programs started by the machine", GroupID: groupSystem,
+		Long: "Has the daemon started when the machine starts, or when you log in, by whatever starts things here: systemd, OpenRC, SysV,\n" +
+			"upstart, launchd, cron, Windows. What will be written and run is shown first; disable undoes exactly that.\n\n" +
+			"Exit status of status: 0 enabled, 3 not, 4 nobody can tell.",
+		Example: "  upkeep boot enable\n  upkeep boot enable --at login\n  upkeep -c /etc/supervisord.conf boot enable",
+	}
+	verb := func(name, short string) *cobra.Command {
+		v := &cobra.Command{Use: name, Short: short, Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
+			return c.boot(cmd.Context(), name, b)
+		}}
+		v.Flags().StringVar(&b.user, "user", "", "the instance of another user (root only)")
+		v.Flags().StringVar(&b.at, "at", b.at, "boot or login")
+		_ = v.RegisterFlagCompletionFunc("at", cobra.FixedCompletions([]string{sys.AtBoot, sys.AtLogin}, cobra.ShellCompDirectiveNoFileComp))
+		cmd.AddCommand(v)
+		return v
+	}
+	change := func(v *cobra.Command) *cobra.Command {
+		v.Flags().BoolVar(&b.dryRun, "dry-run", false, "show what would be done, and do nothing")
+		return v
+	}
+	enable := change(verb("enable", "have them started"))
+	enable.Flags().StringVar(&b.backend, "backend", "", "what is to start them, instead of what is found")
+	enable.Flags().BoolVar(&b.noStart, "no-start", false, "not now, from the next time on")
+	change(verb("disable", "undo that"))
+	verb("status", "what starts them")
+	return cmd
+}
+
+// boot does one verb of `upkeep boot`.
+func (c *command) boot(ctx context.Context, verb string, b booting) error {
+	host, err := sys.System()
+	if err != nil {
+		return err
+	}
+	i, err := c.instance()
+	if err != nil {
+		return err
+	}
+	if c.socket != "" || i.Run != "" || b.user != "" && i.Config != "" {
+		return usageError{fmt.Errorf("boot is about the instance of a user, or about that of a supervisord.conf given by -c")}
+	}
+	t, err := c.target(i, b)
+	if err != nil {
+		return err
+	}
+	o := boot.Options{
+		Host: host, Target: t, Backend: b.backend, Yes: c.yes, DryRun: b.dryRun, NoStart: b.noStart, JSON: c.jsonWanted(),
+		Prog: strings.Join(append(append([]string{"upkeep"}, c.selection()...), "boot"), " "), Stop: "upkeep daemon stop",
+		In: c.in, Terminal: c.inTTY && !c.noInput, Out: c.out, Err: c.err, Good: c.good(), Bad: c.bad(),
+	}
+	if b.user != "" {
+		o.Prog, o.Stop = "upkeep boot", ""
+	} else {
+		o.Running = func(ctx context.Context) int { s, _ := i.Running(ctx); return s.PID }
+		o.Programs = func(ctx context.Context) []string { return c.bootPrograms(ctx, i) }
+	}
+	c.status = boot.Run(ctx, verb, o)
+	return nil
+}
+
+// target is the entry of an instance.
+func (c *command) target(i instance.Instance, b booting) (sys.Target, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return sys.Target{}, err
+	}
+	t := sys.Target{Name: "upkeep", User: b.user, At: b.at, Command: []string{self, "daemon"}, PidFile: i.PIDFile, Description: "upkeep: programs kept running"}
+	if i.Config != "" {
+		t.Name, t.PidFile = entryName("supervisord", i.Config), ""
+		t.Command = []string{self, "supervisord", "-n", "-c", i.Config}
+		t.Description = "upkeep: the programs of " + i.Config
+		return t, nil
+	}
+	if b.user != "" {
+		t.Name, t.PidFile = "upkeep-"+b.user, ""
+		return t, nil
+	}
+	if root := c.environ(home.RootVariable); root != "" {
+		t.Name, t.Env = entryName("upkeep", root), []string{home.RootVariable + "=" + root}
+	}
+	return t, nil
+}
+
+// entryName is the name of the entry of one of several instances, by its path.
+func entryName(kind, path string) string {
+	base := strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))
+	if base == kind {
+		base = filepath.Base(filepath.Dir(path))
+	}
+	sum := sha256.Sum256([]byte(path))
+	name := kind + "-"
+	if base = nameOf(base); base != "" {
+		name += base[:min(len(base), 40)] + "-"
+	}
+	return name + hex.EncodeToString(sum[:3])
+}
+
+// bootPrograms are the names of the programs that start with an instance; nil when nobody answers.
+func (c *command) bootPrograms(ctx context.Context, i instance.Instance) []string {
+	client := i.Client()
+	defer client.Close()
+	list, err := client.Processes(ctx, upkeep.Filter{})
+	if err != nil {
+		return nil
+	}
+	return wanted(list)
+}
+
+const (
+	// hints is how often it is said that nothing starts the programs with the machine.
+	hints = 3
+	// hintLimit is how long the init system may take to say whether it does.
+	hintLimit = 2 * time.Second
+)
+
+// hintBoot says that the programs do not survive a restart of the machine, as long as nothing is set up for that: three
+// times, and never again once it was found to be set up.
+func (c *command) hintBoot(ctx context.Context, i instance.Instance) {
+	if c.quiet || i.Config != "" || i.Run != "" || c.socket != "" || i.State == "" {
+		return
+	}
+	file := filepath.Join(filepath.Dir(i.State), "boot-hints")
+	text, _ := os.ReadFile(file) // none was given if it is not there
+	given, _ := strconv.Atoi(strings.TrimSpace(string(text)))
+	if given >= hints {
+		return
+	}
+	host, err := sys.System()
+	if err != nil {
+		return
+	}
+	t, err := c.target(i, booting{at: sys.AtBoot})
+	if err != nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, hintLimit)
+	defer cancel()
+	entries, err := host.Entries(ctx, t)
+	given++
+	for _, e := range entries {
+		if e.State.Enabled && e.State.Foreign == "" {
+			given, err = hints, context.Canceled
+		}
+	}
+	if merr := statefile.MkdirAll(filepath.Dir(file)); merr != nil {
+		return
+	}
+	if werr := os.WriteFile(file, []byte(strconv.Itoa(given)+"\n"), 0o600); werr != nil || err != nil {
+		return // what cannot be counted is not said: it would be said for ever
+	}
+	c.talk("Nothing starts them when this machine starts.   Keep them:  upkeep boot enable")
+}
