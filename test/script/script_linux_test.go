@@ -2,6 +2,7 @@ package script
 
 import (
 	"errors"
+	"flag"
 	"fmt"
 	"io/fs"
 	"net"
@@ -22,6 +23,9 @@ import (
 	"github.com/upkeep-project/upkeep/internal/base/pagetest"
 )
 
+// show goes on after a difference, for who writes a script.
+var show = flag.Bool("show", false, "show what comes where it is not what a script wants, and go on")
+
 // patience is how long something may take that comes by itself.
 const patience = 20 * time.Second
 
@@ -39,7 +43,7 @@ func TestScripts(t *testing.T) {
 		Dir:   "testdata",
 		Setup: func(e *testscript.Env) error { return setup(e, binary, users) },
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"play": play, "await": await, "gone": gone, "page": page,
+			"play": play, "await": await, "gone": gone, "page": page, "login": login,
 		},
 		Condition: func(cond string) (bool, error) {
 			if cond == "root" {
@@ -77,31 +81,48 @@ func (n *numbers) next() uint32 { return 1<<30 + uint32(os.Getpid())<<6 + n.last
 
 // user is somebody who types: one of their own where root plays, else whoever plays.
 type user struct {
-	uid   uint32 // 0 = whoever plays
-	home  string
-	env   []string
-	ports map[string]string // the ports that scripts speak of, and those that are free here
+	uid           uint32 // 0 = whoever plays
+	home, runtime string
+	env           []string
+	ports         map[string]string // the ports that scripts speak of, and those that are free here
 }
 
-// userKey is where a script keeps its user.
-type userKey struct{}
+// current is the user of a script at the moment.
+type current struct{ *user }
+
+// userKey is where a script keeps its current user, usersKey where all of its users by name.
+type (
+	userKey  struct{}
+	usersKey struct{}
+)
 
 // spoken are the ports that scripts speak of.
 func spoken() []string { return []string{"8000", "5432"} }
 
 func setup(e *testscript.Env, binary string, users *numbers) error {
-	u := &user{home: filepath.Join(e.WorkDir, "sam"), ports: map[string]string{}}
-	run := filepath.Join(e.WorkDir, "run")
-	for _, dir := range []string{u.home, run} {
+	all := map[string]*user{}
+	for _, name := range []string{"sam", "ann"} {
+		u := &user{home: filepath.Join(e.WorkDir, name), runtime: filepath.Join(e.WorkDir, "run", name), ports: map[string]string{}}
+		if err := u.setup(e, name, binary, users); err != nil {
+			return err
+		}
+		all[name] = u
+	}
+	e.Values[userKey{}], e.Values[usersKey{}] = &current{all["sam"]}, all
+	return nil
+}
+
+// setup gives a user a home directory, and the files that a script has for it.
+func (u *user) setup(e *testscript.Env, name, binary string, users *numbers) error {
+	for _, dir := range []string{u.home, u.runtime} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return err
 		}
 	}
 	u.env = []string{
-		"HOME=" + u.home, "USER=sam", "LANG=C.UTF-8", "XDG_RUNTIME_DIR=" + run,
+		"HOME=" + u.home, "USER=" + name, "LANG=C.UTF-8", "XDG_RUNTIME_DIR=" + u.runtime,
 		"PATH=" + filepath.Dir(binary) + ":/usr/local/bin:/usr/bin:/bin",
 	}
-	e.Vars = append(e.Vars, "HOME="+u.home)
 	for _, p := range spoken() {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
@@ -117,16 +138,15 @@ func setup(e *testscript.Env, binary string, users *numbers) error {
 	}
 	if os.Getuid() == 0 {
 		u.uid = users.next()
-		for dir := e.WorkDir; dir != "/" && dir != os.TempDir(); dir = filepath.Dir(dir) { // the way there
+		for dir := filepath.Dir(u.runtime); dir != "/" && dir != os.TempDir(); dir = filepath.Dir(dir) { // the way there
 			if err := os.Chmod(dir, 0o755); err != nil {
 				return err
 			}
 		}
-		if err := chown(e.WorkDir, u.uid); err != nil {
+		if err := errors.Join(chown(u.home, u.uid), chown(u.runtime, u.uid)); err != nil {
 			return err
 		}
 	}
-	e.Values[userKey{}] = u
 	e.Defer(func() {
 		_, _ = u.run(u.home, "upkeep daemon stop --yes")
 		for _, pid := range u.processes() {
@@ -167,7 +187,7 @@ func (u *user) there(text string) string {
 	for p, free := range u.ports {
 		text = regexp.MustCompile(`\b`+free+`\b`).ReplaceAllString(text, p)
 	}
-	return strings.ReplaceAll(text, u.home, "~")
+	return strings.NewReplacer(u.home, "~", u.runtime, "/run/user/1000").Replace(text)
 }
 
 // chown gives a folder and all in it to a user.
@@ -222,7 +242,17 @@ func (u *user) processes() []int {
 }
 
 // who is the user of a script.
-func who(ts *testscript.TestScript) *user { return ts.Value(userKey{}).(*user) }
+func who(ts *testscript.TestScript) *user { return ts.Value(userKey{}).(*current).user }
+
+// login NAME goes on as that user, sam or ann, in their home directory.
+func login(ts *testscript.TestScript, _ bool, args []string) {
+	u, ok := ts.Value(usersKey{}).(map[string]*user)[strings.Join(args, " ")]
+	if !ok {
+		ts.Fatalf("usage: login sam|ann")
+	}
+	ts.Value(userKey{}).(*current).user = u
+	ts.Check(ts.Chdir(u.home))
+}
 
 // play FILE plays a transcript: lines after "$ " are typed, and what follows is what must come of it. "[exit N]" ends what
 // has a status other than 0. What differs from run to run may be anything of its kind.
@@ -264,7 +294,10 @@ func transcript(ts *testscript.TestScript, name, text string) {
 			out += fmt.Sprintf("[exit %d]\n", status)
 		}
 		if d := cmp.Diff(plain(s.want), plain(out)); d != "" {
-			ts.Logf("%s: $ %s\n%s", name, s.line, out)
+			ts.Logf("$ %s\n%s", s.line, out)
+			if *show {
+				continue
+			}
 			ts.Fatalf("%s: $ %s (-want +got)\n%s", name, s.line, d)
 		}
 	}
@@ -306,6 +339,8 @@ var differing = []struct {
 	by   string
 }{
 	{regexp.MustCompile(`pid \d+`), "pid N"},
+	{regexp.MustCompile(`\bkill \d+`), "kill N"},
+	{regexp.MustCompile(`, user [^ ,]+,`), ", user sam,"},
 	{regexp.MustCompile(`\b\d+\.\d%`), ""},
 	{regexp.MustCompile(`\b\d+(\.\d+)? [kMG]?B\b`), ""},
 	{regexp.MustCompile(`\b\d\d:\d\d:\d\d\b`), "CLOCK"},
@@ -345,4 +380,3 @@ func gone(ts *testscript.TestScript, _ bool, _ []string) {
 		}
 	}
 }
-

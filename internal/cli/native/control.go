@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/upkeep-project/upkeep/client/upkeep"
+	"github.com/upkeep-project/upkeep/internal/base/termtext"
 	"github.com/upkeep-project/upkeep/internal/base/words"
 )
 
@@ -75,12 +76,46 @@ func (c *command) act(ctx context.Context, order upkeep.Action) error {
 	}
 	began := c.now()
 	wait := c.wait()
+	over := c.tellSlow(ctx, client, order)
 	op, err := client.Do(ctx, order, wait)
+	over()
 	if err != nil {
 		return err
 	}
 	return c.outcome(order, op, c.now().Sub(began))
 }
+
+// slow is after how long a stop is explained to whoever waits for it.
+const slow = 3 * time.Second
+
+// tellSlow says, once, which programs take their time to stop, until when, and how to end it. The answer ends that.
+func (c *command) tellSlow(ctx context.Context, client *upkeep.Client, order upkeep.Action) (over func()) {
+	if order.Action != "stop" && order.Action != "restart" || c.quiet || c.wait() == 0 || c.jsonWanted() {
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		select {
+		case <-time.After(slow):
+		case <-ctx.Done():
+			return
+		}
+		list, err := client.Processes(ctx, upkeep.Filter{Select: order.Select, States: []string{"stopping"}})
+		for i := 0; err == nil && i < min(len(list), slowAtMost); i++ {
+			var x upkeep.Explanation
+			if x, err = client.Why(ctx, list[i].ID); err == nil && x.State == "STOPPING" {
+				text := strings.Join(append([]string{x.Headline}, x.Facts...), ", ")
+				c.talk("%s %s %s.   Kill it now:  upkeep stop %s --now", c.ellipsis(), x.ID, termtext.String(text, termtext.Plain), words.Quote(x.ID))
+			}
+		}
+	}()
+	return func() { cancel(); <-done }
+}
+
+// slowAtMost is of how many programs that is said.
+const slowAtMost = 5
 
 // nothingSelected says which programs there are: no selector never means all of them.
 func (c *command) nothingSelected(ctx context.Context, client *upkeep.Client, verb string) error {
