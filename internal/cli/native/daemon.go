@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"syscall"
 	"time"
 
@@ -103,9 +104,11 @@ func (c *command) daemonStatus(ctx context.Context) error {
 
 // gone reports whether a process has ended, be it that its parent takes no notice, as in some containers.
 func gone(pid int) bool {
-	if errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
+	p, err := os.FindProcess(pid)
+	if err != nil || errors.Is(p.Signal(syscall.Signal(0)), os.ErrProcessDone) {
 		return true
 	}
+	_ = p.Release() // nothing was held that could fail
 	st, err := procstat.Read(pid)
 	return errors.Is(err, syscall.ESRCH) || err == nil && st.Dead()
 }
