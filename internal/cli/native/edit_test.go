@@ -132,7 +132,7 @@ func TestEdit(t *testing.T) {
 		{editor: "false", status: 1, stderr: "the editor false: exit status 1; nothing was changed\n"},
 		{
 			editor: "sh -c 'echo x >>\"$1\"; exit 3' sh", status: 1,
-			stderr: "What you wrote is in TMP/upkeep-edit-N/web.conf\nthe editor sh: exit status 3; nothing was changed\n",
+			stderr: "What you wrote is in ~/upkeep-edit-N/web.conf\nthe editor sh: exit status 3; nothing was changed\n",
 		},
 		{editor: "'unclosed", status: 2, stderr: "EDITOR is no command: 'unclosed\n"},
 		{
@@ -140,8 +140,8 @@ func TestEdit(t *testing.T) {
 		},
 		{
 			editor: "sed -i s/command/comand/", tty: true, in: "n\n", status: 6,
-			stderr: "TMP/upkeep-edit-N/web.conf:1: program section program:web does not specify a command\nTMP/upkeep-edit-N/web.conf:2: unknown key \"comand\" (did you mean command?)\n" +
-				"2 problems.\nEdit again? [Y/n] The definition is as it was. What you wrote is in TMP/upkeep-edit-N/web.conf\n",
+			stderr: "~/upkeep-edit-N/web.conf:1: program section program:web does not specify a command\n~/upkeep-edit-N/web.conf:2: unknown key \"comand\" (did you mean command?)\n" +
+				"2 problems.\nEdit again? [Y/n] The definition is as it was. What you wrote is in ~/upkeep-edit-N/web.conf\n",
 		},
 	} {
 		u.vars["EDITOR"], u.tty, u.in = c.editor, c.tty, c.in
