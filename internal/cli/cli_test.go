@@ -69,15 +69,16 @@ func TestPersonalities(t *testing.T) {
 		{"crashmailbatch -h", 0, "crashmailbatch -t ADDRESS", ""},
 		{"fatalmailbatch --help", 0, "fatalmailbatch -t ADDRESS", ""},
 		{"upkeep crashsms", 1, "crashsms -t ADDRESS", ""},
+		{"chalmers -V", 0, "upkeep " + Version + "\n", ""},
+		{"upkeep chalmers --help", 0, "usage: chalmers ", ""},
 		{"upkeep version", 0, "upkeep " + Version + "\n", ""},
 		{"upkeep --version", 0, "upkeep " + Version + "\n", ""},
 		{"something-else version", 0, "upkeep " + Version + "\n", ""},
-		{"upkeep", 2, "", "upkeep " + Version + " keeps programs running.\n\nUsage: upkeep COMMAND [ARGUMENT...]\n"},
 		{"upkeep help", 0, "upkeep " + Version + " keeps programs running.\n\nUsage: upkeep COMMAND", ""},
 		{"upkeep --help", 0, "upkeep " + Version + " keeps programs running.", ""},
 		{"upkeep -h", 0, "upkeep " + Version + " keeps programs running.", ""},
-		{"upkeep frobnicate -v", 2, "", "upkeep: unknown command \"frobnicate\"\nupkeep " + Version + " keeps programs running."},
-		{"upkeep Supervisord", 2, "", "upkeep: unknown command \"Supervisord\"\n"},
+		{"upkeep frobnicate", 2, "", "there is no command \"frobnicate\"."},
+		{"upkeep Supervisord", 2, "", "there is no command \"Supervisord\"."},
 	} {
 		stdout, stderr, status := call(t, strings.Fields(c.args)...)
 		if status != c.status || !strings.HasPrefix(stdout, c.stdout) || !strings.HasPrefix(stderr, c.stderr) {
