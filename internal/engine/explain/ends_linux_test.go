@@ -163,11 +163,10 @@ func TestPortInUse(t *testing.T) {
 	pid, port := occupied(t)
 	held := fmt.Sprintf("port %d is held by pid %d (%s helper listen", port, pid, os.Args[0])
 	held = held[:min(len(held), 100)]
-	adopt := fmt.Sprintf("upkeep adopt %d --name web", pid)
 	try(t, []failure{
 		{
 			name: "Go", p: program{line: fmt.Sprintf(self("listen")+" 127.0.0.1:%d", port)}, cause: CausePortInUse,
-			says: []string{"bind: address already in use", held, "user root, running ", "It may be the one you want:  " + adopt},
+			says: []string{"bind: address already in use", held, "user root, running ", "End that one first, or give this one another port."},
 		},
 		{
 			name: "Python, which does not name it", need: python, p: program{line: fmt.Sprintf(python+" -m http.server %d --bind 127.0.0.1", port)}, cause: CausePortInUse,

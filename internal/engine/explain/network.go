@@ -112,7 +112,7 @@ func (q *inquiry) heldBy(port int, h procnet.Holder) {
 		q.hint("Give one of the two another port.", "")
 	default:
 		q.checked(text)
-		q.hint("It may be the one you want:", "upkeep adopt "+strconv.Itoa(h.PID)+" --name "+words.Quote(q.name))
+		q.hint("End that one first, or give this one another port.", "")
 	}
 }
 

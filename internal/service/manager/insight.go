@@ -1,6 +1,7 @@
 package manager
 
 import (
+	"bytes"
 	"context"
 	"os"
 	"path/filepath"
@@ -104,9 +105,7 @@ func (m *Manager) Why(ctx context.Context, id model.ID) (service.Explanation, er
 		f.Listening, _ = procnet.Listening(ctx, st.PID) // none are shown then
 	}
 	f.StdinEnds = st.Program.IO.NoStdin
-	if n := len(f.Runs); n > 0 && st.PID == 0 && f.Runs[n-1].Exit.Known && f.Runs[n-1].Exit.Code() == 0 { // an error: nothing is known of any
-		f.Left, _ = procfd.Remains(procfd.Wanted{Group: id.Group, Name: id.Name, Server: m.o.Place.URL}, f.Runs[n-1].Start)
-	}
+	f.Left = m.left(&f)
 	events, _ := m.o.Ring.Since(0, 0)
 	recall(&f, events)
 	for _, other := range m.o.Core.Table().Sorted {
@@ -115,6 +114,24 @@ func (m *Manager) Why(ctx context.Context, id model.ID) (service.Explanation, er
 		}
 	}
 	return explanation(explain.Explain(ctx, f, explain.ThisMachine()), f.NextTry), nil
+}
+
+// left are the processes that a program has left, where it looks as if there were some: it sent itself away, or what it
+// wants is taken. What cannot be found out is not there.
+func (m *Manager) left(f *explain.Facts) []int {
+	if len(f.Runs) == 0 || f.Status.PID != 0 {
+		return nil
+	}
+	last, id := &f.Runs[len(f.Runs)-1], f.Status.ID
+	var after time.Time
+	switch taken := []byte("in use"); {
+	case last.Exit.Known && last.Exit.Code() == 0:
+		after = last.Start
+	case !bytes.Contains(f.Stderr, taken) && !bytes.Contains(f.Stdout, taken):
+		return nil
+	}
+	pids, _ := procfd.Remains(procfd.Wanted{Group: id.Group, Name: id.Name, Server: m.o.Place.URL}, after)
+	return pids
 }
 
 func explanation(v explain.Verdict, next time.Time) service.Explanation {

@@ -92,7 +92,7 @@ func Remains(w Wanted, after time.Time) ([]int, error) {
 		if err != nil || s.Dead() || s.PPID == kthreadd {
 			continue
 		}
-		if age, err := procstat.Age(s.StartTicks); err != nil || time.Since(after)+tick < age {
+		if age, err := procstat.Age(s.StartTicks); err != nil || time.Since(after) < age-tick {
 			continue
 		}
 		m, err := look(pid)
