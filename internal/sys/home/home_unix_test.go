@@ -21,11 +21,13 @@ func TestUserRoots(t *testing.T) {
 	}{
 		{"nothing is said", nil, Roots{"/h/.config", "/h/.local/state", "/h/.local/state/upkeep/logs", runtime}},
 		{
-			"everything is said", map[string]string{"XDG_CONFIG_HOME": "/c", "XDG_STATE_HOME": "/s", "XDG_RUNTIME_DIR": "/r"},
+			"everything is said",
+			map[string]string{"XDG_CONFIG_HOME": "/c", "XDG_STATE_HOME": "/s", "XDG_RUNTIME_DIR": "/r"},
 			Roots{"/c", "/s", "/s/upkeep/logs", "/r"},
 		},
 		{
-			"relative names count for nothing", map[string]string{"XDG_CONFIG_HOME": "c", "XDG_STATE_HOME": "", "XDG_RUNTIME_DIR": "./r"},
+			"relative names count for nothing",
+			map[string]string{"XDG_CONFIG_HOME": "c", "XDG_STATE_HOME": "", "XDG_RUNTIME_DIR": "./r"},
 			Roots{"/h/.config", "/h/.local/state", "/h/.local/state/upkeep/logs", runtime},
 		},
 	} {
