@@ -60,7 +60,7 @@ func theCode(t *testing.T) *code {
 		t.Fatal(err)
 	}
 	c.serve(t)
-	c.names = printed(t, func() { cli.Main([]string{"upkeep", "help"}) })
+	c.names = printed(t, func() { cli.Main([]string{"upkeep", "help", "all"}) })
 	return c
 }
 
