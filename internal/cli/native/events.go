@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -120,7 +119,7 @@ func (c *command) events(ctx context.Context, e eventsFlags) error {
 
 // watch shows events until the end, also those of another daemon in the place of one that has ended.
 func (c *command) watch(ctx context.Context, client *upkeep.Client, q upkeep.EventFilter, put func(*upkeep.Event) error) error {
-	newest, away := c.now(), time.Time{}
+	newest := c.now()
 	var failed error // of showing
 	see := func(e upkeep.Event, dropped uint64) error {
 		if dropped > 0 {
@@ -139,10 +138,7 @@ func (c *command) watch(ctx context.Context, client *upkeep.Client, q upkeep.Eve
 		case failed != nil || errors.As(err, &p) && !broken(err):
 			return errors.Join(failed, err)
 		}
-		if away.IsZero() {
-			away = c.now()
-			c.talk("the daemon has gone away; waiting until it is back. End with Ctrl-C")
-		}
+		c.talk("the daemon has gone away; waiting until it is back. End with Ctrl-C")
 		for {
 			if !pause(ctx, reconnectEvery) {
 				return ctx.Err()
@@ -152,7 +148,6 @@ func (c *command) watch(ctx context.Context, client *upkeep.Client, q upkeep.Eve
 				break
 			}
 		}
-		away = time.Time{}
 		missed, err := client.Events(ctx, upkeep.EventFilter{Select: q.Select, Since: newest.Add(1)})
 		for i := range missed {
 			if err == nil {
