@@ -244,12 +244,16 @@ type given struct {
 // overlap is by how much a resumed query begins before the newest line: lines of several programs may be so much out of order.
 const overlap = 200 * time.Millisecond
 
+// retimed is by how much later the same line may seem to have come when it is read again: what was moved while nobody noted
+// the time gets that of the next note.
+const retimed = 2 * time.Second
+
 func newResume() *resume { return &resume{seed: maphash.MakeSeed()} }
 
 // put gives a line out, unless it was before.
 func (r *resume) put(l upkeep.LogLine, put func(upkeep.LogLine) error) error {
 	h := maphash.String(r.seed, l.ID+"\x00"+l.Stream+"\x00"+l.Mark+"\x00"+l.Text)
-	known := !l.Time.After(r.until) && r.skip[h] > 0
+	known := !l.Time.After(r.until.Add(retimed)) && r.skip[h] > 0
 	if known {
 		r.skip[h]--
 	}
