@@ -390,7 +390,9 @@ func TestRealDaemon(t *testing.T) {
 		}
 	}
 	t.Cleanup(func() {
-		_ = syscall.Kill(pid, syscall.SIGTERM)
+		_ = syscall.Kill(pid, syscall.SIGTERM) // it ends its workers
+		for end := time.Now().Add(patience); syscall.Kill(pid, 0) == nil && time.Now().Before(end); time.Sleep(time.Millisecond) {
+		}
 		finish(t, pid)
 	})
 	f.Left = []int{pid}
