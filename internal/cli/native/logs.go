@@ -253,9 +253,9 @@ func newResume() *resume { return &resume{seed: maphash.MakeSeed()} }
 // put gives a line out, unless it was before.
 func (r *resume) put(l upkeep.LogLine, put func(upkeep.LogLine) error) error {
 	h := maphash.String(r.seed, l.ID+"\x00"+l.Stream+"\x00"+l.Mark+"\x00"+l.Text)
-	known := !l.Time.After(r.until.Add(retimed)) && r.skip[h] > 0
-	if known {
+	if !l.Time.After(r.until.Add(retimed)) && r.skip[h] > 0 {
 		r.skip[h]--
+		return nil // it is among the recent ones still
 	}
 	r.recent = append(r.recent, given{l.Time, h})
 	if l.Time.After(r.newest) {
@@ -264,13 +264,10 @@ func (r *resume) put(l upkeep.LogLine, put func(upkeep.LogLine) error) error {
 	for len(r.recent) > 0 && r.recent[0].time.Before(r.newest.Add(-overlap)) {
 		r.recent = r.recent[1:]
 	}
-	if known {
-		return nil
-	}
 	return put(l)
 }
 
-// query is the one that goes on where another one was cut off.
+// query is the one that goes on where another one was cut off. It may come to nothing, and be asked for again.
 func (r *resume) query(q upkeep.LogFilter) upkeep.LogFilter {
 	if r.newest.IsZero() {
 		return q // nothing was given out yet
@@ -282,7 +279,6 @@ func (r *resume) query(q upkeep.LogFilter) upkeep.LogFilter {
 			r.skip[g.hash]++
 		}
 	}
-	r.recent = nil
 	if q.Daemon { // its lines have no times of their own
 		q.Tail = daemonOverlap
 		return q

@@ -303,6 +303,7 @@ func TestResume(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+		r.query(upkeep.LogFilter{Tail: -1, Follow: true}) // nobody answers
 		q := r.query(upkeep.LogFilter{Tail: -1, Follow: true})
 		if cut == 0 {
 			if q.Tail != -1 || !q.Since.IsZero() {
