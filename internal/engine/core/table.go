@@ -25,7 +25,7 @@ type GroupEntry struct {
 
 // Slot finds a program; nil when there is none.
 func (t *Table) Slot(id model.ID) *Slot {
-	at, found := slices.BinarySearchFunc(t.Sorted, id, func(s *Slot, id model.ID) int { return compareIDs(s.spec.ID, id) })
+	at, found := slices.BinarySearchFunc(t.Sorted, id, func(s *Slot, id model.ID) int { return compareIDs(s.status.Load().ID, id) })
 	if !found {
 		return nil
 	}

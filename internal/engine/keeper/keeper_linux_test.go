@@ -398,7 +398,11 @@ func TestSignals(t *testing.T) {
 	m.kill()
 	m = r.manager()
 	m.do(order{Do: "ready"})
-	if a, b := m.expect("signal").N, m.expect("signal").N; a != 10 || b != 15 {
+	a := m.expect("signal").N
+	if a == 12 { // it was obeyed when its manager had not said so yet: rather twice than never
+		a = m.expect("signal").N
+	}
+	if b := m.expect("signal").N; a != 10 || b != 15 {
 		t.Errorf("signals %d, %d", a, b)
 	}
 }
