@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -207,12 +209,21 @@ func TestFollowedLogs(t *testing.T) {
 	}
 }
 
+// slow defines a program that takes a second to end when it is asked to, and returns when it is ready for that.
+func (d *daemon) slow(name string) {
+	d.t.Helper()
+	d.define(name, "command=/bin/sh -c 'trap \"sleep 1; exit 0\" TERM; echo ready; while :; do sleep 0.05; done'\nstartsecs=0\n")
+	until(d.t, name+" is ready", func() bool {
+		text, err := os.ReadFile(filepath.Join(d.root, "logs", name+".stdout.log"))
+		return err == nil && strings.Contains(string(text), "ready\n")
+	})
+}
+
 // TestOrdersGoOn: an order is carried out without its client; several go side by side.
 func TestOrdersGoOn(t *testing.T) {
 	d := native(t, shortDir(t), 0)
-	const slow = "command=/bin/sh -c 'trap \"sleep 1; exit 0\" TERM; while :; do sleep 0.05; done'\nstartsecs=0\n"
 	for i := range 4 {
-		d.define(fmt.Sprintf("slow%d", i), slow)
+		d.slow(fmt.Sprintf("slow%d", i))
 	}
 	before := *d.process("slow0").PID
 	ctx, cancel := context.WithCancel(t.Context())
@@ -249,7 +260,7 @@ func TestOrdersGoOn(t *testing.T) {
 // TestManagerIsKilledInAnOrder: the client is told, what was ordered is done.
 func TestManagerIsKilledInAnOrder(t *testing.T) {
 	d := native(t, shortDir(t), 0)
-	d.define("slow", "command=/bin/sh -c 'trap \"sleep 1; exit 0\" TERM; while :; do sleep 0.05; done'\nstartsecs=0\n")
+	d.slow("slow")
 	s, err := d.api.System(t.Context())
 	if err != nil {
 		t.Fatal(err)
