@@ -347,7 +347,7 @@ func (h *hardy) down() {
 }
 
 func TestManagerIsKilled(t *testing.T) {
-	h, before, lives := populate(t, "[program:backoff]\ncommand=sh -c 'exit 3'\nstartsecs=1\nstartretries=1\n")
+	h, before, lives := populate(t, "[program:backoff]\ncommand=sh -c 'exit 3'\nstartsecs=1\nstartretries=3\n")
 	h.state("backoff", "BACKOFF")
 	h.kill(before.Manager)
 	now := h.await("another manager answers", func(i supervisor.Info) bool { return i.Manager != before.Manager })
@@ -364,7 +364,7 @@ func TestManagerIsKilled(t *testing.T) {
 
 	// The number of retries goes on too.
 	h.state("backoff", "FATAL")
-	h.times(2, "spawned: 'backoff'")
+	h.times(4, "spawned: 'backoff'")
 	h.times(1, "gave up: backoff ")
 
 	h.order("seven")
