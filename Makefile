@@ -97,7 +97,7 @@ unit: build ## unit tests with the race detector, without cached results
 	fi
 
 test-short: build ## unit tests, the short ones, without the race detector
-	CGO_ENABLED=0 $(GO) test -short -timeout 10m ./...
+	CGO_ENABLED=0 scripts/unit.sh -short -timeout 10m
 
 fuzz: go-version ## every fuzz target for FUZZTIME (5s) each
 	@scripts/fuzz.sh "$(FUZZTIME)"
