@@ -120,6 +120,9 @@ func TestImport(t *testing.T) {
 		{"check", 0, "✓ 3 programs, no mistakes\n", ""},
 	})
 	u.start()
+	if _, stderr, status := u.call("wait", "all", "--for", "running"); status != 0 {
+		t.Fatal(stderr)
+	}
 	u.play([]step{
 		{"rm all --yes", 0, "✓ other is stopped and forgotten   its log stays: ~/logs/other.stdout.log\n✓ web is stopped and forgotten   its log stays: ~/logs/web.stdout.log\n" +
 			"✓ worker is stopped and forgotten   its log stays: ~/logs/worker.stdout.log\n", ""},

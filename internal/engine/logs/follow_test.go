@@ -26,7 +26,7 @@ func expect(t *testing.T, f *Follower, want string) {
 		if s != want {
 			t.Fatalf("followed %.200q, want %.200q", s, want)
 		}
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatalf("timed out waiting for %.200q", want)
 	}
 }
@@ -154,7 +154,7 @@ func TestFollowEnds(t *testing.T) {
 			if !errors.Is(err, tt.want) {
 				t.Errorf("%s: %v, want %v", name, err, tt.want)
 			}
-		case <-time.After(10 * time.Second):
+		case <-time.After(time.Minute):
 			t.Fatalf("%s: Read does not end", name)
 		}
 		f.Close()
