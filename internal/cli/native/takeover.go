@@ -88,7 +88,7 @@ func endMonitor(ctx context.Context, live *imports.Live) error {
 	ctx, cancel := context.WithTimeout(ctx, monitorPatience)
 	defer cancel()
 	for {
-		if st, err := procstat.Read(live.Monitor); err != nil || st.Dead() {
+		if gone(live.Monitor) {
 			return nil
 		}
 		select {

@@ -11,20 +11,11 @@ import (
 )
 
 func (c *command) treeCommand() *cobra.Command {
-	f := upkeep.Filter{Tree: true}
-	var groups []string
-	cmd := &cobra.Command{
-		Use: "tree [SELECTOR...]", Short: "the processes of programs", GroupID: groupLook,
+	return c.looking(upkeep.Filter{Tree: true}, c.tree, &cobra.Command{
+		Use: "tree [SELECTOR...]", Short: "the processes of programs",
 		Long:    "The processes of programs, of all or of those selected: each with what it has started, and what it uses.",
 		Example: "  upkeep tree web",
-		RunE: func(cmd *cobra.Command, args []string) error {
-			f.Select = withGroups(args, groups)
-			return c.tree(cmd.Context(), f)
-		},
-		ValidArgsFunction: c.completePrograms,
-	}
-	selecting(cmd, &f, &groups)
-	return cmd
+	})
 }
 
 // tree shows the processes of programs.

@@ -14,21 +14,12 @@ import (
 )
 
 func (c *command) whyCommand() *cobra.Command {
-	var f upkeep.Filter
-	var groups []string
-	cmd := &cobra.Command{
-		Use: "why [SELECTOR...]", Short: "why a program is in its state, and what helps", GroupID: groupLook,
+	return c.looking(upkeep.Filter{}, c.why, &cobra.Command{
+		Use: "why [SELECTOR...]", Short: "why a program is in its state, and what helps",
 		Long: "Explains the state of programs: what happened, what was seen, what upkeep looked at, and what to do.\n" +
 			"Without a name: of all that need attention.",
 		Example: "  upkeep why web",
-		RunE: func(cmd *cobra.Command, args []string) error {
-			f.Select = withGroups(args, groups)
-			return c.why(cmd.Context(), f)
-		},
-		ValidArgsFunction: c.completePrograms,
-	}
-	selecting(cmd, &f, &groups)
-	return cmd
+	})
 }
 
 // why explains programs, one after the other.
