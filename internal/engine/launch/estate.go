@@ -10,6 +10,7 @@ import (
 	"github.com/upkeep-project/upkeep/internal/domain/model"
 	"github.com/upkeep-project/upkeep/internal/engine/activity"
 	"github.com/upkeep-project/upkeep/internal/engine/core"
+	"github.com/upkeep-project/upkeep/internal/engine/streams"
 	"github.com/upkeep-project/upkeep/internal/sys/pipe"
 	"github.com/upkeep-project/upkeep/internal/sys/procfd"
 	"github.com/upkeep-project/upkeep/internal/sys/procstat"
@@ -271,9 +272,7 @@ func (h *Host) lateOutput(r *remains, s *core.Slot) {
 	h.keys.set(r.key, inst)
 	h.speak(inst, core.Instance{Slot: s, Gen: r.gen}, r.birth.Process.PID, out)
 	inst.connect(fds, out)
-	for _, s := range inst.out {
-		s.Drain()
-	}
+	streams.Drain(inst.out...)
 }
 
 // Living are the programs of which the journal knows a process that is alive.

@@ -309,9 +309,7 @@ func (h *Host) ended(i core.Instance, inst *instance) {
 // reportEnd moves what an instance wrote to its logs, without waiting for descendants that hold the pipes,
 // and reports how it ended.
 func (h *Host) reportEnd(i core.Instance, inst *instance) {
-	for _, s := range inst.out {
-		s.Drain()
-	}
+	streams.Drain(inst.out...)
 	h.sweep(i, inst)
 	e, over, err := inst.handle.Wait(true)
 	if err != nil || !over {

@@ -10,6 +10,7 @@ import (
 	"github.com/upkeep-project/upkeep/internal/domain/model"
 	"github.com/upkeep-project/upkeep/internal/engine/activity"
 	"github.com/upkeep-project/upkeep/internal/engine/core"
+	"github.com/upkeep-project/upkeep/internal/engine/streams"
 	"github.com/upkeep-project/upkeep/internal/sys/cgroup"
 	"github.com/upkeep-project/upkeep/internal/sys/procfd"
 	"github.com/upkeep-project/upkeep/internal/sys/procstat"
@@ -54,9 +55,7 @@ func (h *Host) Resume(i core.Instance, whichever bool) core.Resumed {
 	inst := h.takeBack(i, r)
 	out := core.Resumed{Process: inst, Gen: i.Gen, Since: h.since(handle)}
 	if exit, over, err := handle.Wait(true); err == nil && over {
-		for _, s := range inst.out {
-			s.Drain()
-		}
+		streams.Drain(inst.out...)
 		h.sweep(i, inst)
 		h.runEnds(slot, exit)
 		out.Exit = &exit

@@ -505,7 +505,7 @@ func TestDetach(t *testing.T) {
 				allowance <- 100_000 * (1 + life%3)
 				until(t, "some output", func() bool { fi, err := os.Stat(dir + "/log"); return err == nil && fi.Size() > 0 })
 				check(t, p.Detach())
-				s.Drain() // does not hang
+				Drain(s) // does not hang
 				var fd int
 				if fd, stages = s.Descriptors(); fd != fds[0] {
 					t.Fatalf("descriptor %d", fd)
@@ -516,7 +516,7 @@ func TestDetach(t *testing.T) {
 				check(t, p.Close())
 				check(t, p.Detach())
 				late := p.Attach(1234567, Output{}) // touches nothing
-				late.Drain()
+				Drain(late)
 			}
 		})
 	}

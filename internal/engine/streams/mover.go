@@ -67,7 +67,8 @@ func (s *Stream) step(urgent bool) verdict {
 	}
 	if f := s.out.file; f != nil && (avail > 0 || s.waits()) {
 		d := disk(f)
-		if v, wait := s.await(d, now); wait && (v.hanging || urgent) {
+		// The last words of a program, which would be gone with a pipe that nobody holds any more, go first.
+		if v, wait := s.await(d, urgent || end, now); wait && v.hanging {
 			a := s.absorb(avail, end, urgent, now)
 			a.waits = v.waits
 			return a
@@ -113,7 +114,7 @@ func (s *Stream) step(urgent bool) verdict {
 
 // await says how the stream has to wait before it may write to a disk: for the stream whose output comes first, or for
 // its turn.
-func (s *Stream) await(disk any, now time.Time) (v verdict, wait bool) {
+func (s *Stream) await(disk any, urgent bool, now time.Time) (v verdict, wait bool) {
 	if s.behind() {
 		x := s.more()
 		if x.refused.IsZero() {
@@ -124,7 +125,7 @@ func (s *Stream) await(disk any, now time.Time) (v verdict, wait bool) {
 	if s.x != nil {
 		s.x.refused, s.x.line = time.Time{}, nil
 	}
-	ok, hanging := s.p.enter(disk, s)
+	ok, hanging := s.p.enter(disk, s, urgent)
 	if !ok {
 		s.more().line = disk
 		v = verdict{force: true, after: inLine, hanging: hanging, waits: true}

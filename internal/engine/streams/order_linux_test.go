@@ -37,7 +37,7 @@ func TestInstancesInOrder(t *testing.T) {
 					prog.write(text)
 					want.WriteString(text)
 					if putOff {
-						prog.s.Drain()
+						Drain(prog.s)
 					}
 					if !held {
 						prog.w.Close()
@@ -46,9 +46,7 @@ func TestInstancesInOrder(t *testing.T) {
 				if got := content(t, path); got != "" {
 					t.Fatalf("written to a disk that was busy: %d bytes", len(got))
 				}
-				for range diskShare {
-					p.leave(busy)
-				}
+				vacate(p, busy)
 				until(t, "all is written", func() bool { return len(content(t, path)) >= want.Len() })
 				if got := content(t, path); got != want.String() {
 					var order []string
@@ -75,17 +73,15 @@ func TestClosedWhenWritten(t *testing.T) {
 	occupy(t, p, busy)
 	prog := attach(t, p, Output{File: f})
 	prog.write("last words\n")
-	prog.s.Drain()
+	Drain(prog.s)
 	prog.w.Close()
-	prog.s.Drain()
+	Drain(prog.s)
 	select {
 	case <-prog.closed:
 		t.Errorf("closed with %q in the log", content(t, path))
 	case <-time.After(5 * stallLook): // enough to see that it is wrong, never enough to fail what is right
 	}
-	for range diskShare {
-		p.leave(busy)
-	}
+	vacate(p, busy)
 	select {
 	case <-prog.closed:
 	case <-time.After(30 * time.Second):
@@ -113,9 +109,10 @@ func TestPutOffWhileTheKeeperIsGone(t *testing.T) {
 	f := open(t, store, path, logs.Options{})
 	busy := disk(f)
 	occupy(t, p, busy)
+	hang(p, busy)
 	prog := attach(t, p, Output{File: f, Key: "p/o"})
 	prog.write("last words\n")
-	prog.s.Drain()
+	Drain(prog.s)
 	prog.w.Close()
 	check(t, p.Detach())
 	fd, stages := prog.s.Descriptors()

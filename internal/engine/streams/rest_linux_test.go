@@ -31,7 +31,7 @@ func TestRestAndDrop(t *testing.T) {
 	mu.Lock()
 	rest = 0
 	mu.Unlock()
-	prog.s.Drain() // does not wait for the rest
+	Drain(prog.s) // does not wait for the rest
 	if got := shown(); got != "first second " {
 		t.Errorf("%q", got)
 	}

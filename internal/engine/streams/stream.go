@@ -108,17 +108,30 @@ func (s *Stream) asked() *asked {
 	return s.ask
 }
 
-// Drain returns when all that is in the pipe now has been moved, or has been put off because its log cannot
-// be written. It does not wait for the end of the pipe, and when nothing moves for half a second, as with a hanging disk,
-// not for that either.
-func (s *Stream) Drain() {
+// Drain returns when all that is in the pipes of these streams now has been moved, or has been put off because its log
+// cannot be written. It does not wait for the end of a pipe, and when nothing moves for half a second, as with a hanging
+// disk, not for that either.
+func Drain(list ...*Stream) {
+	asked := make([]func(), 0, len(list))
+	for _, s := range list { // all before the first is waited for
+		if wait := s.askDrain(); wait != nil {
+			asked = append(asked, wait)
+		}
+	}
+	for _, wait := range asked {
+		wait()
+	}
+}
+
+// askDrain has the stream drained, and returns how to wait for that; nil = there is nothing to wait for.
+func (s *Stream) askDrain() (wait func()) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	target := int64(-1)
 	if !s.busy {
 		n, _, err := s.available()
 		if s.ended || s.p.detached.Load() || err != nil || n == 0 && !s.held {
-			s.mu.Unlock()
-			return
+			return nil
 		}
 		target = s.taken + int64(n)
 	}
@@ -126,7 +139,11 @@ func (s *Stream) Drain() {
 	s.asked().drains = append(s.ask.drains, d)
 	s.reg.RunAfter(0)
 	moved := s.taken
-	s.mu.Unlock()
+	return func() { s.awaitDrain(d, moved) }
+}
+
+// awaitDrain waits for a drain for as long as something moves.
+func (s *Stream) awaitDrain(d drain, moved int64) {
 	t := time.NewTimer(drainPatience)
 	defer t.Stop()
 	for {

@@ -144,13 +144,13 @@ func TestDrain(t *testing.T) {
 				text := fmt.Sprintf("line %d\nbeginning of ", i)
 				pr.write(text)
 				want += text
-				pr.s.Drain() // the pipe stays open
+				Drain(pr.s) // the pipe stays open
 				if got := string(bytes.Join(rotated(t, path), nil)); got != want {
 					t.Fatalf("after %d: %d bytes, want %d; the end is %q", i, len(got), len(want), got[max(0, len(got)-40):])
 				}
 			}
 			pr.end()
-			pr.s.Drain()
+			Drain(pr.s)
 		})
 	}
 }
@@ -202,7 +202,7 @@ func TestStripANSI(t *testing.T) {
 	pr := attach(t, newPump(t, Options{}), Output{File: open(t, logs.NewStore(), path, logs.Options{}), StripANSI: true})
 	for _, piece := range []string{"a\x1b[", "1mB\x1b", "[0m", "c\x1b", "x\x1b"} {
 		pr.write(piece)
-		pr.s.Drain()
+		Drain(pr.s)
 	}
 	pr.end()
 	if got, want := content(t, path), "aBc\x1bx\x1b"; got != want {
@@ -216,7 +216,7 @@ func TestOutsideChanges(t *testing.T) {
 	pr := attach(t, newPump(t, Options{}), Output{File: open(t, logs.NewStore(), path, logs.Options{})})
 	step := func(text string) {
 		pr.write(text)
-		pr.s.Drain()
+		Drain(pr.s)
 	}
 	step("one\n")
 	other, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
@@ -257,7 +257,7 @@ func TestCloseMovesWhatIsThere(t *testing.T) {
 	if _, err := pr.w.WriteString("x"); err == nil {
 		t.Error("somebody still reads")
 	}
-	pr.s.Drain()
+	Drain(pr.s)
 	late := attach(t, p, Output{}) // a closed pump takes the descriptor and closes it
 	if _, err := late.w.WriteString("x"); err == nil {
 		t.Error("a closed pump reads")
@@ -303,7 +303,7 @@ func TestQuietPrograms(t *testing.T) {
 		check(t, err)
 	}
 	for _, st := range streams {
-		st.Drain()
+		Drain(st)
 	}
 	for _, fd := range fds {
 		unix.Close(fd[1])

@@ -91,7 +91,7 @@ func TestFullDisk(t *testing.T) {
 				calm.write("tick\n")
 			}
 			until(t, "the other log", func() bool { return len(content(t, other)) == 5*len(text)/10_000 })
-			pr.s.Drain()
+			Drain(pr.s)
 			if n := p.mem.used.Load(); n > 256<<10 {
 				t.Errorf("%d bytes of memory, limit 256 KiB", n)
 			}
@@ -211,7 +211,7 @@ func TestFullDevice(t *testing.T) {
 	for range 30 {
 		pr.write(strings.Repeat("x", 9999) + "\n")
 	}
-	pr.s.Drain()
+	Drain(pr.s)
 	pr.w.Close()
 	check(t, p.Close()) // gives up after its patience
 	lines := rec.all()
@@ -251,19 +251,36 @@ func TestSlowReader(t *testing.T) {
 // occupy has a disk hold up all the workers that it may.
 func occupy(t *testing.T, p *Pump, disk any) {
 	t.Helper()
-	for range diskShare {
-		if ok, _ := p.enter(disk, &Stream{}); !ok {
+	for k := range places {
+		if ok, _ := p.enter(disk, &Stream{}, k >= diskShare); !ok {
 			t.Fatal("no room for a worker")
 		}
 	}
 }
+
+// hang has nobody come back from a disk for too long.
+func hang(p *Pump, disk any) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.disks[disk].back = time.Now().Add(-hangs)
+}
+
+// vacate is the counterpart of occupy.
+func vacate(p *Pump, disk any) {
+	for range places {
+		p.leave(disk)
+	}
+}
+
+// places is how many workers one disk may hold up in all.
+const places = diskShare + urgentShare
 
 // One disk holds up its share of workers only.
 func TestDiskShare(t *testing.T) {
 	p := newPump(t, Options{})
 	occupy(t, p, "slow")
 	late := &Stream{}
-	if ok, hanging := p.enter("slow", late); ok || hanging {
+	if ok, hanging := p.enter("slow", late, false); ok || hanging {
 		t.Errorf("another one: entered %v, hangs %v", ok, hanging)
 	}
 	p.standDown("slow", late)
@@ -273,13 +290,11 @@ func TestDiskShare(t *testing.T) {
 	occupy(t, p, dev) // as if this disk hung too
 	text := numberedText(3000)
 	pr.write(text) // more than the pipe holds: it goes to memory
-	pr.s.Drain()
+	Drain(pr.s)
 	if got := content(t, dir+"/log"); got != "" {
 		t.Errorf("%d bytes were written", len(got))
 	}
-	for range diskShare {
-		p.leave(dev)
-	}
+	vacate(p, dev)
 	pr.end()
 	if got := content(t, dir+"/log"); got != text {
 		t.Errorf("%d bytes, want %d", len(got), len(text))
@@ -355,7 +370,7 @@ func TestRotationTroubleIsReported(t *testing.T) {
 	pr := attach(t, newPump(t, Options{Log: &rec}), Output{File: open(t, logs.NewStore(), dir+"/log", logs.Options{MaxBytes: 10, Backups: 1})})
 	for range 3 {
 		pr.write("twenty bytes of text")
-		pr.s.Drain()
+		Drain(pr.s)
 	}
 	pr.end()
 	if got := content(t, filepath.Join(dir, "log")); len(got) != 60 {
