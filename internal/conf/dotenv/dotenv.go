@@ -5,10 +5,7 @@
 // text; in "…" a backslash makes \n, \r, \t and protects ", \ and $. Both may go over several lines. Nothing is expanded.
 package dotenv
 
-import (
-	"fmt"
-	"strings"
-)
+import "strings"
 
 // Var is one variable. Of two with the same name the later one counts; that is the caller's business.
 type Var struct {
@@ -16,28 +13,30 @@ type Var struct {
 	Line        int // of the name, from 1
 }
 
-// SyntaxError is a line that is no assignment. It never holds a value.
-type SyntaxError struct {
-	Line   int
+// Bad is a line that is no assignment. It never holds a value.
+type Bad struct {
+	Line   int // from 1
 	Reason string
 }
 
-func (e *SyntaxError) Error() string { return fmt.Sprintf("line %d: %s", e.Line, e.Reason) }
-
-// Parse reads the text of a file. Errors: *SyntaxError, the first one.
-func Parse(text string) ([]Var, error) {
+// Parse reads the text of a file: what is in it, and the lines that are no assignments. A quote that is not closed spoils
+// its own line alone.
+func Parse(text string) ([]Var, []Bad) {
 	p := &parser{rest: strings.TrimPrefix(text, "\ufeff"), line: 1}
 	var vars []Var
+	var bad []Bad
 	for p.rest != "" {
-		v, ok, err := p.next()
-		if err != nil {
-			return nil, err
-		}
-		if ok {
+		begin := *p
+		switch v, reason := p.next(); {
+		case reason != "":
+			bad = append(bad, Bad{begin.line, reason})
+			*p = begin
+			p.endLine()
+		case v.Name != "":
 			vars = append(vars, v)
 		}
 	}
-	return vars, nil
+	return vars, bad
 }
 
 type parser struct {
@@ -47,37 +46,33 @@ type parser struct {
 
 const blanks = " \t\r\v\f"
 
-// next reads one line, or several when a quoted value goes over them; false when there is nothing in it.
-func (p *parser) next() (Var, bool, error) {
+// next reads one line, or several when a quoted value goes over them: a variable, none without a name, or the reason why it
+// is none.
+func (p *parser) next() (v Var, bad string) {
+	v.Line = p.line
 	p.rest = strings.TrimLeft(p.rest, blanks)
-	v := Var{Line: p.line}
 	if p.rest == "" || p.rest[0] == '\n' || p.rest[0] == '#' {
 		p.endLine()
-		return v, false, nil
+		return Var{}, ""
 	}
 	if rest, ok := strings.CutPrefix(p.rest, "export"); ok && rest != "" && strings.IndexByte(" \t", rest[0]) >= 0 {
 		p.rest = strings.TrimLeft(rest, " \t")
 	}
 	end := strings.IndexAny(p.rest, "=\n")
 	if end < 0 || p.rest[end] == '\n' {
-		return v, false, p.fail(v.Line, "there is no = in it")
+		return Var{}, "there is no = in it"
 	}
 	v.Name = strings.TrimRight(p.rest[:end], blanks)
 	if v.Name == "" || strings.ContainsAny(v.Name, blanks+"'\"\x00") {
-		return v, false, p.fail(v.Line, "what stands before = is no name")
+		return Var{}, "what stands before = is no name"
 	}
 	p.rest = strings.TrimLeft(p.rest[end+1:], blanks)
-	var err error
-	if v.Value, err = p.value(); err != nil {
-		return v, false, err
+	v.Value, bad = p.value()
+	if bad == "" && strings.ContainsRune(v.Value, 0) {
+		bad = "a value cannot have a NUL character in it"
 	}
-	if strings.ContainsRune(v.Value, 0) {
-		return v, false, p.fail(v.Line, "a value cannot have a NUL character in it")
-	}
-	return v, true, nil
+	return v, bad
 }
-
-func (p *parser) fail(line int, reason string) error { return &SyntaxError{Line: line, Reason: reason} }
 
 // endLine drops the rest of the line and returns it.
 func (p *parser) endLine() string {
@@ -88,11 +83,11 @@ func (p *parser) endLine() string {
 }
 
 // value reads what follows the = and its blanks.
-func (p *parser) value() (string, error) {
+func (p *parser) value() (value, bad string) {
 	if p.rest == "" || (p.rest[0] != '"' && p.rest[0] != '\'') {
-		return plain(p.endLine()), nil
+		return plain(p.endLine()), ""
 	}
-	begin, quote := p.line, p.rest[0]
+	quote := p.rest[0]
 	var b strings.Builder
 	for i := 1; i < len(p.rest); i++ {
 		c := p.rest[i]
@@ -100,9 +95,9 @@ func (p *parser) value() (string, error) {
 		case c == quote:
 			p.rest = p.rest[i+1:]
 			if after := strings.Trim(p.endLine(), blanks); after != "" && after[0] != '#' {
-				return "", p.fail(begin, "there is text after the closing quote")
+				return "", "there is text after the closing quote"
 			}
-			return b.String(), nil
+			return b.String(), ""
 		case c == '\\' && quote == '"' && i+1 < len(p.rest):
 			i++
 			b.WriteString(escaped(p.rest[i]))
@@ -114,7 +109,7 @@ func (p *parser) value() (string, error) {
 			p.line++
 		}
 	}
-	return "", p.fail(begin, "a quote is not closed")
+	return "", "a quote is not closed"
 }
 
 // escaped is what a backslash and a character stand for; unknown pairs stay as they are.

@@ -1,7 +1,6 @@
 package dotenv
 
 import (
-	"errors"
 	"strings"
 	"testing"
 
@@ -29,29 +28,29 @@ func TestParse(t *testing.T) {
 		{"K", "", 17},
 		{"L", "x", 18},
 	}
-	got, err := Parse(text)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if d := cmp.Diff(want, got); d != "" {
-		t.Error(d)
+	got, bad := Parse(text)
+	if d := cmp.Diff(want, got); d != "" || bad != nil {
+		t.Error(d, bad)
 	}
 }
 
-func TestParseErrors(t *testing.T) {
-	for text, want := range map[string]SyntaxError{
-		"A=1\nB":         {2, "there is no = in it"},
-		"B C\nD=1":       {1, "there is no = in it"},
-		"A=1\n\n=2":      {3, "what stands before = is no name"},
-		"a b=2":          {1, "what stands before = is no name"},
-		"A=1\nB='x\n\ny": {2, "a quote is not closed"},
-		`A="x" y`:        {1, "there is text after the closing quote"},
-		"A=\x00":         {1, "a value cannot have a NUL character in it"},
+// TestBadLines: what is no assignment is said, and spoils nothing after it.
+func TestBadLines(t *testing.T) {
+	for text, want := range map[string]struct {
+		bad  []Bad
+		vars []Var
+	}{
+		"A=1\nB":               {[]Bad{{2, "there is no = in it"}}, []Var{{"A", "1", 1}}},
+		"B C\nD=1":             {[]Bad{{1, "there is no = in it"}}, []Var{{"D", "1", 2}}},
+		"A=1\n\n=2":            {[]Bad{{3, "what stands before = is no name"}}, []Var{{"A", "1", 1}}},
+		"a b=2":                {[]Bad{{1, "what stands before = is no name"}}, nil},
+		"A=1\nB='x\n\ny=\nC=2": {[]Bad{{2, "a quote is not closed"}}, []Var{{"A", "1", 1}, {"y", "", 4}, {"C", "2", 5}}},
+		"A=\"x\" y\nB=2":       {[]Bad{{1, "there is text after the closing quote"}}, []Var{{"B", "2", 2}}},
+		"A=\x00\nexport\nB=\"": {[]Bad{{1, "a value cannot have a NUL character in it"}, {2, "there is no = in it"}, {3, "a quote is not closed"}}, nil},
 	} {
-		_, err := Parse(text)
-		var syntax *SyntaxError
-		if !errors.As(err, &syntax) || *syntax != want {
-			t.Errorf("%q: %v", text, err)
+		vars, bad := Parse(text)
+		if d := cmp.Diff(want.bad, bad) + cmp.Diff(want.vars, vars); d != "" {
+			t.Errorf("%q: %s", text, d)
 		}
 	}
 }
@@ -60,24 +59,29 @@ func TestParseErrors(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	f.Add("A=1\nexport B='x\ny' # z\nC=\"\\n\\\\\"")
 	f.Fuzz(func(t *testing.T, text string) {
-		vars, err := Parse(text)
+		vars, bad := Parse(text)
+		lines := strings.Count(text, "\n") + 1
 		last := 0
 		for _, v := range vars {
-			if v.Line <= last || v.Name == "" || strings.ContainsAny(v.Name, "=\n") {
-				t.Errorf("%+v after line %d", v, last)
+			if v.Line <= last || v.Line > lines || v.Name == "" || strings.ContainsAny(v.Name, "=\n") {
+				t.Errorf("%+v after line %d of %d", v, last, lines)
 			}
 			last = v.Line
 		}
-		if err == nil && last > strings.Count(text, "\n")+1 {
-			t.Errorf("line %d", last)
+		last = 0
+		for _, b := range bad {
+			if b.Line <= last || b.Line > lines || b.Reason == "" {
+				t.Errorf("%+v after line %d of %d", b, last, lines)
+			}
+			last = b.Line
 		}
 		if strings.ContainsRune(text, 0) {
 			return
 		}
 		quoted := "X=\"" + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(text) + "\"\nY=1"
-		got, err := Parse(quoted)
-		if err != nil || len(got) != 2 || got[0].Value != text || got[1].Value != "1" {
-			t.Errorf("%q came back as %+v, %v", text, got, err)
+		got, bad := Parse(quoted)
+		if bad != nil || len(got) != 2 || got[0].Value != text || got[1].Value != "1" {
+			t.Errorf("%q came back as %+v, %v", text, got, bad)
 		}
 	})
 }

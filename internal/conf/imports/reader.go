@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/upkeep-project/upkeep/internal/conf/dotenv"
 	"github.com/upkeep-project/upkeep/internal/conf/tree"
 )
 
@@ -353,4 +354,22 @@ func (p *pending) done() {
 	}
 	r.taken[p.Name] = true
 	r.report.Programs = append(r.report.Programs, p.Program)
+}
+
+// envFile reads a file of variables that belongs to the source.
+func (r *reader) envFile(path string) []EnvVar {
+	text, err := r.file(path)
+	if err != nil {
+		r.problem(path, 0, "%v", err)
+		return nil
+	}
+	list, bad := dotenv.Parse(string(text))
+	for _, b := range bad {
+		r.problem(path, b.Line, "%s", b.Reason)
+	}
+	vars := make([]EnvVar, len(list))
+	for i, v := range list {
+		vars[i] = EnvVar{Name: v.Name, Value: v.Value}
+	}
+	return vars
 }

@@ -193,17 +193,6 @@ func TestNamesAreDistinct(t *testing.T) {
 	}
 }
 
-func TestDotenv(t *testing.T) {
-	vars, bad := dotenv("\ufeffA=1\r\n\n# c\nexport B = two words # c\nC='x # y'# z\nD=\"a\\tb\\\\ \\\"q\\\"\"\nE=#none\nF=a#b\nG=\"x\" y\n=1\nH='\n")
-	want := []EnvVar{{"A", "1", false}, {"B", "two words", false}, {"C", "x # y", false}, {"D", "a\tb\\ \"q\"", false}, {"E", "", false}, {"F", "a#b", false}}
-	if d := cmp.Diff(want, vars); d != "" {
-		t.Error(d)
-	}
-	if d := cmp.Diff([]badLine{{9, "G has a quote that does not end"}, {10, "not NAME=VALUE"}, {11, "H has a quote that does not end"}}, bad, cmp.AllowUnexported(badLine{})); d != "" {
-		t.Error(d)
-	}
-}
-
 func TestUnitWords(t *testing.T) {
 	tests := []struct {
 		text string
@@ -319,16 +308,4 @@ func FuzzSystemd(f *testing.F) {
 func FuzzSupervisor(f *testing.F) {
 	seed(f, "supervisor/supervisord.conf", "supervisor/conf.d/worker.conf")
 	fuzzRead(f, "supervisor", "s.conf", false)
-}
-
-func FuzzDotenv(f *testing.F) {
-	seed(f, "procfile/.env")
-	f.Fuzz(func(t *testing.T, text string) {
-		vars, _ := dotenv(text)
-		for _, v := range vars {
-			if v.Name == "" || strings.ContainsAny(v.Name, "= \n") {
-				t.Errorf("%q", v.Name)
-			}
-		}
-	})
 }

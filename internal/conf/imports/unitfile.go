@@ -14,6 +14,12 @@ type directive struct {
 	line                 int // from 1
 }
 
+// badLine is a line that means nothing.
+type badLine struct {
+	line int
+	text string
+}
+
 // parseUnit reads the syntax of unit files: sections, Name=value, # and ; comments, lines that go on after a
 // backslash.
 func parseUnit(text string) (list []directive, bad []badLine) {

@@ -109,16 +109,15 @@ func readEnvFile(path string) (map[string]string, error) {
 	if err != nil {
 		return nil, errors.New(reason(err) + " (" + path + ")")
 	}
-	list, err := dotenv.Parse(string(text))
-	var syntax *dotenv.SyntaxError
-	if errors.As(err, &syntax) {
-		return nil, fmt.Errorf("%s:%d: %s", path, syntax.Line, syntax.Reason)
+	list, bad := dotenv.Parse(string(text))
+	if len(bad) > 0 {
+		return nil, fmt.Errorf("%s:%d: %s", path, bad[0].Line, bad[0].Reason)
 	}
 	vars := make(map[string]string, len(list))
 	for _, v := range list {
 		vars[v.Name] = v.Value
 	}
-	return vars, err
+	return vars, nil
 }
 
 // The sections that hold defaults.
