@@ -229,6 +229,7 @@ func (c *Core) EndedAt(i Instance, e model.Exit, at time.Duration) {
 			at = c.host.Now()
 		}
 		s.exit, s.stop = e, c.wallAt(at)
+		s.past.Ended, s.past.Lasted = i.Gen, max(0, s.stop.Sub(s.start))
 		s.ends.add(at)
 		proc := s.proc
 		c.stepAt(s, at, lifecycle.Event{Kind: lifecycle.Ended, Gen: i.Gen, Code: e.Code()})

@@ -84,6 +84,7 @@ type slotRecord struct {
 	Ends     [2]time.Duration  `json:",omitzero"`
 	Turn     time.Duration     `json:",omitempty"`
 	Sending  *sending          `json:",omitempty"`
+	Past     model.Past        `json:",omitzero"`
 	Said     uint64            `json:",omitempty"` // the key of the last line that tells of what is recorded here
 	exchangeRecord
 }
@@ -265,7 +266,7 @@ func (c *Core) record(s *Slot) slotRecord {
 	r := slotRecord{
 		Machine: s.m, PID: s.pid, Start: s.start, Stop: s.stop, Exit: s.exit, HasExit: s.hasExit,
 		Failure: s.failure, SpawnErr: s.lastErr, Ends: [2]time.Duration{s.ends.before, s.ends.last},
-		Turn: s.turn, Sending: s.sending, Said: s.said, exchangeRecord: s.exchangeRecord(),
+		Turn: s.turn, Sending: s.sending, Past: s.past, Said: s.said, exchangeRecord: s.exchangeRecord(),
 	}
 	return r
 }

@@ -184,10 +184,12 @@ func (c *Core) startOne(o *order, s *Slot, mode Mode, confirm bool) {
 
 // Stop orders the slots to stop, in the order given, and with gone waits until they have.
 func (c *Core) Stop(ctx context.Context, slots []*Slot, mode Mode, gone bool) ([]Outcome, error) {
-	return c.wait(ctx, c.stop(slots, mode, gone))
+	return c.wait(ctx, c.stopFor(model.Actor(ctx), slots, mode, gone))
 }
 
-func (c *Core) stop(slots []*Slot, mode Mode, gone bool) *order {
+func (c *Core) stop(slots []*Slot, mode Mode, gone bool) *order { return c.stopFor("", slots, mode, gone) }
+
+func (c *Core) stopFor(who string, slots []*Slot, mode Mode, gone bool) *order {
 	return c.begin(slots, func(o *order, s *Slot) {
 		switch {
 		case !s.m.State.Up() && mode == Needed:
@@ -199,6 +201,7 @@ func (c *Core) stop(slots []*Slot, mode Mode, gone bool) *order {
 			}
 			o.settle(s, ErrNotRunning)
 		default:
+			s.past.StopBy = who
 			c.stopOne(o, s, gone)
 		}
 	})
@@ -235,10 +238,12 @@ func (c *Core) mention(s *Slot, w *wait) {
 
 // Signal sends a signal without any intent to stop, to the process alone. Source: spec/supervisor 2.7.
 func (c *Core) Signal(ctx context.Context, slots []*Slot, mode Mode, sig int) ([]Outcome, error) {
-	return c.wait(ctx, c.signal(slots, mode, sig))
+	return c.wait(ctx, c.signalFor(model.Actor(ctx), slots, mode, sig))
 }
 
-func (c *Core) signal(slots []*Slot, mode Mode, sig int) *order {
+func (c *Core) signal(slots []*Slot, mode Mode, sig int) *order { return c.signalFor("", slots, mode, sig) }
+
+func (c *Core) signalFor(who string, slots []*Slot, mode Mode, sig int) *order {
 	return c.begin(slots, func(o *order, s *Slot) {
 		switch {
 		case !s.m.State.Signallable() && mode == Needed:
@@ -246,7 +251,11 @@ func (c *Core) signal(slots []*Slot, mode Mode, sig int) *order {
 		case !s.m.State.Signallable() || !s.m.Live:
 			o.settle(s, ErrNotRunning)
 		default:
+			s.past.Signal, s.past.SignalBy = sig, who
+			c.touch(s)
+			c.commit() // before anybody can see what the signal does
 			o.settle(s, c.sendSignal(s, sig))
+			s.publish()
 		}
 	})
 }

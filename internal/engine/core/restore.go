@@ -204,9 +204,13 @@ func (c *Core) Restore(sv *Saved) {
 	}
 	c.publishTable()
 	c.forgetRest(sv)
+	var decided []*Slot
 	for _, s := range c.slots() {
-		c.resume(s, sv.slots)
+		if c.resume(s, sv.slots) {
+			decided = append(decided, s)
+		}
 	}
+	c.relaunch(decided)
 	if sv.ending == model.DaemonRunning {
 		c.resumeChanges()
 	}
@@ -255,12 +259,12 @@ func (s *Slot) restore(r slotRecord) {
 	s.m, s.pid, s.start, s.stop, s.exit, s.hasExit = r.Machine, r.PID, r.Start, r.Stop, r.Exit, r.HasExit
 	s.failure, s.lastErr = r.Failure, r.SpawnErr
 	s.ends = ends{before: r.Ends[0], last: r.Ends[1]}
-	s.turn, s.sending, s.said = r.Turn, r.Sending, r.Said
+	s.turn, s.sending, s.said, s.past = r.Turn, r.Sending, r.Said, r.Past
 	s.publish()
 }
 
-// resume takes up one program.
-func (c *Core) resume(s *Slot, records map[model.ID]slotRecord) {
+// resume takes up one program, and reports whether its launch was decided and is to be carried out.
+func (c *Core) resume(s *Slot, records map[model.ID]slotRecord) (launch bool) {
 	_, known := records[s.spec.ID]
 	if s.m.Armed {
 		s.epoch = s.m.Epoch
@@ -272,7 +276,7 @@ func (c *Core) resume(s *Slot, records map[model.ID]slotRecord) {
 		r = c.host.Resume(i, false)
 	}
 	if r.Process == nil && c.adopt(s, known) {
-		return
+		return false
 	}
 	switch {
 	case r.Process == nil && s.m.Live:
@@ -292,9 +296,9 @@ func (c *Core) resume(s *Slot, records map[model.ID]slotRecord) {
 		case c.safe:
 			c.LaunchFailed(i, safeText)
 		default:
-			c.relaunch(s, i)
+			return true
 		}
-		return
+		return false
 	case s.m.Spawning:
 		c.launchedAt(i, r.Process, cmp.Or(r.Since, c.host.Now())) // at once: its end may be reported any moment
 	}
@@ -304,17 +308,27 @@ func (c *Core) resume(s *Slot, records map[model.ID]slotRecord) {
 	case s.m.Live && s.sending != nil: // it was decided, and perhaps not done
 		c.send(s, lifecycle.Action{Do: lifecycle.Send, Gen: s.m.Gen, Signal: s.sending.Signal, Reach: s.sending.Reach})
 	}
+	return false
 }
 
-// relaunch carries out a launch that was decided. Those that had to wait, and whose turn has come while nobody
-// was there, do not come all at once.
-func (c *Core) relaunch(s *Slot, i Instance) {
-	if now := c.host.Now(); s.turn != 0 && s.turn <= now {
-		s.turn = now + c.storm.take(now)
-		c.keepStorm()
-		c.touch(s)
+// relaunch carries out launches that were decided. Those whose turn has come while nobody was there do not come all at
+// once, but in the order of their turns and without paying for another: else whoever comes last would wait for ever
+// where we are killed again and again.
+func (c *Core) relaunch(decided []*Slot) {
+	slices.SortStableFunc(decided, func(a, b *Slot) int { return cmp.Compare(a.turn, b.turn) })
+	now := c.host.Now()
+	var late limiter
+	for _, s := range decided {
+		at := s.turn
+		if at != 0 && at <= now {
+			at = now + late.take(now)
+		}
+		c.launchAt(s, Instance{Slot: s, Gen: s.m.Gen}, at)
 	}
-	c.launchAt(s, i, s.turn)
+	if late.full > c.storm.full {
+		c.storm = late
+		c.keepStorm()
+	}
 }
 
 // adopt takes an instance of which only the host knows, because the journal is damaged or could not be

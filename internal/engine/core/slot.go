@@ -33,6 +33,7 @@ type Slot struct {
 	failure string // why the current launch failed
 	lastErr string // spawnerr
 	ends    ends
+	past    model.Past
 	auto    bool // the event at hand is no order: what it starts, starts by itself
 	timer   timer
 	epoch   uint64  // of timer
@@ -73,7 +74,10 @@ func (s *Slot) publish() {
 	st := &model.Status{
 		Program: s.spec, ID: s.spec.ID, State: s.m.State, Generation: s.m.Gen, Start: s.start, Stop: s.stop,
 		Exit: s.exit, HasExit: s.hasExit, SpawnErr: s.lastErr, Tries: s.m.Tries, Killing: s.m.Killing,
-		StdoutLog: s.logs.Stdout, StderrLog: s.logs.Stderr,
+		StdoutLog: s.logs.Stdout, StderrLog: s.logs.Stderr, Past: s.past,
+	}
+	if s.m.State == model.Fatal { // the machine begins to count anew
+		st.Tries = s.past.Tries
 	}
 	if s.m.Live {
 		st.PID = s.pid
@@ -147,6 +151,7 @@ func (c *Core) do(s *Slot, a lifecycle.Action) {
 	case lifecycle.SayGaveUp:
 		c.logf(s, activity.Info, "gave up: %s entered FATAL state, too many start retries too quickly", name)
 	case lifecycle.SayKill:
+		s.past.Forced = true
 		c.logf(s, activity.Warn, "killing '%s' (%d) with SIGKILL", name, s.pid)
 	}
 }
@@ -158,7 +163,7 @@ func (c *Core) enter(s *Slot, a lifecycle.Action) {
 	case model.Starting:
 		s.start, s.hasExit, s.failure, s.lastErr = c.host.Wall(), false, "", ""
 	case model.Backoff:
-		s.lastErr = s.failure
+		s.past.Tries, s.lastErr = a.Tries, s.failure
 		if s.failure == "" {
 			s.lastErr = "Exited too quickly (process log may have details)"
 		}
@@ -185,6 +190,7 @@ func (c *Core) enter(s *Slot, a lifecycle.Action) {
 // launch starts an instance, later when too many others ended as often as this one.
 func (c *Core) launch(s *Slot, i Instance) {
 	s.proc, s.pid, s.turn, s.sending = nil, 0, 0, nil
+	s.past = s.past.Begin(s.auto)
 	if c.safe && s.auto {
 		c.LaunchFailed(i, safeText)
 		return
