@@ -156,9 +156,23 @@ func (s *stream) jump(before []byte, same int, p place) {
 		s.lost(int64(len(s.want)-same), fmt.Sprintf("the end of record %s", s.text(s.at)))
 		s.offset += int64(len(s.want))
 		s.at.num++
+	case s.torn(before, p):
 	default:
 		s.foreign(before, same)
 	}
+}
+
+// torn takes the begin of the first record of an instance between the expected one and that of p, of which no more
+// came, as no more came of the expected one. What is missing of both is judged by finish.
+func (s *stream) torn(b []byte, p place) bool {
+	for slot := s.at.slot + 1; slot < p.slot; slot++ {
+		if common(b, s.rec.append(nil, slot, 0)) == len(b) {
+			s.advance(place{slot, 0})
+			s.part(len(b))
+			return true
+		}
+	}
+	return false
 }
 
 // record takes a record other than the expected one.

@@ -78,6 +78,25 @@ func TestStreamKilledInstance(t *testing.T) {
 	}
 }
 
+// TestStreamTorn: an instance that ends in an outage may leave a torn record behind another that did.
+func TestStreamTorn(t *testing.T) {
+	records, slots := writtenRecords("torn", 3, 2, 2)
+	for cut := len("@torn/1"); cut < len(records[3]); cut += 5 { // shorter ones may be of either
+		data := append(join(records[:2]), records[3][:cut]...)
+		data = append(data, join(records[5:])...)
+		excused := append([]extent(nil), slots...)
+		excused[0].done, excused[1].done = 0, 0
+		if found, _ := check(t, "torn", data, excused, 3); len(found) != 0 {
+			t.Fatalf("cut at %d: %v", cut, found)
+		}
+		want := int64(len(records[2]))
+		excused[0].done = slots[0].done
+		if found, _ := check(t, "torn", data, excused, 3); len(found) != 1 || found[vLost] != want {
+			t.Fatalf("cut at %d, the first is not excused: %v, want %d lost", cut, found, want)
+		}
+	}
+}
+
 // TestStreamPlanted: every kind of damage is found, and counted.
 func TestStreamPlanted(t *testing.T) {
 	records, slots := writtenRecords("x9", 100, 100)
