@@ -63,7 +63,7 @@ func contains(list []string, s string) bool {
 func TestEffect(t *testing.T) {
 	table := Sections()
 	for header, want := range map[string]Effect{
-		"program:x command": EffectRestart, "program:x stopsignal": EffectLive, "program:x env.A": EffectRestart,
+		"program:x command": EffectRestart, "program:x stopsignal": EffectLive, "program:x reload_signal": EffectLive, "program:x env.A": EffectRestart,
 		"program:x env_file": EffectRestart, "program:x numprocs": EffectLive, "program:x process_name": EffectRestart,
 		"program:x defaults": EffectRead, "program:x priority": EffectLive, "group:x priority": EffectLive, "group:x programs": EffectRead,
 		"supervisord loglevel": EffectDaemon, "unix_http_server file": EffectDaemon, "include files": EffectRead,

@@ -17,6 +17,7 @@ func programKeys() []Key {
 		{Name: "stopasgroup", Type: Bool, Default: "false", Text: "Sends stopsignal, and KILL too, to the whole process group: to a shell and what it has started, for example."},
 		{Name: "killasgroup", Type: Bool, Text: "Sends KILL to the whole process group. Without it, as stopasgroup says."},
 		{Name: "stop_reach", Type: Choice, Values: []string{"process", "group", "tree"}, Default: "process", Ours: true, as: "stopasgroup", Text: "How far both signals reach at least: the process, its process group, or the tree of everything that it has started, wherever that has gone."},
+		{Name: "reload_signal", Type: Signal, Ours: true, Text: "The signal that has it read its own configuration anew, HUP for most servers: what upkeep reload sends. Without it, the processes of a section with several are restarted one after the other instead."},
 		{Name: "user", Type: User, Text: "Whom it runs as. Only a daemon of root can do that. HOME and USER stay as they are; set them in its environment where they matter."},
 		{Name: "directory", Type: Directory, Text: "The folder that it runs in. Without it, the daemon's."},
 		{Name: "umask", Type: Mode, Text: "Its file mode mask. Without it, the daemon's."},

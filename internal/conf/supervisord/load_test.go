@@ -101,6 +101,7 @@ child_sigpipe=ignore
 log_full=block
 stdin=none
 stop_reach=tree
+reload_signal=hup
 [eventlistener:l]
 command=l
 events=tick_5,EVENT,TICK_5
@@ -120,6 +121,9 @@ event_len=bytes
 	}
 	if !x.IO.BlockWhenFull || cfg.Model.Group("l").Programs[0].IO.BlockWhenFull {
 		t.Error("log_full")
+	}
+	if x.Reload != 1 || cfg.Model.Group("l").Programs[0].Reload != 0 {
+		t.Error("reload_signal")
 	}
 	if !x.IO.NoStdin || cfg.Model.Group("l").Programs[0].IO.NoStdin {
 		t.Error("stdin")

@@ -69,6 +69,7 @@ func (r *reader) template(o *options) template {
 	stop, err := units.Signal("TERM")
 	o.fail("stopsignal", err)
 	p.Stop.Signal = value(o, "stopsignal", stop, units.Signal)
+	p.Reload = value(o, "reload_signal", 0, units.Signal)
 	p.Stop.Wait = seconds(o.integer("stopwaitsecs", 10))
 	stopGroup := o.boolean("stopasgroup", false)
 	killGroup := o.boolean("killasgroup", stopGroup)

@@ -193,6 +193,7 @@ var programFields = [...]programField{
 	field("stopwaitsecs", EffectLive, func(p *Program) time.Duration { return p.Stop.Wait }, showSeconds),
 	field("stopasgroup", EffectLive, func(p *Program) Reach { return p.Stop.Reach }, showReach),
 	field("killasgroup", EffectLive, func(p *Program) Reach { return p.Stop.KillReach }, showReach),
+	field("reload_signal", EffectLive, func(p *Program) int { return p.Reload }, showReload),
 	field("log_full", EffectRestart, func(p *Program) bool { return p.IO.BlockWhenFull }, showFull),
 	field("stdin", EffectRestart, func(p *Program) bool { return p.IO.NoStdin }, showStdin),
 	field("redirect_stderr", EffectRestart, func(p *Program) bool { return p.IO.MergeStderr }, strconv.FormatBool),
@@ -395,6 +396,13 @@ func showReach(r Reach) string {
 		return "true"
 	}
 	return "tree"
+}
+
+func showReload(n int) string {
+	if n == 0 {
+		return ""
+	}
+	return showSignal(n)
 }
 
 func showSignal(n int) string { return strings.TrimPrefix(units.SignalName(n), "SIG") }

@@ -108,6 +108,8 @@ type Program struct {
 	Stop     StopPolicy  `json:",omitzero"`
 	Exit     ExitPolicy  `json:",omitzero"`
 	IO       IOSpec      `json:",omitzero"`
+	// Reload is the signal that has it read its own configuration anew (reload_signal); 0 = there is none.
+	Reload int `json:",omitzero"`
 	// ServerURL overrides SUPERVISOR_SERVER_URL of the child; empty = AUTO.
 	ServerURL string      `json:",omitzero"`
 	Socket    *SocketSpec `json:",omitzero"` // its descriptor 0, shared by all processes of its section; nil = a pipe

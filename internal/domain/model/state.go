@@ -46,6 +46,8 @@ type Exit struct {
 	Status int    `json:",omitzero"` // exit status when Signal is 0
 	Core   bool   `json:",omitzero"`
 	Reason string `json:",omitzero"`
+	// OOMKills counts the processes of the instance that the kernel has killed for lack of memory; 0 also when nobody can tell.
+	OOMKills int `json:",omitzero"`
 }
 
 // Code is the compatible exit code: the status, or -1 after a signal or when unknown.
@@ -69,8 +71,9 @@ type Status struct {
 	Exit       Exit      // of the last instance; meaningful when HasExit
 	HasExit    bool      // set in STOPPED and EXITED after a live process, cleared at a start
 	SpawnErr   string    // why the last start failed or the last end was unexpected; empty if neither
-	Tries      int       // failed attempts in a row
+	Tries      int       // failed attempts in a row; FATAL: those after which it was given up
 	Killing    bool      // a stop is under way
+	Past       Past
 	StdoutLog  string    // path in force (AUTO resolved); empty = none
 	StderrLog  string
 }
