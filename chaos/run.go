@@ -487,6 +487,7 @@ func (r *run) judgeLogs() error {
 		}
 		seen := r.census.sights(p.name)
 		for k, sh := range p.logs {
+			sh.check.run(true)
 			slots := make([]extent, len(truth))
 			for i, t := range truth {
 				slots[i] = t.out[k]
