@@ -8,7 +8,7 @@
 // On Linux the workers block in epoll_wait and take one event at a time, so a function that blocks (a
 // stalled disk) holds up no other descriptor: when every worker has been inside a function for some
 // milliseconds another one is added, up to Options.MaxWorkers, and goes away when no longer needed.
-// Other systems use one goroutine per registration.
+// On Windows the workers block in a completion port instead. Other systems use one goroutine per registration.
 package reactor
 
 import (

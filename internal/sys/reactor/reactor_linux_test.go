@@ -27,6 +27,11 @@ func eachBackend(t *testing.T, o Options, test func(t *testing.T, r *Reactor)) {
 		defer r.Close()
 		test(t, r)
 	})
+	t.Run("crew", func(t *testing.T) {
+		r, _ := crewed(t, o)
+		defer r.Close()
+		test(t, r)
+	})
 }
 
 func pipePair(t *testing.T) (r, w int) {
