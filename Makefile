@@ -11,7 +11,7 @@ PYTHONDIR ?=
 # What LINKS=1 installs beside upkeep. Helpers of another package that are there already are left alone.
 NAMES    := supervisord supervisorctl
 HELPERS  := echo_supervisord_conf pidproxy memmon httpok crashmail crashmailbatch fatalmailbatch crashsms
-FUZZTIME ?= 5s
+FUZZTIME ?= 3s
 # make chaos: faults per role, which roles, how many programs, another system to show beside it.
 N        ?= 12
 ROLE     ?= manager,keeper,spawner,all,upgrade
@@ -99,7 +99,7 @@ unit: build ## unit tests with the race detector, without cached results
 test-short: build ## unit tests, the short ones, without the race detector
 	CGO_ENABLED=0 scripts/unit.sh -short -timeout 10m
 
-fuzz: go-version ## every fuzz target for FUZZTIME (5s) each
+fuzz: go-version ## every fuzz target for FUZZTIME (3s) each, two at a time
 	@scripts/fuzz.sh "$(FUZZTIME)"
 
 readme: build ## run the README's first command and check what it shows

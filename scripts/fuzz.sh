@@ -1,40 +1,62 @@
 #!/bin/sh
-# fuzz.sh TIME - runs every fuzz target of the tree for TIME each.
+# fuzz.sh TIME - runs every fuzz target of the tree for TIME each, two packages at a time: a target keeps one processor busy.
+# fuzz.sh TIME FOLDER - those of one package, whose test program is made once for all of its targets.
 set -u
 cd "$(dirname "$0")/.."
+root=$PWD
 go=${GO:-go}
-time=${1:-5s}
-out=$(mktemp)
-trap 'rm -f "$out"' EXIT
-count=0
-failed=0
-for dir in $(git ls-files --cached --others --exclude-standard '*_test.go' 2>/dev/null || find . -name '*_test.go'); do
-	grep -q '^func Fuzz' "$dir" 2>/dev/null && dirname "$dir"
-done | sort -u >"$out.dirs"
-while read -r dir; do
+time=${1:-3s}
+
+# package FOLDER: what it prints is one piece, also beside another package.
+package() {
+	work=$(mktemp -d)
+	trap 'rm -rf "$work"' EXIT
+	failed=0
 	# A package that does not compile is a failure, not a package without targets.
-	if ! $go test -list '^Fuzz' "./$dir" >"$out" 2>&1; then
-		cat "$out"
-		failed=$((failed + 1))
-		continue
+	if ! $go test -c -vet=off -fuzz=. -o "$work/fuzz" "$1" >"$work/out" 2>&1 ||
+		! corpus=$($go list -f "$($go env GOCACHE)/fuzz/{{.ImportPath}}" "$1") || ! cd "$1" ||
+		! "$work/fuzz" -test.list '^Fuzz' >"$work/targets"; then
+		printf 'fuzz %s\n%s\n' "$1" "$(cat "$work/out")"
+		return 1
 	fi
-	targets=$(grep '^Fuzz' "$out")
-	for target in $targets; do
-		count=$((count + 1))
-		echo "fuzz ./$dir $target ($time)"
+	report=""
+	while read -r target; do
+		begin=$(date +%s)
 		for try in 1 2; do
-			$go test -run '^$' -fuzz "^$target\$" -fuzztime "$time" "./$dir" >"$out" 2>&1 </dev/null && break
+			"$work/fuzz" -test.run '^$' -test.fuzz "^$target\$" -test.fuzztime "$time" -test.fuzzcachedir "$corpus" \
+				-test.parallel 1 >"$work/out" 2>&1 </dev/null && break
 			# The fuzzer may report its own deadline as a failure; only an input that it kept counts at once.
-			if [ "$try" = 1 ] && grep -q 'context deadline exceeded' "$out" && ! grep -q 'Failing input' "$out"; then
-				echo "  the fuzzer ran into its own deadline: once more"
+			if [ "$try" = 1 ] && grep -q 'context deadline exceeded' "$work/out" && ! grep -q 'Failing input' "$work/out"; then
+				report="$report  the fuzzer ran into its own deadline: once more
+"
 				continue
 			fi
-			cat "$out"
+			report="$report$(cat "$work/out")
+"
 			failed=$((failed + 1))
 			break
 		done
-	done
-done <"$out.dirs"
-rm -f "$out.dirs"
-echo "fuzz: $count targets, $failed failed"
-[ "$failed" = 0 ]
+		report="${report}fuzz $1 $target ($time, $(($(date +%s) - begin))s)
+"
+	done <"$work/targets"
+	printf '%s' "$report"
+	return "$failed"
+}
+
+if [ $# -gt 1 ]; then
+	package "$2"
+	exit
+fi
+
+out=$(mktemp)
+trap 'rm -f "$out"' EXIT
+for file in $(git ls-files --cached --others --exclude-standard '*_test.go' 2>/dev/null || find . -name '*_test.go'); do
+	grep -q '^func Fuzz' "$file" 2>/dev/null && printf './%s\n' "$(dirname "${file#./}")"
+done | sort -u | { xargs -P 2 -n 1 "$root/scripts/fuzz.sh" "$time"; echo "status $?"; } | tee "$out" | grep -v '^status '
+count=$(grep -c '^fuzz .* (' "$out")
+if grep -qx 'status 0' "$out"; then
+	echo "fuzz: $count targets, 0 failed"
+else
+	echo "fuzz: $count targets, and some have failed: see above"
+	exit 1
+fi

@@ -25,6 +25,7 @@ import (
 const asDaemon = "APP_TEST_DAEMON"
 
 func TestMain(m *testing.M) {
+	os.Setenv("GORACE", "atexit_sleep_ms=0") // of the children: every end would take a second
 	app.Role()
 	if socket := os.Getenv(asCaller); socket != "" {
 		connect(socket)

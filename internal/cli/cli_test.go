@@ -15,6 +15,7 @@ import (
 const called = "CLI_TEST_CALLED"
 
 func TestMain(m *testing.M) {
+	os.Setenv("GORACE", "atexit_sleep_ms=0") // of the children: every end would take a second
 	app.Role()
 	if os.Getenv(called) != "" {
 		os.Exit(Main(os.Args))

@@ -24,6 +24,7 @@ const (
 )
 
 func TestMain(m *testing.M) {
+	os.Setenv("GORACE", "atexit_sleep_ms=0") // of the children: every end would take a second
 	app.Role()
 	switch {
 	case os.Getenv(monitor) != "":
@@ -136,6 +137,7 @@ func (s *site) pid(name string) int {
 
 // TestQuickStart: every command of the text with which chalmers introduces itself does what the text says.
 func TestQuickStart(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	steps := []struct {
 		line   string // the command; fields, or after | the words of its end as one
@@ -206,6 +208,7 @@ func TestQuickStart(t *testing.T) {
 
 // TestRefusals: a program that does not start is a failure of the command, and does not touch the others.
 func TestRefusals(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.ok("add", "-n", "bad", "--", "sh", "-c", "echo oops; exit 3")
 	s.ok("add", "-n", "good", "--", "sleep", "1000")
@@ -249,6 +252,7 @@ func TestRefusals(t *testing.T) {
 
 // TestForeground: start -w shows what all write, each with its name; the interruption leaves nothing behind.
 func TestForeground(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	for _, name := range []string{"a", "b"} {
 		s.ok("add", "-n", name, "--", "sh", "-c", "echo I am "+name+" $$; sleep 1000 & sleep 1000")
@@ -294,6 +298,7 @@ func TestForeground(t *testing.T) {
 }
 
 func TestProcfile(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	put(t, filepath.Join(s.dir, "Procfile"), "one: echo first $PORT; sleep 1.5; echo last\ntwo: sleep 1.5\n")
 	t.Cleanup(func() { s.end(filepath.Join(s.dir, ".chalmers", "upkeep")) })

@@ -71,6 +71,7 @@ const ticking = "i=0; while :; do echo tick $i; i=$((i+1)); sleep 0.05; done"
 // TestHandOver: what the original runs goes on under this instance: the pid is unchanged, the log continues, no second copy is
 // ever started, and the store stays as it was. Source: one-model 5, spec/chalmers CH-99.
 func TestHandOver(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	for _, dir := range []string{"logs", "data/state"} {
 		if err := os.MkdirAll(filepath.Join(s.dir, dir), 0o755); err != nil {
@@ -153,6 +154,7 @@ func TestHandOver(t *testing.T) {
 
 // TestNoSecondCopy: what was started with the original since is taken over by start, not started twice.
 func TestNoSecondCopy(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	for _, dir := range []string{"logs", "data/state"} {
 		if err := os.MkdirAll(filepath.Join(s.dir, dir), 0o755); err != nil {

@@ -20,6 +20,7 @@ import (
 const called = "NATIVE_TEST_CALLED"
 
 func TestMain(m *testing.M) {
+	os.Setenv("GORACE", "atexit_sleep_ms=0") // of the children: every end would take a second
 	app.Role()
 	if os.Getenv(called) != "" {
 		os.Exit(Main("1.2.3", os.Args[1:]))
