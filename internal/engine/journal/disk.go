@@ -29,6 +29,9 @@ type disk struct {
 	compactAt   int64
 	wantCompact bool
 
+	looked time.Time // when it was seen that the file is still where it was
+	unseen bool      // something was written since; Store.run looks
+
 	volatile  error // why, nil when not; Recovered has a copy
 	trouble   string
 	replaceAt time.Time // not before, after a failure
@@ -93,7 +96,9 @@ func (s *Store) flush(sync bool) error {
 	if len(ops) == 0 && !d.owed && (!sync || d.file == nil || d.size == d.synced && !d.names) {
 		return rejected
 	}
-	s.look()
+	if s.mustLook(sync) {
+		s.look()
+	}
 	if d.file != nil && !d.owed {
 		err := s.extend(ops)
 		if err == nil {
@@ -124,9 +129,27 @@ func (s *Store) again(sync bool, ops []op) error {
 	return err
 }
 
+// lookEvery is how often a flush of a store for runtime content looks whether its file is still there: that costs more
+// than what it has to write.
+const lookEvery = 50 * time.Millisecond
+
+// mustLook says whether this flush is to look. When it is not, the store's goroutine looks soon.
+func (s *Store) mustLook(sync bool) bool {
+	d := &s.disk
+	if sync || !s.opt.Runtime || s.opt.Now().Sub(d.looked).Abs() >= lookEvery {
+		return true
+	}
+	if !d.unseen {
+		d.unseen = true
+		s.lookLater()
+	}
+	return false
+}
+
 // look finds out whether the file is still where it was.
 func (s *Store) look() {
 	d := &s.disk
+	d.looked, d.unseen = s.opt.Now(), false
 	if d.file == nil {
 		return
 	}
@@ -208,6 +231,7 @@ func (s *Store) compact() {
 		return
 	}
 	size := d.size
+	s.look() // what somebody has put in its place is not overwritten
 	if err := s.replace(!s.opt.Runtime, nil); err != nil {
 		d.compactAt = 2 * size
 		return

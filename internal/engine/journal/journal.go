@@ -100,9 +100,10 @@ type Store struct {
 	path  string
 	spare string // path of the next fresh file
 
-	kick chan struct{} // of 1: there is work for the goroutine
-	quit chan struct{}
-	done chan struct{} // the goroutine has ended
+	kick  chan struct{} // of 1: there is work for the goroutine
+	later chan struct{} // of 1: there will be, when lookEvery is over
+	quit  chan struct{}
+	done  chan struct{} // the goroutine has ended
 
 	mu       sync.Mutex // held for moments only; after io where both are
 	entries  map[string]content
@@ -128,7 +129,7 @@ func Open(o Options) (*Store, error) {
 	path := filepath.Join(o.Dir, o.Name)
 	s := &Store{
 		opt: o, path: path, spare: path + ".spare",
-		kick: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{}),
+		kick: make(chan struct{}, 1), later: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{}),
 		entries: map[string]content{},
 	}
 	s.disk.compactAt = o.CompactAt
@@ -316,12 +317,28 @@ func (s *Store) wake() {
 	}
 }
 
-// run is the goroutine: it serves those that wait, and compacts what must not be compacted by a caller.
+// lookLater has the goroutine look after the file when lookEvery is over. Callers hold io.
+func (s *Store) lookLater() {
+	select {
+	case s.later <- struct{}{}:
+	default: // it will
+	}
+}
+
+// run is the goroutine: it serves those that wait, looks after the file, and compacts what must not be compacted by a
+// caller.
 func (s *Store) run() {
 	defer close(s.done)
+	pause := time.NewTimer(time.Hour)
+	defer pause.Stop()
+	pause.Stop()
 	for {
 		select {
 		case <-s.kick:
+			s.serve()
+		case <-s.later:
+			pause.Reset(lookEvery)
+		case <-pause.C:
 			s.serve()
 		case <-s.quit:
 			s.serve() // those that came before Close
@@ -343,10 +360,22 @@ func (s *Store) serve() {
 	}
 	s.io.Lock()
 	defer s.io.Unlock()
+	if s.disk.unseen {
+		if s.look(); s.disk.owed && s.settled() {
+			_ = s.flush(false) // reports its own trouble
+		}
+	}
 	if s.disk.wantCompact {
 		s.disk.wantCompact = false
 		s.compact()
 	}
+}
+
+// settled: nothing was Put since the last Flush. What was is written together, by the Flush that follows.
+func (s *Store) settled() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.ops) == 0 && !s.dropped
 }
 
 // Close answers all that wait, writes what is left and, unless the store is for runtime content, makes it
@@ -362,14 +391,17 @@ func (s *Store) Close() error {
 	s.mu.Unlock()
 	close(s.quit)
 	<-s.done
-	var err error
-	if s.opt.Runtime {
-		err = s.Flush()
-	} else {
-		err = s.commit()
+	if !s.opt.Runtime {
+		err := s.commit()
+		s.io.Lock()
+		defer s.io.Unlock()
+		s.disk.close()
+		return err
 	}
 	s.io.Lock()
 	defer s.io.Unlock()
+	s.look()
+	err := s.flush(false)
 	s.disk.close()
 	return err
 }

@@ -44,6 +44,12 @@ func TestRemovedWhileRunning(t *testing.T) {
 			if err := s.Flush(); err != nil {
 				t.Errorf("%s: %v", name, err)
 			}
+			if runtime && name != "spare" { // nothing needs to be written for that it is seen
+				until(t, name+": it is written again", func() bool {
+					f, err := os.Lstat(filepath.Join(dir, "state"))
+					return err == nil && f.Mode().IsRegular() && f.Size() > int64(len("mine"))
+				})
+			}
 			for i := range 100 { // through a compaction
 				s.Put("c", fmt.Append(nil, "value ", i))
 				if err := s.Flush(); err != nil {
@@ -62,6 +68,16 @@ func TestRemovedWhileRunning(t *testing.T) {
 			if _, err := os.Lstat(filepath.Join(dir, "state.damaged-1")); (err == nil) != (name == "replaced" || strings.HasPrefix(name, "exch")) {
 				t.Errorf("%s: set aside: %v", name, err)
 			}
+		}
+	}
+}
+
+// until polls for a condition.
+func until(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(30 * time.Second); !ok(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal(what + ": never")
 		}
 	}
 }

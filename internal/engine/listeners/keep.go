@@ -41,8 +41,19 @@ func (p *Pools) put(key string, value []byte) {
 	}
 }
 
+// note has a listener recorded by the next flush, which follows before the lock is given up.
+func (p *Pools) note(m *member) {
+	if !slices.Contains(p.noted, m) {
+		p.noted = append(p.noted, m)
+	}
+}
+
 // flush makes what was put survive this process.
 func (p *Pools) flush() {
+	for _, m := range p.noted {
+		p.keepMember(m)
+	}
+	p.noted = p.noted[:0]
 	if p.unsaved {
 		p.unsaved = false
 		_ = p.o.Journal.Flush() // the journal reports its own trouble, and works on without the disk

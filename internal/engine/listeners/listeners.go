@@ -68,6 +68,7 @@ type Pools struct {
 	members map[model.ID]*member
 	ticks   ticks
 	drain   drain
+	noted   []*member // whom the next flush records
 	unsaved bool      // the journal has not made the last puts survive
 	out     []byte    // the last envelope, for its room
 	looks   time.Time // when Run looks again by itself; zero = when it is woken

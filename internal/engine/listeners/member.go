@@ -73,7 +73,7 @@ func (p *Pools) Heard(id model.ID, gen uint64, data []byte) {
 		p.said(pl, m, before, what, text)
 		before = m.talk.State
 	})
-	p.keepMember(m)
+	p.note(m)
 	p.dispatch()
 	p.flush()
 	p.plan()

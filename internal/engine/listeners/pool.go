@@ -133,7 +133,7 @@ func (p *Pools) send(pl *pool, it *item) (sent bool) {
 		}
 		m.talk.Sent()
 		m.held, m.unsure = it, true
-		p.keepMember(m)
+		p.note(m)
 		p.flush() // before the write: a successor must know that there may be an answer
 		if err := m.in.Write(p.envelope(&h, it)); err != nil {
 			m.talk.State, m.held, m.unsure = listener.Ready, nil, false
@@ -146,7 +146,7 @@ func (p *Pools) send(pl *pool, it *item) (sent bool) {
 		m.since, m.told = p.o.Now(), false
 		if m.in.Queued() == 0 {
 			m.unsure = false
-			p.keepMember(m)
+			p.note(m)
 			p.flush()
 		}
 		p.o.Log.Logf(activity.Debug, "event %d sent to listener %s", it.serial, m.id.Name)
