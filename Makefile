@@ -39,7 +39,7 @@ STEPS := test-deps fmt vet lint cross unit fuzz readme webstack conformance chao
 
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help run test check build go-version test-deps tools fmt vet lint cross unit test-short fuzz readme webstack \
+.PHONY: help run test check build man go-version test-deps tools fmt vet lint cross unit test-short fuzz readme webstack \
 	fresh-root boot-real conformance bench chaos chaos-build chaos-short install uninstall clean
 .DEFAULT_GOAL := help
 
@@ -60,6 +60,10 @@ build: go-version ## build bin/upkeep and its links supervisord and supervisorct
 	$(BUILD) -o $(BIN)/upkeep ./cmd/upkeep
 	@ln -sf upkeep $(BIN)/supervisord
 	@ln -sf upkeep $(BIN)/supervisorctl
+
+man: build ## write the pages of the manual to bin/man
+	@rm -rf $(BIN)/man
+	@$(BIN)/upkeep man $(BIN)/man
 
 go-version:
 	@scripts/go-version.sh
@@ -144,8 +148,9 @@ chaos: chaos-build ## kill the daemon's processes under load, judge by ledgers (
 chaos-short: chaos-build ## a small run of chaos, for every change
 	@scripts/chaos-short.sh $(BIN)/chaos $(SUPERVISORD) $(BIN)/upkeep-other
 
-install: build ## install; DESTDIR, PREFIX, LINKS=1 supervisord names, UNITS=1 service files, PYTHON=1 Python modules
+install: build man ## install; DESTDIR, PREFIX, LINKS=1 supervisord names, UNITS=1 service files, PYTHON=1 Python modules
 	install -D -m 0755 $(BIN)/upkeep $(DESTDIR)$(PREFIX)/bin/upkeep
+	@for page in $(BIN)/man/*/*; do install -D -m 0644 $$page $(DESTDIR)$(PREFIX)/share/man/$${page#$(BIN)/man/} || exit 1; done
 	@if [ "$(LINKS)" = 1 ]; then \
 		for name in $(NAMES); do ln -sfv upkeep $(DESTDIR)$(PREFIX)/bin/$$name; done; \
 		for name in $(HELPERS); do \
@@ -163,6 +168,7 @@ uninstall: ## remove what install put there; same DESTDIR and PREFIX
 		if [ "$$(readlink $(DESTDIR)$(PREFIX)/bin/$$link)" = upkeep ]; then rm -fv $(DESTDIR)$(PREFIX)/bin/$$link; fi; \
 	done
 	@if [ "$(PYTHON)" = 1 ]; then scripts/install-python.sh uninstall "$(DESTDIR)" "$(PYTHONDIR)"; fi
+	rm -f $(DESTDIR)$(PREFIX)/share/man/man1/upkeep.1 $(DESTDIR)$(PREFIX)/share/man/man1/upkeep-*.1 $(DESTDIR)$(PREFIX)/share/man/man5/upkeep.conf.5
 	rm -f $(DESTDIR)$(PREFIX)/bin/upkeep $(DESTDIR)/etc/systemd/system/supervisord.service $(DESTDIR)/etc/init.d/supervisord
 	@if [ -z "$(DESTDIR)" ] && command -v update-rc.d >/dev/null; then update-rc.d supervisord remove; fi
 

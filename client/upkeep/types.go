@@ -70,6 +70,7 @@ type Process struct {
 	Memory  *int64   `json:"memory_bytes"`
 	Listen  []string `json:"listen"` // ":8000"
 	Boot    bool     `json:"boot"`   // it starts with the daemon
+	Reload  string   `json:"reload_signal,omitempty"`
 	Command string   `json:"command"`
 	Dir     string   `json:"directory,omitempty"`
 	Stdout  string   `json:"stdout_log,omitempty"`
@@ -103,7 +104,7 @@ type Surroundings struct {
 
 // Action is an order for several programs. POST /v1/actions.
 type Action struct {
-	Action string   `json:"action"` // start, stop, restart, signal, clear
+	Action string   `json:"action"` // start, stop, restart, reload, signal, clear
 	Select []string `json:"select"` // selectors
 	States []string `json:"states,omitempty"`
 	Signal string   `json:"signal,omitempty"`

@@ -148,6 +148,7 @@ func TestWalk(t *testing.T) {
 		{operation: "GET " + process + "/why", path: "/v1/processes/bad/why", status: 200, has: `"failed":true`},
 		{operation: "GET " + process, path: "/v1/processes/bad", status: 200, has: `"code":3`},
 		{operation: "POST " + process + "/restart", path: "/v1/processes/web/restart?wait=30", status: 200, has: `"action":"restart"`},
+		{operation: "POST " + process + "/reload", path: "/v1/processes/web/reload?wait=30", status: 409, code: "no_reload", has: "upkeep set web reload_signal=HUP"},
 		{operation: "POST " + process + "/signal", path: "/v1/processes/web/signal?wait=30", status: 400, code: "bad_request"},
 		{operation: "POST " + process + "/signal", path: "/v1/processes/web/signal?wait=30", body: `{"signal":"NOPE"}`, status: 400, code: "bad_signal"},
 		{operation: "POST " + process + "/signal", path: "/v1/processes/web/signal?wait=30", body: `{"signal":"WINCH"}`, status: 200},

@@ -12,6 +12,7 @@ import (
 	"github.com/upkeep-project/upkeep/internal/engine/definitions"
 	"github.com/upkeep-project/upkeep/internal/service"
 	"github.com/upkeep-project/upkeep/internal/service/manager"
+	"github.com/upkeep-project/upkeep/internal/sys/rlimit"
 )
 
 // read is the configuration that was read last, as far as answers need it.
@@ -42,6 +43,7 @@ func (a *App) insight(o *manager.Options) {
 		Path: valueOf(o.Environ, "PATH"), URL: c.ServerURL(),
 	}
 	o.Values, o.Invalid = a.values, a.invalid
+	o.FilesLimit = sync.OnceValue(filesLimit)
 	if c.Native == nil {
 		return
 	}
@@ -49,6 +51,15 @@ func (a *App) insight(o *manager.Options) {
 	o.Definitions = definitions.New(c.Native.Programs, func(path, text string) []managed.Problem {
 		return a.judge(o.Environ).Problems(path, text)
 	})
+}
+
+// filesLimit is how many descriptors programs may have; 0 = nobody can tell.
+func filesLimit() uint64 {
+	l, err := rlimit.Original()
+	if err != nil {
+		return 0
+	}
+	return l.Soft
 }
 
 // judge is who says whether a definition can work.

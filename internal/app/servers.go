@@ -113,7 +113,7 @@ func (a *App) makeServers() error {
 			Service: a.manager, Listener: e.listener, Section: e.section.Section, Local: e.section.Unix, API: api,
 			Private:  e.section.Section == supervisord.NativeSection,
 			Username: e.section.Username, Password: e.section.Password, Namespace: namespace, Log: lines,
-			Handlers: pages.Handlers(), Extensions: extensions,
+			Handlers: pages.Handlers(), Extensions: extensions, Actor: a.api.Caller,
 		})
 		if err != nil {
 			return err

@@ -357,6 +357,8 @@ var differing = []struct {
 	{regexp.MustCompile(`\b\d+(\.\d+)? [kMG]?B\b`), ""},
 	{regexp.MustCompile(`\b\d\d:\d\d:\d\d\b`), "CLOCK"},
 	{regexp.MustCompile(`\b\d+(\.\d+)?(ms|s|m)\b( \d+s\b)?`), "TIME"},
+	{regexp.MustCompile(`each time, after TIME(?:, TIME)*(?: and TIME)?|after TIME, (?:once|twice|\d+ times)`), "after TIMES"},
+	{regexp.MustCompile(`\b\d+ restarts?\b`), "N restarts"},
 	{regexp.MustCompile(`(?m)(\S)[ \t]{2,}`), "$1  "},
 	{regexp.MustCompile(`(?m)[ \t]+$`), ""},
 }

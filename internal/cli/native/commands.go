@@ -29,6 +29,7 @@ func (c *command) controlCommands() []*cobra.Command {
 			cmd.Flags().BoolVar(&a.Now, "now", false, "kill at once instead of asking")
 		}),
 		c.actCommand("restart", "stop and start programs", nil),
+		c.reloadCommand(),
 		c.signalCommand(),
 	}
 }

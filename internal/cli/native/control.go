@@ -128,9 +128,9 @@ func (c *command) nothingSelected(ctx context.Context, client *upkeep.Client, ve
 		names = append(names, list[i].ID)
 	}
 	if len(names) == 0 {
-		return usageError{fmt.Errorf("%s what? There are no programs", verb)}
+		return usageError{fmt.Errorf("%s what? There are no programs%s", verb, reloadNothing(verb))}
 	}
-	return usageError{fmt.Errorf("%s what? There is %s; \"all\" stands for everything", verb, words.List(names))}
+	return usageError{fmt.Errorf("%s what? There is %s; \"all\" stands for everything%s", verb, words.List(names), reloadNothing(verb))}
 }
 
 // outcome shows what an operation has done.
@@ -172,7 +172,7 @@ func (c *command) outcome(order upkeep.Action, op upkeep.Operation, took time.Du
 }
 
 // past is what has been done to a program.
-var past = map[string]string{"start": "started", "stop": "stopped", "restart": "restarted", "signal": "signalled", "clear": "cleared"}
+var past = map[string]string{"start": "started", "stop": "stopped", "restart": "restarted", "reload": "reloaded", "signal": "signalled", "clear": "cleared"}
 
 // fine are the problems that say that what was wanted is so already.
 var fine = map[string]string{"already_running start": "is running already", "not_running stop": "is not running"}
@@ -214,7 +214,9 @@ func (c *command) achieved(order upkeep.Action, r *upkeep.Result) string {
 	switch {
 	case p == nil:
 		return r.ID + " " + past[order.Action]
-	case order.Action == "start", order.Action == "restart":
+	case order.Action == "reload" && p.Reload != "":
+		return fmt.Sprintf("%s was sent %s (reload_signal)", r.ID, p.Reload)
+	case order.Action == "start", order.Action == "restart", order.Action == "reload":
 		return c.runningLine(p, r.Took)
 	case order.Action == "stop":
 		text := fmt.Sprintf("%s stopped after %s", r.ID, seconds(r.Took))

@@ -68,6 +68,9 @@ func (c *command) helpCommands(root *cobra.Command) {
 			for _, v := range root.Commands() {
 				out = append(out, v.Name()+"\t"+v.Short)
 			}
+			for _, t := range topics {
+				out = append(out, t.name+"\t"+t.short)
+			}
 			return append(out, "all"), cobra.ShellCompDirectiveNoFileComp
 		},
 		RunE: func(_ *cobra.Command, args []string) error {

@@ -211,6 +211,9 @@ func (c *command) detail(ctx context.Context, client *upkeep.Client, p *upkeep.P
 		row("cpu, mem", percent(p.CPU)+"   "+memory(p.Memory))
 	}
 	row("ports", strings.Join(p.Listen, " "))
+	if p.State == "RUNNING" {
+		row("restarts", p.Summary)
+	}
 	if p.LastExit != nil && p.PID == nil {
 		row("last exit", p.Summary)
 	}

@@ -22,6 +22,8 @@ type Past struct {
 	// who it was, as far as that is known.
 	Signal   int    `json:",omitzero"`
 	SignalBy string `json:",omitzero"`
+	// Adopted: the present or last instance was started by somebody else and taken over.
+	Adopted bool `json:",omitzero"`
 }
 
 // Begin is what remains of the past when a new instance is started: by itself, or because somebody wants it.

@@ -7,7 +7,7 @@ import (
 )
 
 func TestPastBegin(t *testing.T) {
-	old := Past{Restarts: 2, Ended: 7, Lasted: time.Second, Tries: 3, StopBy: "ann", Forced: true, Signal: 15, SignalBy: "bob"}
+	old := Past{Restarts: 2, Ended: 7, Lasted: time.Second, Tries: 3, StopBy: "ann", Forced: true, Signal: 15, SignalBy: "bob", Adopted: true}
 	for _, c := range []struct {
 		byItself bool
 		want     Past

@@ -74,7 +74,7 @@ type Status struct {
 	Tries      int       // failed attempts in a row; FATAL: those after which it was given up
 	Killing    bool      // a stop is under way
 	Past       Past
-	StdoutLog  string    // path in force (AUTO resolved); empty = none
+	StdoutLog  string // path in force (AUTO resolved); empty = none
 	StderrLog  string
 }
 

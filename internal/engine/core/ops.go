@@ -187,7 +187,9 @@ func (c *Core) Stop(ctx context.Context, slots []*Slot, mode Mode, gone bool) ([
 	return c.wait(ctx, c.stopFor(model.Actor(ctx), slots, mode, gone))
 }
 
-func (c *Core) stop(slots []*Slot, mode Mode, gone bool) *order { return c.stopFor("", slots, mode, gone) }
+func (c *Core) stop(slots []*Slot, mode Mode, gone bool) *order {
+	return c.stopFor("", slots, mode, gone)
+}
 
 func (c *Core) stopFor(who string, slots []*Slot, mode Mode, gone bool) *order {
 	return c.begin(slots, func(o *order, s *Slot) {
@@ -241,7 +243,9 @@ func (c *Core) Signal(ctx context.Context, slots []*Slot, mode Mode, sig int) ([
 	return c.wait(ctx, c.signalFor(model.Actor(ctx), slots, mode, sig))
 }
 
-func (c *Core) signal(slots []*Slot, mode Mode, sig int) *order { return c.signalFor("", slots, mode, sig) }
+func (c *Core) signal(slots []*Slot, mode Mode, sig int) *order {
+	return c.signalFor("", slots, mode, sig)
+}
 
 func (c *Core) signalFor(who string, slots []*Slot, mode Mode, sig int) *order {
 	return c.begin(slots, func(o *order, s *Slot) {

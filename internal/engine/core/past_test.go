@@ -65,7 +65,7 @@ func TestPastSurvives(t *testing.T) {
 	s.add("a", nil)
 	s.pass(2 * time.Second)
 	slot := s.slot("a")
-	slot.past = model.Past{Restarts: 4, Ended: 7, Lasted: time.Second, Tries: 2, StopBy: "ann", Forced: true, Signal: 1, SignalBy: "bob"}
+	slot.past = model.Past{Restarts: 4, Ended: 7, Lasted: time.Second, Tries: 2, StopBy: "ann", Forced: true, Signal: 1, SignalBy: "bob", Adopted: true}
 	value, err := json.Marshal(s.core.record(slot))
 	if err != nil {
 		t.Fatal(err)

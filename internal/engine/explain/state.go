@@ -79,9 +79,9 @@ func (q *inquiry) running() {
 		q.fact("listening on " + words.List(at))
 	}
 	if q.f.Restarts > 0 {
-		text := words.Count(q.f.Restarts, "restart", "restarts")
-		if q.last != nil {
-			text += ", the last one since it " + end(q.last.Exit).String() + " after " + words.Duration(q.last.Lasted())
+		text := words.Count(q.f.Restarts, "restart", "restarts") + ", the last one " + words.Duration(q.f.Now.Sub(q.st.Start)) + " ago"
+		if past := &q.st.Past; q.last != nil && (past.Ended == 0 || past.Ended+1 == q.st.Generation) {
+			text += ", since it " + end(q.last.Exit).String() + " after " + words.Duration(q.last.Lasted())
 		}
 		q.fact(text)
 	}

@@ -31,7 +31,7 @@ func TestStates(t *testing.T) {
 		"running again": {model.Running, func(f *Facts) {
 			*f = f.ran(code(3), 200*ms)
 			f.Status.PID, f.Status.Start, f.Restarts = 42, noon().Add(-3*s), 3
-		}, CauseRunning, false, "is running for 3.0s (since 11:59:57), pid 42\n  3 restarts, the last one since it exited with code 3 after 0.2s\n"},
+		}, CauseRunning, false, "is running for 3.0s (since 11:59:57), pid 42\n  3 restarts, the last one 3.0s ago, since it exited with code 3 after 0.2s\n"},
 		"adopted": {model.Running, func(f *Facts) {
 			f.Adopted, f.Status.PID, f.Status.Start = true, 42, noon().Add(-76*time.Hour)
 		}, CauseAdopted, false, "is running for 3d 4h (since 18 Nov 08:00), pid 42\n  upkeep did not start this process but took it over: its output is not logged until its next start\n"},

@@ -315,6 +315,7 @@ func (h *Host) reportEnd(i core.Instance, inst *instance) {
 	if err != nil || !over {
 		e = model.Exit{Reason: fmt.Sprint("wait: ", err)}
 	}
+	e = h.wasKilled(i, inst, e)
 	h.runEnds(i.Slot, e)
 	h.to.Ended(i, e)
 }

@@ -86,7 +86,7 @@ func (a *API) order(w http.ResponseWriter, r *http.Request, order upkeep.Action,
 		return err
 	}
 	o := &operation{done: make(chan struct{}), v: upkeep.Operation{
-		ID: "op_" + strings.ToLower(rand.Text()), Action: order.Action, State: "running", Began: a.o.Now(), By: a.caller(r),
+		ID: "op_" + strings.ToLower(rand.Text()), Action: order.Action, State: "running", Began: a.o.Now(), By: a.Caller(r),
 		Results: make([]upkeep.Result, len(list)),
 	}}
 	if err := a.keep(o); err != nil {
@@ -182,6 +182,8 @@ func (a *API) verb(order upkeep.Action) (verb, error) {
 			}
 			return start(ctx, id)
 		}, nil
+	case "reload":
+		return a.reload(), nil
 	case "signal":
 		if order.Signal == "" {
 			return nil, badRequest("no signal is given")
@@ -192,7 +194,7 @@ func (a *API) verb(order upkeep.Action) (verb, error) {
 	case "clear":
 		return func(ctx context.Context, id model.ID) error { return only(s.ClearLogs(ctx, service.One(id))) }, nil
 	}
-	return nil, badRequest(fmt.Sprintf("there is no action %q: start, stop, restart, signal, clear", order.Action))
+	return nil, badRequest(fmt.Sprintf("there is no action %q: start, stop, restart, reload, signal, clear", order.Action))
 }
 
 // untilDown waits until a program is down.
@@ -218,7 +220,7 @@ func only(results []service.Result, err error) error {
 }
 
 // run carries out an operation: programs of one priority together, the lower ones first, as they are to be started; in the
-// reverse order to be stopped.
+// reverse order to be stopped; one after the other to be reloaded.
 func (a *API) run(o *operation, do verb, list []model.Status) {
 	defer a.ended(o)
 	order := make([]int, len(list))
@@ -232,7 +234,7 @@ func (a *API) run(o *operation, do verb, list []model.Status) {
 	slices.SortStableFunc(order, func(x, y int) int { return sign * (list[x].Program.Priority - list[y].Program.Priority) })
 	for len(order) > 0 {
 		n := 1
-		for n < len(order) && list[order[n]].Program.Priority == list[order[0]].Program.Priority {
+		for o.v.Action != "reload" && n < len(order) && list[order[n]].Program.Priority == list[order[0]].Program.Priority {
 			n++
 		}
 		var group sync.WaitGroup
@@ -254,7 +256,7 @@ func (a *API) run(o *operation, do verb, list []model.Status) {
 
 func (a *API) runOne(o *operation, do verb, i int, id model.ID) {
 	began := a.o.Now()
-	err := do(a.ctx, id)
+	err := do(model.WithActor(a.ctx, o.v.By), id)
 	res := upkeep.Result{ID: id.String(), Done: true, Took: a.o.Now().Sub(began).Seconds()}
 	if st, gerr := a.o.Service.Get(a.ctx, id); gerr == nil {
 		v := a.views(a.ctx, []model.Status{st}, len(o.v.Results) <= manyResults)[0]

@@ -38,7 +38,7 @@ func TestReferenceHasEveryCode(t *testing.T) {
 		code, _ := row.Code(0)
 		got[code] = row[1]
 	}
-	want := map[string]string{"method_not_allowed": "405", "precondition_required": "428", "too_large": "413"}
+	want := map[string]string{"method_not_allowed": "405", "precondition_required": "428", "too_large": "413", "no_reload": "409", "reload_ended": "409"}
 	for _, k := range kinds {
 		want[k.code] = strconv.Itoa(k.status)
 	}

@@ -115,6 +115,7 @@ func (a *API) routes() []route {
 		{"POST", "/v1/processes/{id}/start", "wait", a.act("start")},
 		{"POST", "/v1/processes/{id}/stop", "wait", a.act("stop")},
 		{"POST", "/v1/processes/{id}/restart", "wait", a.act("restart")},
+		{"POST", "/v1/processes/{id}/reload", "wait", a.act("reload")},
 		{"POST", "/v1/processes/{id}/signal", "wait", a.act("signal")},
 		{"POST", "/v1/processes/{id}/stdin", "", a.stdin},
 		{"GET", "/v1/processes/{id}/logs", "stream since until tail run grep follow", a.processLogs},
@@ -297,8 +298,8 @@ func moment(r *http.Request, name string) (time.Time, error) {
 	return t, nil
 }
 
-// caller is who asks, for people.
-func (a *API) caller(r *http.Request) string {
+// Caller is who asks, for people: a user, "somebody" when that is not known.
+func (a *API) Caller(r *http.Request) string {
 	if uid, ok := a.peer(r); ok {
 		return userName(uid)
 	}

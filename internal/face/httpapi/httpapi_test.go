@@ -254,6 +254,11 @@ func TestSummary(t *testing.T) {
 		want string
 	}{
 		{model.Status{State: model.Running, PID: 5, Start: at(-9)}, ""},
+		{model.Status{State: model.Running, Generation: 4, Exit: exit(3), Past: model.Past{Restarts: 3, Ended: 3}}, "3 restarts, last: exit 3"},
+		{model.Status{State: model.Running, Generation: 4, Exit: exit(3), Past: model.Past{Restarts: 1, Ended: 2}}, "1 restart"},
+		{model.Status{State: model.Stopped, Start: at(-9), Stop: at(-5), Past: model.Past{StopBy: "ann"}}, "by ann, 5.0s ago"},
+		{model.Status{State: model.Exited, Start: at(-9), Stop: at(-5), Exit: model.Exit{Known: true, Signal: 9, OOMKills: 1}}, "SIGKILL for lack of memory, 5.0s ago"},
+		{model.Status{State: model.Running, Past: model.Past{Adopted: true}}, "adopted"},
 		{model.Status{State: model.Stopped}, "not started"},
 		{model.Status{State: model.Stopped, Start: at(-9), Stop: at(-5), Exit: exit(0)}, "5.0s ago"},
 		{model.Status{State: model.Exited, Start: at(-9), Stop: at(-5), Exit: exit(0)}, "exit 0, 5.0s ago"},
@@ -316,7 +321,7 @@ func TestWho(t *testing.T) {
 		if c.basic != "" {
 			q.SetBasicAuth(c.basic, "x")
 		}
-		if got := a.caller(q); got != c.want {
+		if got := a.Caller(q); got != c.want {
 			t.Errorf("%+v: %q", c, got)
 		}
 	}

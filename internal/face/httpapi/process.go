@@ -201,6 +201,9 @@ func view(st *model.Status, place service.Place, now time.Time) upkeep.Process {
 		Boot: p.Start.Auto, Command: p.Command.Line, Dir: p.Command.Dir, Stdout: st.StdoutLog, Stderr: st.StderrLog,
 		Origin: origin(p.Origin, place), Summary: summary(st, now), Listen: []string{},
 	}
+	if p.Reload != 0 {
+		v.Reload = strings.TrimPrefix(units.SignalName(p.Reload), "SIG")
+	}
 	if st.PID != 0 {
 		v.PID = &st.PID
 	}
@@ -250,8 +253,10 @@ func origin(o model.Origin, place service.Place) upkeep.Origin {
 func summary(st *model.Status, now time.Time) string {
 	how := ""
 	if ended(st) {
-		end := words.End{Known: st.Exit.Known, Code: st.Exit.Status, Signal: st.Exit.Signal, Core: st.Exit.Core, Reason: st.Exit.Reason}
-		how = end.Short()
+		how = end(st).Short()
+		if st.Exit.OOMKills > 0 {
+			how += " for lack of memory"
+		}
 	}
 	after := ""
 	if how != "" {
@@ -287,11 +292,39 @@ func summary(st *model.Status, now time.Time) string {
 		if st.Start.IsZero() || st.Stop.IsZero() {
 			return "not started"
 		}
-		return words.Duration(now.Sub(st.Stop)) + " ago"
+		ago := words.Duration(now.Sub(st.Stop)) + " ago"
+		if by := st.Past.StopBy; by != "" {
+			return "by " + by + ", " + ago
+		}
+		return ago
+	case model.Running:
+		if st.Past.Adopted {
+			return "adopted"
+		}
+		return restarts(st)
 	case model.Stopping:
 		return "asked to end"
 	}
 	return ""
+}
+
+// restarts says that a program has been started anew by itself, and how the instance before this one ended.
+func restarts(st *model.Status) string {
+	n := st.Past.Restarts
+	if n == 0 {
+		return ""
+	}
+	text := words.Count(n, "restart", "restarts")
+	if st.Past.Ended != 0 && st.Past.Ended+1 == st.Generation {
+		text += ", last: " + end(st).Short()
+	}
+	return text
+}
+
+// end is how the last instance that has ended did so.
+func end(st *model.Status) words.End {
+	e := st.Exit
+	return words.End{Known: e.Known, Code: e.Status, Signal: e.Signal, Core: e.Core, Reason: e.Reason}
 }
 
 func (a *API) why(w http.ResponseWriter, r *http.Request) error {

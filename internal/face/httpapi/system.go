@@ -24,7 +24,7 @@ func (a *API) system(w http.ResponseWriter, _ *http.Request) error {
 }
 
 func (a *API) whoami(w http.ResponseWriter, r *http.Request) error {
-	who := upkeep.Who{UID: -1, User: a.caller(r), Transport: "unix", Role: "admin"}
+	who := upkeep.Who{UID: -1, User: a.Caller(r), Transport: "unix", Role: "admin"}
 	if uid, ok := a.peer(r); ok {
 		who.UID = uid
 	}

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/upkeep-project/upkeep/internal/base/pytext"
+	"github.com/upkeep-project/upkeep/internal/domain/model"
 )
 
 // serverHeader is the value of the Server header. Source: spec/supervisor K25.
@@ -316,6 +317,17 @@ func (s *Server) finishAccess(c *conn) {
 	}
 }
 
+// actor is who asks: whose credentials they are, else whoever is known to be at the other end.
+func (s *Server) actor(r *http.Request) string {
+	switch {
+	case s.auth != nil:
+		return s.o.Username
+	case s.o.Actor != nil:
+		return s.o.Actor(r)
+	}
+	return ""
+}
+
 // peer is the other end as log lines show it.
 func peer(r *http.Request) string {
 	if !remoteAddr(r).IsValid() {
@@ -350,7 +362,7 @@ func (s *Server) readBody(w *recorder, r *http.Request) (body []byte, status int
 // detached is the context of an operation: it has the values of the request, and ends with the server
 // instead of with the request, because a client that goes away does not undo what it ordered.
 func (s *Server) detached(r *http.Request) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancel(context.WithoutCancel(r.Context()))
+	ctx, cancel := context.WithCancel(model.WithActor(context.WithoutCancel(r.Context()), s.actor(r)))
 	stop := context.AfterFunc(s.work, cancel)
 	return ctx, func() { stop(); cancel() }
 }

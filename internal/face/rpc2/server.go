@@ -100,6 +100,9 @@ type Options struct {
 	// Extensions answer further namespaces.
 	Extensions []Extension
 
+	// Actor is who a request without credentials comes from, a user's name; nil = that is never known.
+	Actor func(*http.Request) string
+
 	Log   Log
 	Audit func(Audit)      // nil drops the records; called from several goroutines
 	Now   func() time.Time // nil = time.Now

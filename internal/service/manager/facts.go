@@ -34,3 +34,31 @@ func recall(f *explain.Facts, events []model.Event) {
 		}
 	}
 }
+
+// remember adds what the status tells of the past: restarts, and who has ended the last run.
+func remember(f *explain.Facts) {
+	st := &f.Status
+	past := &st.Past
+	f.Restarts, f.Adopted = past.Restarts, past.Adopted && st.PID != 0
+	if st.State == model.Stopped || st.State == model.Stopping {
+		f.StoppedBy = past.StopBy
+	}
+	if len(f.Runs) == 0 {
+		return
+	}
+	last := &f.Runs[len(f.Runs)-1]
+	if past.Ended != 0 {
+		last.OOMKills = st.Exit.OOMKills
+	}
+	if past.Ended != st.Generation && st.State != model.Stopped { // what is known is of the instance after it
+		return
+	}
+	switch {
+	case st.State == model.Stopped && past.Forced:
+		last.By, last.Who = explain.Kill, past.StopBy
+	case st.State == model.Stopped:
+		last.By, last.Who = explain.Stop, past.StopBy
+	case past.Signal != 0 && past.Signal == last.Exit.Signal:
+		last.By, last.Who = explain.SignalOrder, past.SignalBy
+	}
+}

@@ -52,3 +52,57 @@ func TestRecall(t *testing.T) {
 		}
 	}
 }
+
+// TestRemember: what is known of an instance is said of the run that it is about, and of no other.
+func TestRemember(t *testing.T) {
+	kill := model.Exit{Known: true, Signal: 9}
+	for _, c := range []struct {
+		name   string
+		status model.Status
+		want   explain.Run // By, Who and OOMKills
+		by     string      // Facts.StoppedBy
+	}{
+		{"nothing is known", model.Status{State: model.Exited, Exit: kill}, explain.Run{}, ""},
+		{"stopped", model.Status{State: model.Stopped, Generation: 2, Past: model.Past{Ended: 2, StopBy: "ann"}}, explain.Run{By: explain.Stop, Who: "ann"}, "ann"},
+		{"stopped by force", model.Status{State: model.Stopped, Generation: 2, Past: model.Past{Ended: 2, StopBy: "ann", Forced: true}}, explain.Run{By: explain.Kill, Who: "ann"}, "ann"},
+		{"stopped before this was kept", model.Status{State: model.Stopped}, explain.Run{By: explain.Stop}, ""},
+		{"by a signal of ours", model.Status{State: model.Exited, Generation: 2, Exit: kill, Past: model.Past{Ended: 2, Signal: 9, SignalBy: "bob"}}, explain.Run{By: explain.SignalOrder, Who: "bob"}, ""},
+		{"by another signal", model.Status{State: model.Exited, Generation: 2, Exit: kill, Past: model.Past{Ended: 2, Signal: 1, SignalBy: "bob"}}, explain.Run{}, ""},
+		{"the signal was sent to the next one", model.Status{State: model.Running, Generation: 3, Exit: kill, Past: model.Past{Ended: 2, Signal: 9}}, explain.Run{}, ""},
+		{"for lack of memory", model.Status{State: model.Running, Generation: 3, Exit: model.Exit{Known: true, Signal: 9, OOMKills: 2}, Past: model.Past{Ended: 2}}, explain.Run{OOMKills: 2}, ""},
+		{"being stopped", model.Status{State: model.Stopping, Generation: 3, Past: model.Past{Ended: 2, StopBy: "ann"}}, explain.Run{}, "ann"},
+	} {
+		f := explain.Facts{Status: c.status, Runs: []explain.Run{{PID: 1}, {Exit: c.status.Exit}}}
+		remember(&f)
+		got := f.Runs[1]
+		got.Exit = model.Exit{}
+		if got != c.want || f.StoppedBy != c.by || f.Runs[0] != (explain.Run{PID: 1}) {
+			t.Errorf("%s: %+v by %q", c.name, got, f.StoppedBy)
+		}
+	}
+	f := explain.Facts{Status: model.Status{State: model.Running, Past: model.Past{Restarts: 3}}}
+	remember(&f)
+	if f.Restarts != 3 {
+		t.Errorf("%d restarts", f.Restarts)
+	}
+}
+
+// TestRunsOf: without an index of the log the status tells of the last run, also while the next one lives.
+func TestRunsOf(t *testing.T) {
+	at := func(s int) time.Time { return time.Unix(int64(1000+s), 0) }
+	exit := model.Exit{Known: true, Status: 3}
+	for _, c := range []struct {
+		name string
+		st   model.Status
+		want []explain.Run
+	}{
+		{"none", model.Status{PID: 7, Start: at(5)}, nil},
+		{"the last", model.Status{Start: at(5), Stop: at(9), Exit: exit}, []explain.Run{{Start: at(5), End: at(9), Exit: exit}}},
+		{"the one before", model.Status{PID: 7, Start: at(10), Stop: at(9), Exit: exit, Past: model.Past{Ended: 1, Lasted: 2 * time.Second}}, []explain.Run{{Start: at(7), End: at(9), Exit: exit}}},
+	} {
+		got := runsOf(&c.st)
+		if len(got) != len(c.want) || len(got) == 1 && got[0] != c.want[0] {
+			t.Errorf("%s: %+v", c.name, got)
+		}
+	}
+}

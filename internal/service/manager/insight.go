@@ -108,6 +108,10 @@ func (m *Manager) Why(ctx context.Context, id model.ID) (service.Explanation, er
 	f.Left = m.left(&f)
 	events, _ := m.o.Ring.Since(0, 0)
 	recall(&f, events)
+	remember(&f)
+	if m.o.FilesLimit != nil {
+		f.FilesLimit = m.o.FilesLimit()
+	}
 	for _, other := range m.o.Core.Table().Sorted {
 		if o := other.Status(); o.ID != id {
 			f.Neighbours = append(f.Neighbours, explain.Neighbour{ID: o.ID, State: o.State, PID: o.PID})
@@ -189,12 +193,12 @@ func runsOf(st *model.Status) []explain.Run {
 	if runs := indexedRuns(path, st); len(runs) > 0 {
 		return runs
 	}
-	if st.PID != 0 || st.Stop.IsZero() || st.Stop.Before(st.Start) {
-		return nil
-	}
 	r := explain.Run{Start: st.Start, End: st.Stop, Exit: st.Exit}
-	if st.State == model.Stopped {
-		r.By = explain.Stop
+	switch {
+	case st.Past.Ended != 0:
+		r.Start = st.Stop.Add(-st.Past.Lasted)
+	case st.PID != 0 || st.Stop.IsZero() || st.Stop.Before(st.Start):
+		return nil
 	}
 	return []explain.Run{r}
 }
@@ -223,9 +227,6 @@ func indexedRuns(path string, st *model.Status) []explain.Run {
 			continue
 		}
 		runs = append(runs, explain.Run{Start: rec.Run, End: rec.Time, Exit: exitOf(rec)})
-	}
-	if len(runs) > 0 && st.State == model.Stopped {
-		runs[0].By = explain.Stop
 	}
 	slices.Reverse(runs)
 	return runs

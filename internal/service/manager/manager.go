@@ -56,6 +56,8 @@ type Options struct {
 	Definitions *definitions.Store
 	Values      func(*model.Program) []service.Value
 	Invalid     func() []service.Mistake
+	// FilesLimit is how many descriptors programs may have; nil = that is not known. It is asked when something is explained.
+	FilesLimit func() uint64
 	// Load reads the configuration without side effects; its error says section, file and line.
 	Load func() (*model.Config, error)
 }
