@@ -22,6 +22,7 @@ type Input struct {
 
 	mu     sync.Mutex
 	fd     int // -1 when closed
+	w      pipe.Writer
 	queue  []byte
 	limit  int
 	closed bool
@@ -33,7 +34,8 @@ func (p *Pump) AttachInput(fd, limit int) *Input {
 	in := &Input{p: p, fd: fd, limit: limit}
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	if err := pipe.SetNonblock(fd); err != nil {
+	var err error
+	if in.w, err = pipe.NewWriter(fd); err != nil {
 		p.note("cannot use the standard input of a program: %v", err)
 		in.closeLocked()
 		return in
@@ -56,7 +58,7 @@ func (in *Input) Write(data []byte) error {
 		return ErrFull
 	}
 	if len(in.queue) == 0 {
-		n, err := pipe.Write(in.fd, data)
+		n, err := in.w.Write(data)
 		if err != nil && !errors.Is(err, pipe.ErrAgain) {
 			in.closeLocked()
 			return ErrClosed
@@ -77,7 +79,7 @@ func (in *Input) watchLocked() error {
 		in.reg.Arm()
 		return nil
 	}
-	reg, err := in.p.r.Register(in.fd, reactor.Writable, in.ready)
+	reg, err := in.p.r.Register(in.w.Ready(), reactor.Writable, in.ready)
 	if err != nil {
 		in.p.note("cannot use the standard input of a program: %v", err)
 		in.closeLocked()
@@ -101,7 +103,7 @@ func (in *Input) ready() {
 	if in.closed || len(in.queue) == 0 {
 		return
 	}
-	n, err := pipe.Write(in.fd, in.queue)
+	n, err := in.w.Write(in.queue)
 	if err != nil && !errors.Is(err, pipe.ErrAgain) {
 		in.closeLocked()
 		return
@@ -142,6 +144,7 @@ func (in *Input) closeLocked() {
 	if in.reg != nil {
 		in.reg.Close()
 	}
+	in.w.Stop()
 	pipe.Close(in.fd)
 	in.fd = -1
 	in.p.removeInput(in)

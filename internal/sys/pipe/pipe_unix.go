@@ -64,6 +64,21 @@ func Write(fd int, b []byte) (int, error) {
 // that no other process writes to.
 func SetNonblock(fd int) error { return unix.SetNonblock(fd, true) }
 
+// Writer writes to our end of a pipe without waiting for who reads. It is not safe for concurrent use.
+type Writer struct{ fd int }
+
+// NewWriter makes the writer of a descriptor, which stays the caller's to close, after Stop. It does what SetNonblock does.
+func NewWriter(fd int) (Writer, error) { return Writer{fd}, SetNonblock(fd) }
+
+// Ready is the descriptor that a reactor finds writable when there is room again after ErrAgain.
+func (w *Writer) Ready() int { return w.fd }
+
+// Write puts in as many bytes as fit: ErrAgain for none, ErrBroken when nobody reads.
+func (w *Writer) Write(b []byte) (int, error) { return Write(w.fd, b) }
+
+// Stop ends the writing.
+func (w *Writer) Stop() {}
+
 // Close closes a descriptor.
 func Close(fd int) error { return unix.Close(fd) }
 

@@ -1,4 +1,4 @@
 package spawn
 
-// Gated reports whether a program waits for Identified before it executes anything.
-func Gated() bool { return false }
+// Gated reports whether a program waits for Identified before it executes anything: its first thread is made suspended.
+func Gated() bool { return true }
