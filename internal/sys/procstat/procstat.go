@@ -1,6 +1,7 @@
 // Package procstat reads the few facts about processes that upkeep needs: start time, parent, group,
-// children, command line, and the identity of the current boot. On Linux it reads /proc; on systems
-// without it every function answers ErrUnsupported.
+// children, command line, and the identity of the current boot. On Linux it reads /proc, on macOS and
+// FreeBSD it asks the kernel by sysctl; elsewhere every function answers ErrUnsupported. Start times are
+// in clock ticks on Linux and in microseconds on the others: they are compared, and given to Age.
 //
 // What it returns was true at one moment. Whoever acts on it holds a handle on the process or checks
 // StartTicks again afterwards.
@@ -10,7 +11,9 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"os"
 	"strconv"
+	"syscall"
 )
 
 // ErrUnsupported says that this system offers no such figures.
@@ -30,6 +33,20 @@ type Stat struct {
 
 // Dead reports whether the process has ended and only its exit status is left.
 func (s Stat) Dead() bool { return s.State == 'Z' || s.State == 'X' }
+
+// Gone reports whether a process is known to have ended, be it that its parent takes no notice, as in some containers.
+func Gone(pid int) bool {
+	if pid <= 0 {
+		return false
+	}
+	p, err := os.FindProcess(pid)
+	if err != nil || errors.Is(p.Signal(syscall.Signal(0)), os.ErrProcessDone) {
+		return true
+	}
+	_ = p.Release() // nothing was held that could fail
+	st, err := Read(pid)
+	return errors.Is(err, syscall.ESRCH) || err == nil && st.Dead()
+}
 
 // flagsField is the position of the kernel's flags, kernelThread the one that tells its own threads.
 const (

@@ -1,7 +1,10 @@
 package procstat
 
 import (
+	"os"
+	"os/exec"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -45,6 +48,35 @@ func TestParse(t *testing.T) {
 				t.Error(diff)
 			}
 		})
+	}
+}
+
+// TestHasEnded: it has, be its end taken note of or not.
+func TestHasEnded(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(self, "-test.run=^$")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	pid := cmd.Process.Pid
+	if _, err := Read(pid); err == nil { // it has ended also before anybody asks how
+		for end := time.Now().Add(30 * time.Second); !Gone(pid) && time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		}
+		if !Gone(pid) {
+			t.Error("it has ended, and its parent takes no notice")
+		}
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	if !Gone(pid) {
+		t.Error("it is there no more")
+	}
+	if Gone(os.Getpid()) || Gone(os.Getppid()) || Gone(0) || Gone(-1) {
+		t.Error("what lives, or is no process, has not ended")
 	}
 }
 
