@@ -211,10 +211,13 @@ func (b *portBackend) add(g *Registration) error {
 	case err == nil && kind == windows.FILE_TYPE_DISK:
 		return errors.ErrUnsupported
 	default:
-		var flags uint32 // a wait would find out later that there is no such handle
-		if err := windows.GetHandleInformation(h, &flags); err != nil {
+		// A wait would find out too late that there is no such handle.
+		self := windows.CurrentProcess()
+		var same windows.Handle
+		if err := windows.DuplicateHandle(self, h, self, &same, 0, false, windows.DUPLICATE_SAME_ACCESS); err != nil {
 			return err
 		}
+		windows.CloseHandle(same)
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
