@@ -30,8 +30,8 @@ type Keeper struct {
 	lost  chan error          // the keeper is gone
 }
 
-// NewKeeper wraps the link of keeper.Attach.
-func NewKeeper(link *keeper.Link, items []keeper.Item, signals func(syscall.Signal), become func([]keeper.Item) error) *Keeper {
+// newKeeper wraps the link of keeper.Attach.
+func newKeeper(link *keeper.Link, items []keeper.Item, signals func(syscall.Signal), become func([]keeper.Item) error) *Keeper {
 	return &Keeper{
 		link: link, items: items, signals: signals, become: become,
 		leave: make(chan struct{}, 1), lost: make(chan error, 1),
@@ -41,8 +41,8 @@ func NewKeeper(link *keeper.Link, items []keeper.Item, signals func(syscall.Sign
 // PID is the keeper's pid.
 func (k *Keeper) PID() int { return k.link.KeeperPID() }
 
-// Continues reports whether an earlier manager has left something to go on with.
-func (k *Keeper) Continues() bool { return k.link.Previous() != "" }
+// continues reports whether an earlier manager has left something to go on with.
+func (k *Keeper) continues() bool { return k.link.Previous() != "" }
 
 // rolledBack says why the last upgrade was taken back, empty = it was not.
 func (k *Keeper) rolledBack() string {
@@ -55,7 +55,7 @@ func (k *Keeper) rolledBack() string {
 // background reports whether this is the first process of a daemon in the background, which is to cut its
 // ties to the terminal.
 func (k *Keeper) background(s *supervisord.Settings) bool {
-	return k != nil && !s.NoDaemon && !k.Continues() && !k.ever
+	return k != nil && !s.NoDaemon && !k.continues() && !k.ever
 }
 
 // ready says, once, that this image works.
@@ -118,7 +118,7 @@ func (k *Keeper) serve(a *App) {
 	k.link.Serve(k.events()) // the link has one reader, which the first call makes
 	if text := k.link.RolledBack(); text != "" {
 		a.log.Logf(activity.Error, "the upgrade was taken back: %s", text)
-	} else if k.Continues() && !k.ever {
+	} else if k.continues() && !k.ever {
 		a.log.Logf(activity.Warn, "the daemon goes on with pid %d: %s", os.Getpid(), k.link.Previous())
 	}
 	if k.link.Safe() {
@@ -218,14 +218,14 @@ func (a *App) belongings() []keeper.Item {
 			items = append(items, keeper.Item{Key: e.key(), Roles: "l", FDs: []int{fd}})
 		}
 	}
-	if it, ok := a.o.Keeper.take(LockKey); ok {
+	if it, ok := a.o.Keeper.take(lockKey); ok {
 		items = append(items, it)
 	}
 	return items
 }
 
-// LockKey is the key of the instance's lock.
-const LockKey = "lock"
+// lockKey is the key of the instance's lock.
+const lockKey = "lock"
 
 // upgrade asks for another image of the daemon, and reports whether this process is to leave by itself.
 func (a *App) upgrade() (leave bool) {

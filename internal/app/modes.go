@@ -52,7 +52,7 @@ func Keep(o Options, process *Process) int {
 		Items: process.Claimed,
 	}
 	if fd := process.Lock(); fd >= 0 {
-		k.Items = []keeper.Item{{Key: LockKey, Roles: "k", FDs: []int{fd}}}
+		k.Items = []keeper.Item{{Key: lockKey, Roles: "k", FDs: []int{fd}}}
 	}
 	k.Ready = func() error {
 		if o.Background == nil {
@@ -98,7 +98,7 @@ func manage(o Options, link *keeper.Link, items []keeper.Item) error {
 	again := keeper.Options{
 		Argv: os.Args, Env: slices.Concat(os.Environ(), place.Environ()), Socket: place.Socket(),
 	}
-	o.Keeper = NewKeeper(link, items, func(s syscall.Signal) { sigs.Deliver(s) }, func(items []keeper.Item) error {
+	o.Keeper = newKeeper(link, items, func(s syscall.Signal) { sigs.Deliver(s) }, func(items []keeper.Item) error {
 		return keeper.Become(again, items)
 	})
 	_, err = run(o, sigs)
@@ -125,6 +125,7 @@ func Alone(o Options, process *Process) error {
 	}
 	sigs := signals.Receive()
 	defer sigs.Close()
+	defer heed(o.Stop, sigs)()
 	outcome, err := run(o, sigs)
 	if err != nil || outcome != Left {
 		return err
@@ -135,6 +136,23 @@ func Alone(o Options, process *Process) error {
 	}
 	self = strings.TrimSuffix(self, " (deleted)")
 	return syscall.Exec(self, os.Args, append(os.Environ(), continueVariable+"=1"))
+}
+
+// heed has stop mean the same as a signal to end, until the function that it returns is called.
+func heed(stop <-chan struct{}, sigs *signals.Receiver) func() {
+	over, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		select {
+		case <-stop:
+			sigs.Deliver(syscall.SIGTERM)
+		case <-over:
+		}
+	}()
+	return func() {
+		close(over)
+		<-ended
+	}
 }
 
 // processors is the least number of Go's logical processors. While one is inside a long system call, as

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"syscall"
 	"time"
 
 	"github.com/upkeep-project/upkeep/internal/conf/supervisord"
@@ -74,7 +73,7 @@ func (p *Process) single(c *supervisord.Config) error {
 	var held *lock.HeldError
 	claimed := false
 	for over := time.Now().Add(orphanPatience); errors.As(err, &held); {
-		if claimed = p.claim(place); claimed || !gone(held.PID) || time.Now().After(over) {
+		if claimed = p.claim(place); claimed || !procstat.Gone(held.PID) || time.Now().After(over) {
 			break
 		}
 		// Whoever took the lock is dead, and somebody has inherited it who is about to end, or to stand in.
@@ -106,12 +105,6 @@ const (
 	orphanPatience = 10 * time.Second
 	orphanLook     = 20 * time.Millisecond
 )
-
-// gone reports whether a process is known to have ended.
-func gone(pid int) bool {
-	s, err := procstat.Read(pid)
-	return pid > 0 && (errors.Is(err, syscall.ESRCH) || err == nil && s.Dead())
-}
 
 // lockName is the file in the state directory that is locked as long as the instance lives.
 const lockName = "lock"

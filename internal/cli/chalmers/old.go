@@ -7,17 +7,13 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
-	"syscall"
-	"time"
 
 	"github.com/upkeep-project/upkeep/client/upkeep"
+	"github.com/upkeep-project/upkeep/internal/cli/instance"
 	"github.com/upkeep-project/upkeep/internal/conf/chalmers"
 	"github.com/upkeep-project/upkeep/internal/conf/imports"
-	"github.com/upkeep-project/upkeep/internal/sys/procfd"
-	"github.com/upkeep-project/upkeep/internal/sys/procstat"
 )
 
 // inherited is the file that names the programs of the original's store that were taken over once: what has been removed
@@ -111,10 +107,10 @@ func (in *inheritance) take(ctx context.Context, c *chalmers.Program) (said []st
 		said = append(said, fmt.Sprintf("[WARNING] %s is called %s here", c.Name, p.Name))
 	}
 	if p.Live != nil {
-		if err := in.handOver(ctx, p.Name, c.State); err != nil {
+		if err := in.handOver(ctx, p.Name, p.Live); err != nil {
 			said = append(said, fmt.Sprintf("[WARNING] %s runs on where it was: %v", p.Name, err))
 		} else {
-			said = append(said, fmt.Sprintf("%s runs on with pid %d", p.Name, c.State.Child))
+			said = append(said, fmt.Sprintf("%s runs on with pid %d", p.Name, p.Live.PID))
 		}
 	} else if c.State.Child != 0 {
 		if _, why := chalmers.Verify(c.State, in.world.Started); !strings.Contains(why, "does not exist") {
@@ -133,68 +129,14 @@ func notThere(err error) bool {
 	return err != nil && !errors.As(err, &problem)
 }
 
-// patience is how long the original's monitor may take to end.
-const patience = 10 * time.Second
-
-// errNotLive says that there is nothing to take over.
-var errNotLive = errors.New("it does not run there")
-
-// handOver makes the process of a state the running instance of a program: the monitor is ended, which leaves the process
-// alone, and the process taken. The process is the one that the state means, and the monitor is its parent: a number alone
-// proves nothing. Source: one-model 5, spec/chalmers CH-99.
-func (in *inheritance) handOver(ctx context.Context, name string, s chalmers.State) error {
-	if alive, why := chalmers.Verify(s, in.world.Started); !alive {
-		return fmt.Errorf("%w: %s", errNotLive, why)
-	}
-	child, err := procstat.Read(s.Child)
-	if err != nil {
-		return err
-	}
-	same := func() bool {
-		now, err := procstat.Read(s.Child)
-		return err == nil && !now.Dead() && now.StartTicks == child.StartTicks
-	}
-	if s.Monitor > 1 && child.PPID == s.Monitor {
-		right := func() bool {
-			now, err := procstat.Read(s.Child)
-			return err == nil && now.StartTicks == child.StartTicks && now.PPID == s.Monitor
-		}
-		if err := procfd.SignalIf(s.Monitor, int(syscall.SIGTERM), right); err != nil {
-			return fmt.Errorf("its monitor (pid %d) cannot be ended: %w", s.Monitor, err)
-		}
-		if err := await(ctx, func() bool {
-			now, err := procstat.Read(s.Child)
-			return err != nil || now.PPID != s.Monitor
-		}); err != nil {
-			return fmt.Errorf("its monitor (pid %d) does not end: %w", s.Monitor, err)
-		}
-	}
-	if !same() {
-		return fmt.Errorf("process %d ended with its monitor", s.Child)
-	}
-	c, err := in.native.started(ctx)
+// handOver makes the process that the original runs the running one of a program.
+func (in *inheritance) handOver(ctx context.Context, name string, live *imports.Live) error {
+	c, err := in.started(ctx)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	_, err = c.Adopt(ctx, name, s.Child)
-	return err
-}
-
-// await waits until something is so.
-func await(ctx context.Context, so func() bool) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	tick := time.NewTicker(look / 5)
-	defer tick.Stop()
-	for !so() {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-	return nil
+	return instance.TakeOver(ctx, c, name, live)
 }
 
 // Recover takes over those of the programs that the original runs at this moment, where they would else be started twice.
@@ -219,28 +161,10 @@ func (n *native) Recover(ctx context.Context, w *imports.World, names []string) 
 			left = append(left, name)
 			continue
 		}
-		if err := in.handOver(ctx, name, s); err != nil {
+		if err := in.handOver(ctx, name, &imports.Live{PID: s.Child, Start: s.Start, Monitor: s.Monitor}); err != nil {
 			return nil, said, fmt.Errorf("%s runs already, started by the old chalmers as pid %d, and could not be taken over: %w", name, s.Child, err)
 		}
 		said = append(said, fmt.Sprintf("%s runs already: taken over from the old chalmers with pid %d", name, s.Child))
 	}
 	return left, said, nil
-}
-
-// world is this machine for importers.
-func world(home, cwd string, vars map[string]string) *imports.World {
-	return &imports.World{
-		Vars: vars, Home: home, Cwd: cwd, GOOS: runtime.GOOS, UID: os.Getuid(), CPUs: runtime.NumCPU(),
-		Started: func(pid int) (time.Time, bool) {
-			s, err := procstat.Read(pid)
-			if err != nil || s.Dead() {
-				return time.Time{}, false
-			}
-			age, err := procstat.Age(s.StartTicks)
-			if err != nil {
-				return time.Time{}, true
-			}
-			return time.Now().Add(-age), true
-		},
-	}
 }

@@ -67,7 +67,7 @@ func (c Command) env() (*Env, error) {
 	if err != nil {
 		return nil, err
 	}
-	e.World = world(dir, cwd, e.Vars)
+	e.World = instance.World(dir, cwd, e.Vars)
 	e.Within = func(root string) (Instance, error) {
 		if err := relocate(root); err != nil {
 			return nil, err

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -13,6 +11,8 @@ import (
 	"github.com/upkeep-project/upkeep/client/upkeep"
 	"github.com/upkeep-project/upkeep/internal/cli/daemon"
 	"github.com/upkeep-project/upkeep/internal/cli/instance"
+	"github.com/upkeep-project/upkeep/internal/sys/boot"
+	"github.com/upkeep-project/upkeep/internal/sys/home"
 	"github.com/upkeep-project/upkeep/internal/sys/procstat"
 )
 
@@ -48,11 +48,18 @@ func (c *command) serve(background bool, file string) error {
 	if c.config != "" {
 		return usageError{fmt.Errorf("a supervisord.conf is run by:  upkeep supervisord -n -c %s", c.config)}
 	}
+	err := home.TakeSystem(c.system)
+	if err != nil {
+		return err
+	}
 	i, err := instance.Started(c.system, file)
 	if err != nil {
 		return err
 	}
-	c.status, err = i.Serve(c.version, background)
+	c.status, err = boot.Daemon(func(stop <-chan struct{}) (int, error) {
+		i.Stop = stop
+		return i.Serve(c.version, background)
+	})
 	return err
 }
 
@@ -102,17 +109,6 @@ func (c *command) daemonStatus(ctx context.Context) error {
 	return nil
 }
 
-// gone reports whether a process has ended, be it that its parent takes no notice, as in some containers.
-func gone(pid int) bool {
-	p, err := os.FindProcess(pid)
-	if err != nil || errors.Is(p.Signal(syscall.Signal(0)), os.ErrProcessDone) {
-		return true
-	}
-	_ = p.Release() // nothing was held that could fail
-	st, err := procstat.Read(pid)
-	return errors.Is(err, syscall.ESRCH) || err == nil && st.Dead()
-}
-
 // daemonStop stops the programs and the daemon, and waits until it is gone.
 func (c *command) daemonStop(ctx context.Context) error {
 	client, _, err := c.client()
@@ -146,7 +142,7 @@ func (c *command) daemonStop(ctx context.Context) error {
 	defer tick.Stop()
 	over := time.After(c.wait())
 	for {
-		if gone(s.PID) {
+		if procstat.Gone(s.PID) {
 			fmt.Fprintf(c.out, "%s stopped: %s, and the daemon\n", c.good(), plural(running, "program", "programs"))
 			return nil
 		}

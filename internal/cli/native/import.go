@@ -7,17 +7,15 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/upkeep-project/upkeep/client/upkeep"
+	"github.com/upkeep-project/upkeep/internal/cli/instance"
 	"github.com/upkeep-project/upkeep/internal/conf/imports"
 	"github.com/upkeep-project/upkeep/internal/conf/managed"
-	"github.com/upkeep-project/upkeep/internal/sys/procstat"
 )
 
 // importing is what `upkeep import` is told.
@@ -101,22 +99,7 @@ func world() (*imports.World, error) {
 			vars[name] = value
 		}
 	}
-	return &imports.World{
-		Vars: vars, Home: home, Cwd: cwd, GOOS: runtime.GOOS, UID: os.Getuid(), CPUs: runtime.NumCPU(), Started: processStart,
-	}, nil
-}
-
-// processStart is when a process began; false when there is none.
-func processStart(pid int) (time.Time, bool) {
-	st, err := procstat.Read(pid)
-	if err != nil || st.Dead() {
-		return time.Time{}, false
-	}
-	age, err := procstat.Age(st.StartTicks)
-	if err != nil {
-		return time.Time{}, true // it is there; nobody can tell since when
-	}
-	return time.Now().Add(-age), true
+	return instance.World(home, cwd, vars), nil
 }
 
 // bring is the verb import.

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/upkeep-project/upkeep/internal/cli/instance"
 	"github.com/upkeep-project/upkeep/internal/conf/imports"
 )
 
@@ -163,6 +164,7 @@ func TestGuess(t *testing.T) {
 
 // TestTakeOver goes on with a process whose monitor leaves it alone when it ends, as those of chalmers do.
 func TestTakeOver(t *testing.T) {
+	processStart := instance.World("", "", nil).Started
 	if _, alive := processStart(os.Getpid()); !alive {
 		t.Skip("nobody can tell here what runs")
 	}
