@@ -145,6 +145,8 @@ type Filter struct {
 	Figures bool // with what they use
 	Few     bool // with Figures: unless there are very many
 	Tree    bool // with the processes of each
+	// Fields are the members of a Process, by their names in JSON, that are asked for: the others are zero. None are all.
+	Fields []string
 }
 
 func (f Filter) query() string {
@@ -160,6 +162,9 @@ func (f Filter) query() string {
 	}
 	if f.Tree {
 		q.Set("tree", "1")
+	}
+	if len(f.Fields) > 0 {
+		q.Set("fields", strings.Join(f.Fields, ","))
 	}
 	if len(q) == 0 {
 		return ""

@@ -55,6 +55,10 @@ func TestRequests(t *testing.T) {
 			_, err := c.Processes(ctx, Filter{Select: []string{"a", "g:*"}, States: []string{"FATAL"}, Figures: true})
 			return err
 		}},
+		{"GET /v1/processes?fields=id%2Cstate&figures=few&tree=1", func(c *Client) error {
+			_, err := c.Processes(ctx, Filter{Figures: true, Few: true, Tree: true, Fields: []string{"id", "state"}})
+			return err
+		}},
 		{"GET /v1/processes/a%2Fb:c%3F", func(c *Client) error { _, err := c.Process(ctx, "a/b:c?"); return err }},
 		{"GET /v1/processes/web?reveal=1", func(c *Client) error { _, err := c.Reveal(ctx, "web"); return err }},
 		{"GET /v1/processes/web/why", func(c *Client) error { _, err := c.Why(ctx, "web"); return err }},

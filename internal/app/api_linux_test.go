@@ -53,6 +53,11 @@ func (w *walk) do(s step) answer {
 			w.t.Errorf("%s: %s", name, wrong)
 		}
 	}
+	if s.operation == "GET /v1/processes" && a.status == 200 && !strings.Contains(path, "fields=") {
+		for _, wrong := range w.doc.Check("Processes", a.body) {
+			w.t.Errorf("%s: %s", name, wrong)
+		}
+	}
 	if a.status != s.status || !strings.Contains(a.body, s.has) {
 		w.t.Errorf("%s: %d %s, want %d and %q", name, a.status, a.body, s.status, s.has)
 	}
@@ -127,6 +132,8 @@ func TestWalk(t *testing.T) {
 
 		{operation: "GET /v1/processes", path: "/v1/processes?figures=1&select=web&select=c*", status: 200, has: `"memory_bytes":`},
 		{operation: "GET /v1/processes", path: "/v1/processes?tree=1&state=running,FATAL", status: 200, has: `"id":"web"`},
+		{operation: "GET /v1/processes", path: "/v1/processes?fields=id,state&fields=last_exit&select=web", status: 200, has: `{"items":[{"id":"web","state":"RUNNING"}]}`},
+		{operation: "GET /v1/processes", path: "/v1/processes?fields=id,stat", status: 400, code: "bad_request", has: `"suggestion":"state"`},
 		{operation: "GET /v1/processes", path: "/v1/processes?state=RUNING", status: 400, code: "bad_request", has: `"suggestion":"RUNNING"`},
 		{operation: "GET /v1/processes", path: "/v1/processes?selct=web", status: 400, code: "bad_request", has: `"suggestion":"select"`},
 		{operation: "GET /v1/processes", path: "/v1/processes?select=wbe", status: 404, code: "not_found", has: "Close: web"},

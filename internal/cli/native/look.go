@@ -58,6 +58,12 @@ func (c *command) showStatus(ctx context.Context, f upkeep.Filter, one bool) err
 		return err
 	}
 	f.Figures, f.Few = form != "name", form == "table" // figures of very many take longer than all else
+	switch {
+	case form == "name":
+		f.Fields = []string{"id", "state", "last_exit"}
+	case form == "table" && !one:
+		f.Fields = strings.Fields(statusFields)
+	}
 	list, err := client.Processes(ctx, f)
 	if err != nil {
 		var absent *upkeep.AbsentError
@@ -77,6 +83,9 @@ func (c *command) showStatus(ctx context.Context, f upkeep.Filter, one bool) err
 	}
 	return err
 }
+
+// statusFields are the members of a program that the table of the status shows, and what tells whether all is fine.
+const statusFields = "id group name state since pid last_exit summary cpu_percent memory_bytes listen"
 
 // allFine reports whether programs are as they should be: one that has ended as expected and is not to be started again is.
 func allFine(list []upkeep.Process) bool {
@@ -238,7 +247,7 @@ func (c *command) home(ctx context.Context) error {
 		return err
 	}
 	defer client.Close()
-	list, err := client.Processes(ctx, upkeep.Filter{Figures: true, Few: true})
+	list, err := client.Processes(ctx, upkeep.Filter{Figures: true, Few: true, Fields: strings.Fields(statusFields)})
 	var absent *upkeep.AbsentError
 	if errors.As(err, &absent) && c.defined() > 0 {
 		return err

@@ -1,6 +1,7 @@
 package native
 
 import (
+	"bufio"
 	"cmp"
 	"encoding/json"
 	"fmt"
@@ -59,8 +60,10 @@ func printAll[T any](c *command, items []T, name func(*T) string, table func(wid
 		}
 		c.printJSON(c.out, items)
 	case "name":
+		w := bufio.NewWriter(c.out)
+		defer w.Flush()
 		for i := range items {
-			fmt.Fprintln(c.out, name(&items[i]))
+			fmt.Fprintln(w, name(&items[i]))
 		}
 	case "ndjson", "template":
 		print, err := c.printer(f, text)
@@ -141,14 +144,25 @@ func (c *command) unicodeWanted() bool {
 
 // glyph is the sign and the colour of a state.
 func (c *command) glyph(state string) (sign, colour string) {
-	g := map[string]struct{ uni, ascii, colour string }{
-		"RUNNING": {"●", "*", green}, "STARTING": {"↻", "~", yellow}, "BACKOFF": {"↻", "~", yellow}, "STOPPING": {"↻", "~", yellow},
-		"FATAL": {"✕", "x", red}, "EXITED": {"○", "o", plain}, "STOPPED": {"–", "-", dim}, "UNKNOWN": {"?", "?", red},
-	}[state]
-	if c.unicodeWanted() {
-		return g.uni, g.colour
+	for _, g := range [...]struct{ state, uni, ascii, colour string }{
+		{"RUNNING", "●", "*", green},
+		{"STARTING", "↻", "~", yellow},
+		{"BACKOFF", "↻", "~", yellow},
+		{"STOPPING", "↻", "~", yellow},
+		{"FATAL", "✕", "x", red},
+		{"EXITED", "○", "o", plain},
+		{"STOPPED", "–", "-", dim},
+		{"UNKNOWN", "?", "?", red},
+	} {
+		if g.state != state {
+			continue
+		}
+		if c.unicodeWanted() {
+			return g.uni, g.colour
+		}
+		return g.ascii, g.colour
 	}
-	return g.ascii, g.colour
+	return "", plain
 }
 
 // good and bad begin a line about a success and a failure.
@@ -179,8 +193,18 @@ type column struct {
 	least int
 }
 
-// textWidth is how many columns of a terminal a text takes.
-func textWidth(s string) int { return runewidth.StringWidth(s) }
+// textWidth is how many columns of a terminal a text takes. The library makes a table of all characters there are when it
+// sees one that is not of Latin, which takes as long as the rest of a status: so it is not asked about our own signs.
+func textWidth(s string) int {
+	n := 0
+	for _, r := range s {
+		if (r < ' ' || r > '~') && (!strings.ContainsRune("●↻✕○–…✓", r) || runewidth.DefaultCondition.EastAsianWidth) {
+			return runewidth.StringWidth(s)
+		}
+		n++
+	}
+	return n
+}
 
 // ellipsis stands for what was cut off.
 func (c *command) ellipsis() string {
@@ -230,8 +254,10 @@ func (c *command) table(columns []column, rows [][]cell) {
 	for last > 0 && !shown[last] {
 		last--
 	}
+	b := bufio.NewWriter(c.out)
+	defer b.Flush()
+	coloured := c.coloured(c.outTTY)
 	line := func(cells []cell, colour string) {
-		var b strings.Builder
 		used, pad := 0, 0
 		for i, col := range columns {
 			if !shown[i] {
@@ -247,7 +273,7 @@ func (c *command) table(columns []column, rows [][]cell) {
 			}
 			if text != "" {
 				b.WriteString(strings.Repeat(" ", pad))
-				b.WriteString(c.paint(cmp.Or(cells[i].colour, colour), text))
+				b.WriteString(paint(coloured, cmp.Or(cells[i].colour, colour), text))
 				used, pad = used+pad+n, 0
 			} else {
 				pad += n
@@ -257,7 +283,7 @@ func (c *command) table(columns []column, rows [][]cell) {
 				pad += width[i] - n
 			}
 		}
-		fmt.Fprintln(c.out, b.String())
+		b.WriteByte('\n')
 	}
 	titles := make([]cell, len(columns))
 	for i, col := range columns {

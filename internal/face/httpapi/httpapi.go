@@ -60,6 +60,8 @@ type API struct {
 	end  context.CancelFunc
 	work sync.WaitGroup
 
+	shape shape // of a process
+
 	life string // tells the numbers of this daemon's events from those of the one before
 
 	mu  sync.Mutex
@@ -80,7 +82,7 @@ func New(o Options) *API {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	a := &API{o: o, mux: http.NewServeMux(), ops: map[string]*operation{}, life: strings.ToLower(rand.Text()[:8])}
+	a := &API{o: o, mux: http.NewServeMux(), shape: shapeOf(reflect.TypeFor[upkeep.Process]()), ops: map[string]*operation{}, life: strings.ToLower(rand.Text()[:8])}
 	a.ctx, a.end = context.WithCancel(context.Background())
 	for _, r := range a.routes() {
 		a.mux.HandleFunc(r.method+" "+r.path, func(w http.ResponseWriter, q *http.Request) {
@@ -109,7 +111,7 @@ func (a *API) routes() []route {
 		{"GET", "/v1/system", "", a.system},
 		{"GET", "/v1/whoami", "", a.whoami},
 		{"GET", "/v1/openapi.yaml", "", a.describe},
-		{"GET", "/v1/processes", "select state figures tree", a.processes},
+		{"GET", "/v1/processes", "select state figures tree fields", a.processes},
 		{"GET", "/v1/processes/{id}", "reveal", a.process},
 		{"GET", "/v1/processes/{id}/why", "", a.why},
 		{"POST", "/v1/processes/{id}/start", "wait", a.act("start")},

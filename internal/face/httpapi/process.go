@@ -16,37 +16,60 @@ import (
 )
 
 // processes lists the programs that the parameters select: select (several, see service.Select), state (several);
-// figures=1 adds what they use, figures=few that of no more than a few programs; tree=1 adds the processes of each.
+// figures=1 adds what they use, figures=few that of no more than a few programs; tree=1 adds the processes of each;
+// fields names the members that are wanted.
 func (a *API) processes(w http.ResponseWriter, r *http.Request) error {
 	q := r.URL.Query()
+	wanted, err := a.shape.only(q["fields"])
+	if err != nil {
+		return err
+	}
 	list, err := a.selected(r.Context(), q["select"], q["state"])
 	if err != nil {
 		return err
 	}
-	out := a.views(r.Context(), list, set(r, "figures") && (q.Get("figures") != "few" || len(list) <= fewPrograms))
-	if set(r, "tree") {
-		a.trees(r.Context(), list, out)
+	var used map[model.ID]service.Figures
+	if set(r, "figures") && (q.Get("figures") != "few" || len(list) <= fewPrograms) {
+		used = a.o.Service.Figures(r.Context(), ids(list))
 	}
-	return reply(w, http.StatusOK, upkeep.List(out))
+	var trees map[model.ID][]service.Branch
+	if set(r, "tree") {
+		trees = a.o.Service.Tree(r.Context(), ids(list))
+	}
+	place, now := a.o.Service.Place(), a.o.Now()
+	var v upkeep.Process
+	return replyEach(w, wanted, len(list), func(i int) *upkeep.Process {
+		v = view(&list[i], place, now)
+		if f, ok := used[list[i].ID]; ok {
+			figures(&v, &f)
+		}
+		v.Tree = branches(trees[list[i].ID])
+		return &v
+	})
 }
 
 // fewPrograms is up to when figures are not worth a thought: they cost more than the whole rest of an answer.
 const fewPrograms = 200
 
-// trees adds the processes of programs.
-func (a *API) trees(ctx context.Context, list []model.Status, out []upkeep.Process) {
-	ids := make([]model.ID, len(list))
+func ids(list []model.Status) []model.ID {
+	out := make([]model.ID, len(list))
 	for i := range list {
-		ids[i] = list[i].ID
+		out[i] = list[i].ID
 	}
-	all := a.o.Service.Tree(ctx, ids)
-	for i := range out {
-		for _, b := range all[ids[i]] {
-			out[i].Tree = append(out[i].Tree, upkeep.Branch{
-				PID: b.PID, Parent: b.Parent, Command: b.Command, Ended: b.Ended, CPU: b.CPU, Memory: b.Memory,
-			})
-		}
+	return out
+}
+
+func figures(v *upkeep.Process, f *service.Figures) {
+	v.CPU, v.Memory, v.Listen = &f.CPU, &f.Memory, f.Listen
+}
+
+// branches are the processes of a program.
+func branches(list []service.Branch) []upkeep.Branch {
+	var out []upkeep.Branch
+	for _, b := range list {
+		out = append(out, upkeep.Branch{PID: b.PID, Parent: b.Parent, Command: b.Command, Ended: b.Ended, CPU: b.CPU, Memory: b.Memory})
 	}
+	return out
 }
 
 // selected are the programs that selectors stand for; without any, all.
@@ -55,10 +78,10 @@ func (a *API) selected(ctx context.Context, selectors, states []string) ([]model
 	if err != nil {
 		return nil, err
 	}
-	if len(selectors) == 0 {
-		selectors = []string{service.SelectAll}
+	found, missing := all, []string(nil)
+	if len(selectors) > 0 {
+		found, missing = service.Select(all, selectors)
 	}
-	found, missing := service.Select(all, selectors)
 	if len(missing) > 0 {
 		return nil, a.unknown(missing, all)
 	}
@@ -170,23 +193,19 @@ func (a *API) reveal(r *http.Request, p *model.Program) (*upkeep.Surroundings, e
 }
 
 // views are statuses as clients see them.
-func (a *API) views(ctx context.Context, list []model.Status, figures bool) []upkeep.Process {
+func (a *API) views(ctx context.Context, list []model.Status, withFigures bool) []upkeep.Process {
 	place, now := a.o.Service.Place(), a.o.Now()
 	out := make([]upkeep.Process, len(list))
 	for i := range list {
 		out[i] = view(&list[i], place, now)
 	}
-	if !figures {
+	if !withFigures {
 		return out
 	}
-	ids := make([]model.ID, len(list))
-	for i := range list {
-		ids[i] = list[i].ID
-	}
-	used := a.o.Service.Figures(ctx, ids)
+	used := a.o.Service.Figures(ctx, ids(list))
 	for i := range out {
-		if f, ok := used[ids[i]]; ok {
-			out[i].CPU, out[i].Memory, out[i].Listen = &f.CPU, &f.Memory, f.Listen
+		if f, ok := used[list[i].ID]; ok {
+			figures(&out[i], &f)
 		}
 	}
 	return out
