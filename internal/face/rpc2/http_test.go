@@ -2,21 +2,17 @@ package rpc2
 
 import (
 	"context"
-	"encoding/base64"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/netip"
-	"os/exec"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/upkeep-project/upkeep/client/supervisor"
-	"github.com/upkeep-project/upkeep/internal/domain/model"
 	"github.com/upkeep-project/upkeep/internal/service"
 )
 
@@ -160,193 +156,6 @@ func TestExpectContinue(t *testing.T) {
 	_, _ = io.WriteString(c, body)
 	if n, err = c.Read(buf); err != nil || !strings.Contains(string(buf[:n]), "<int>77</int>") {
 		t.Fatalf("%q %v", buf[:n], err)
-	}
-}
-
-func basic(s string) string {
-	return "Authorization: Basic " + base64.StdEncoding.EncodeToString([]byte(s)) + "\r\n"
-}
-
-func TestAuthentication(t *testing.T) {
-	plain := serve(t, Options{Namespace: true, Username: "us", Password: "p:w"})
-	hashed := serve(t, Options{Namespace: true, Username: "us", Password: "{SHA}5baa61e4c9b93f3f0682250b6cf8331b7ee68fd8"})
-	tests := []struct {
-		e      *env
-		header string
-		want   int
-	}{
-		{plain, basic("us:p:w"), 200},
-		{plain, strings.Replace(basic("us:p:w"), "Basic", "bAsIc", 1), 200},
-		{plain, "", 401},
-		{plain, "Authorization: Digest x\r\n", 401},
-		{plain, "Authorization: Basic\r\n", 401},
-		{plain, basic("us:p"), 401},
-		{plain, basic("us:p:w2"), 401},
-		{plain, basic("su:p:w"), 401},
-		{plain, basic("us"), 401},
-		{plain, "Authorization: Basic !!!\r\n", 400},
-		{plain, "Authorization: Basic dXM\r\n", 400},
-		{plain, basic("us:\xff"), 400},
-		{hashed, basic("us:password"), 200},
-		{hashed, basic("us:{SHA}5baa61e4c9b93f3f0682250b6cf8331b7ee68fd8"), 401},
-		{hashed, basic("us:5baa61e4c9b93f3f0682250b6cf8331b7ee68fd8"), 401},
-	}
-	for _, tt := range tests {
-		for _, request := range []string{
-			rpcRequest(tt.header, "supervisor.getPID"), "GET /ok.html HTTP/1.1\r\nHost: other.example\r\n" + tt.header + "\r\n",
-		} {
-			a := tt.e.raw(t, 1, request)[0]
-			if a.StatusCode != tt.want {
-				t.Errorf("%q: %d, want %d", tt.header, a.StatusCode, tt.want)
-			}
-			if tt.want == 200 {
-				continue
-			}
-			if !a.Close || a.body != ErrorBody(tt.want) {
-				t.Errorf("%q: %v %q", tt.header, a.Header, a.body)
-			}
-			if got := a.Header.Get("WWW-Authenticate"); tt.want == 401 && got != `Basic realm="default"` {
-				t.Errorf("%q: %q", tt.header, got)
-			}
-		}
-		tt.e.auth.damp = newDamper(time.Now)
-	}
-}
-
-func TestGuessingIsDamped(t *testing.T) {
-	now := time.Unix(1e9, 0)
-	d := newDamper(func() time.Time { return now })
-	bad, owner := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")
-	d.success(owner)
-	guesses := 0
-	for range 600 { // one try a second for ten minutes
-		if d.allowed(bad) {
-			d.failure(bad)
-			guesses++
-		}
-		if !d.allowed(owner) {
-			t.Fatal("the owner is kept out")
-		}
-		now = now.Add(time.Second)
-	}
-	if guesses < freeFailures || guesses > 30 {
-		t.Errorf("%d guesses in ten minutes", guesses)
-	}
-	for i := range 300 {
-		a := netip.AddrFrom4([4]byte{198, 51, byte(i >> 8), byte(i)})
-		if d.allowed(a) {
-			d.failure(a)
-		}
-	}
-	if d.total > totalFailures {
-		t.Errorf("%d failures in a minute", d.total)
-	}
-	if d.allowed(netip.MustParseAddr("203.0.113.9")) || !d.allowed(owner) {
-		t.Error("after a hundred failures only known addresses are heard")
-	}
-	now = now.Add(dampWindow)
-	if !d.allowed(netip.MustParseAddr("203.0.113.9")) {
-		t.Error("the flood is not forgotten")
-	}
-	for i := range maxDampAddrs + 500 {
-		now = now.Add(time.Millisecond)
-		d.failure(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}))
-		d.success(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}))
-	}
-	if len(d.addrs) > maxDampAddrs || len(d.known) > maxKnownAddrs {
-		t.Errorf("%d and %d records", len(d.addrs), len(d.known))
-	}
-}
-
-func TestDampedOverHTTP(t *testing.T) {
-	now := time.Unix(1e9, 0)
-	frozen := func() time.Time { return now }
-	e := serve(t, Options{Username: "u", Password: "p", Now: frozen})
-	request := "GET /ok.html HTTP/1.1\r\nHost: x\r\n"
-	for i := range freeFailures {
-		if a := e.raw(t, 1, request+basic("u:x")+"\r\n")[0]; a.StatusCode != 401 {
-			t.Fatalf("try %d: %d", i, a.StatusCode)
-		}
-	}
-	if a := e.raw(t, 1, request+basic("u:p")+"\r\n")[0]; a.StatusCode != 429 || a.Header.Get("Retry-After") == "" {
-		t.Errorf("%d", a.StatusCode)
-	}
-	local := serve(t, Options{Username: "u", Password: "p", Now: frozen, Local: true})
-	for range 30 {
-		if a := local.raw(t, 1, request+basic("u:x")+"\r\n")[0]; a.StatusCode != 401 {
-			t.Fatalf("local: %d", a.StatusCode)
-		}
-	}
-	if a := local.raw(t, 1, request+basic("u:p")+"\r\n")[0]; a.StatusCode != 200 {
-		t.Errorf("local: %d", a.StatusCode)
-	}
-}
-
-func TestHosts(t *testing.T) {
-	e := serve(t, Options{Namespace: true, Hosts: []string{"My.Example"}})
-	port := e.addr[strings.LastIndexByte(e.addr, ':'):]
-	good := []string{"localhost", "LOCALHOST" + port, "127.0.0.1", "127.0.0.1" + port, "my.example", "my.example.:80", "[::ffff:127.0.0.1]"}
-	bad := []string{
-		"evil.example", "evil.example" + port, "127.0.0.1.evil.example", "localhost.evil.example", "192.0.2.1", "0.0.0.0", "[::]", "127.0.0.2",
-		"[::1]", "127.1", "0x7f.1", "2130706433", "localhost..", "[localhost", "a@localhost", "localhost:x:y", "127.0.0.1%25x", "xlocalhost",
-	}
-	for i, host := range append(good, bad...) {
-		for _, path := range []string{"/ok.html", "/nope", "/logtail/nope"} {
-			a := e.raw(t, 1, "GET "+path+" HTTP/1.1\r\nHost: "+host+"\r\n\r\n")[0]
-			if ok := a.StatusCode == 200 || a.StatusCode == 404; ok != (i < len(good)) {
-				t.Errorf("%s %s: %d", host, path, a.StatusCode)
-			}
-		}
-	}
-	if a := e.raw(t, 1, "GET http://evil.example/ok.html HTTP/1.1\r\nHost: localhost\r\n\r\n")[0]; a.StatusCode != 421 {
-		t.Errorf("absolute form: %d", a.StatusCode)
-	}
-	for header, want := range map[string]int{
-		"": 200, "Origin: http://evil.example\r\n": 421, "Referer: http://evil.example/\r\n": 421, "Sec-Fetch-Site: same-origin\r\n": 421,
-	} {
-		request := strings.Replace(rpcRequest(header, "supervisor.getPID"), "localhost", "evil.example", 1)
-		if a := e.raw(t, 1, request)[0]; a.StatusCode != want {
-			t.Errorf("call with %q: %d, want %d", header, a.StatusCode, want)
-		}
-	}
-	if n := strings.Count(e.svc.noted(), "FollowLog"); n != len(good) {
-		t.Errorf("%d requests reached the service, want %d", n, len(good))
-	}
-	local := serve(t, Options{Local: true})
-	if a := local.raw(t, 1, "GET /ok.html HTTP/1.1\r\nHost: whatever\r\n\r\n")[0]; a.StatusCode != 200 {
-		t.Errorf("local socket: %d", a.StatusCode)
-	}
-}
-
-func TestCrossSite(t *testing.T) {
-	e := serve(t, Options{Namespace: true, Local: true})
-	tests := []struct {
-		header string
-		want   int
-	}{
-		{"", 200},
-		{"Content-Type: text/plain\r\n", 200},
-		{"Origin: http://localhost\r\nContent-Type: text/xml\r\n", 200},
-		{"Sec-Fetch-Site: same-origin\r\nContent-Type: text/xml; charset=utf-8\r\n", 200},
-		{"Origin: http://localhost\r\nContent-Type: text/plain\r\n", 415},
-		{"Sec-Fetch-Site: none\r\nContent-Type: application/x-www-form-urlencoded\r\n", 415},
-		{"Referer: http://localhost/\r\n", 415},
-		{"Referer: http://evil.example/localhost\r\n", 403},
-		{"Referer: nonsense\r\n", 403},
-		{"Origin: http://evil.example\r\nContent-Type: text/xml\r\n", 403},
-		{"Origin: null\r\nContent-Type: text/xml\r\n", 403},
-		{"Sec-Fetch-Site: cross-site\r\nContent-Type: text/xml\r\n", 403},
-		{"Sec-Fetch-Site: same-site\r\nContent-Type: text/xml\r\n", 403},
-	}
-	for _, tt := range tests {
-		before := e.svc.noted()
-		a := e.raw(t, 1, rpcRequest(tt.header, "supervisor.shutdown"))[0]
-		if a.StatusCode != tt.want {
-			t.Errorf("%q: %d, want %d", tt.header, a.StatusCode, tt.want)
-		}
-		if done := e.svc.noted() != before; done != (tt.want == 200) {
-			t.Errorf("%q: done %v", tt.header, done)
-		}
 	}
 }
 
@@ -609,138 +418,6 @@ func TestLimitInAll(t *testing.T) {
 	}
 }
 
-func TestGoClient(t *testing.T) {
-	for _, local := range []bool{false, true} {
-		e := serve(t, Options{Namespace: true, Local: local, Username: "u", Password: "p"})
-		url := "http://" + e.addr
-		if local {
-			url = "unix://" + e.addr
-		}
-		c, err := supervisor.New(supervisor.Options{URL: url, Username: "u", Password: "p"})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer c.Close()
-		ctx := context.Background()
-		infos, err := c.GetAllProcessInfo(ctx)
-		if err != nil || len(infos) != 4 || infos[1].Group != "g" || infos[0].PID != 100 {
-			t.Errorf("%v %v", infos, err)
-		}
-		ch, err := c.ReloadConfig(ctx)
-		if err != nil || !cmp.Equal(ch, supervisor.Changes{Added: []string{"n1", "n2"}, Changed: []string{}, Removed: []string{"r"}}) {
-			t.Errorf("%v %v", ch, err)
-		}
-		sctx, cancel := context.WithCancel(ctx)
-		r, err := c.Stream(sctx, supervisor.LogPath("g:a", "stderr"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		buf := make([]byte, 10)
-		if _, err := io.ReadFull(r, buf); err != nil || string(buf) != "hello log\n" {
-			t.Errorf("%q %v", buf, err)
-		}
-		cancel()
-		_ = r.Close()
-	}
-}
-
-const pythonClient = `
-import sys, xmlrpc.client
-url, sock = sys.argv[1], sys.argv[2]
-proxies = [xmlrpc.client.ServerProxy(url, allow_none=True)]
-try:
-    from supervisor.xmlrpc import SupervisorTransport
-    proxies.append(xmlrpc.client.ServerProxy('http://127.0.0.1', transport=SupervisorTransport('u', 'p', 'unix://' + sock)))
-except ImportError:
-    pass
-for p in proxies:
-    assert p.supervisor.getVersion() == '3.0'
-    assert p.supervisor.getState() == {'statecode': 1, 'statename': 'RUNNING'}
-    infos = p.supervisor.getAllProcessInfo()
-    assert [i['name'] for i in infos] == ['cat', 'a', 'b', 'off'], infos
-    assert list(infos[0]) == ['name', 'group', 'start', 'stop', 'now', 'state', 'statename', 'spawnerr', 'exitstatus', 'logfile', 'stdout_logfile', 'stderr_logfile', 'pid', 'description']
-    try:
-        p.supervisor.startProcess('nope')
-        assert False
-    except xmlrpc.client.Fault as e:
-        assert (e.faultCode, e.faultString) == (10, 'BAD_NAME: nope')
-    assert p.supervisor.readLog(0, 0) == ''.join(chr(c) if c in (9, 10, 13) or 32 <= c < 128 else '\ufffd' for c in range(256)).replace('\r', '\n')[:-1] + '\ufffd'
-    assert len(p.system.listMethods()) == len(set(p.system.listMethods())) > 40
-    assert p.system.multicall([{'methodName': 'supervisor.getPID', 'params': []}]) == [77]
-print('fine', len(proxies))
-`
-
-func TestPythonClient(t *testing.T) {
-	if _, err := exec.LookPath("/usr/bin/python3"); err != nil {
-		t.Skip("no /usr/bin/python3")
-	}
-	f := newFake()
-	f.log = nil
-	for i := range 256 {
-		f.log = append(f.log, byte(i))
-	}
-	tcp := serve(t, Options{Service: f, Namespace: true, Username: "u", Password: "p"})
-	local := serve(t, Options{Service: f, Namespace: true, Username: "u", Password: "p", Local: true})
-	out, err := exec.Command("/usr/bin/python3", "-c", pythonClient, "http://u:p@"+tcp.addr, local.addr).CombinedOutput()
-	if err != nil || !strings.HasPrefix(string(out), "fine") {
-		t.Errorf("%v\n%s\n%s", err, out, tcp.log)
-	}
-}
-
-func TestOriginalSupervisorctl(t *testing.T) {
-	if _, err := exec.LookPath("/usr/bin/supervisorctl"); err != nil {
-		t.Skip("the original supervisorctl is not installed")
-	}
-	f := newFake()
-	f.list[1].State, f.list[1].SpawnErr = model.Fatal, "can't find command 'x'"
-	tcp := serve(t, Options{Service: f, Namespace: true, Username: "u", Password: "p"})
-	local := serve(t, Options{Service: f, Namespace: true, Username: "u", Password: "p", Local: true})
-	tests := []struct {
-		args, want string
-		code       int
-	}{
-		{"version", "4.3.0\n", 0},
-		{"pid", "77\n", 0},
-		{"pid cat", "100\n", 0},
-		{"status g:a", "g:a                              FATAL     can't find command 'x'\n", 3},
-		{"status nope", "nope: ERROR (no such process)\n", 4},
-		{"stop cat", "cat: stopped\n", 0},
-		{"stop g:*", "g:a: stopped\ng:b: stopped\n", 0},
-		{"start cat", "cat: ERROR (spawn error)\n", 7},
-		{"start nope", "nope: ERROR (no such process)\n", 1},
-		{"signal HUP all", "cat: signalled\ng:a: signalled\ng:b: signalled\noff: signalled\n", 0},
-		{"reread", "n1: available\nn2: available\nr: disappeared\n", 0},
-		{"avail", "g:a                              in use    auto      5:999\n", 0},
-		{"add g", "g: added process group\n", 0},
-		{"remove g", "g: removed process group\n", 0},
-		{"clear all", "cat: cleared\ng:a: cleared\ng:b: cleared\noff: cleared\n", 0},
-		{"maintail", "hello log\n\n", 0},
-		{"tail g:a stderr", "hello log\n\n", 0},
-		{"shutdown", "Shut down\n", 0},
-		{"reload", "Restarted supervisord\n", 0},
-	}
-	conf := writeConf(t)
-	for _, url := range []string{"unix://" + local.addr, "http://" + tcp.addr} {
-		if strings.HasPrefix(url, "http") {
-			tests = tests[:3] // the rest is the same on every socket
-		}
-		for _, tt := range tests {
-			cmd := exec.Command("/usr/bin/supervisorctl", append([]string{"-c", conf, "-s", url, "-u", "u", "-p", "p"}, strings.Fields(tt.args)...)...)
-			out, _ := cmd.CombinedOutput()
-			if string(out) != tt.want || cmd.ProcessState.ExitCode() != tt.code {
-				t.Errorf("%.4s %s: %q status %d, want %q status %d", url, tt.args, out, cmd.ProcessState.ExitCode(), tt.want, tt.code)
-			}
-		}
-	}
-	f.mu.Lock()
-	f.info.State = model.DaemonShutdown
-	f.mu.Unlock()
-	cmd := exec.Command("/usr/bin/supervisorctl", "-c", conf, "-s", "unix://"+local.addr, "-u", "u", "-p", "p", "reread")
-	if out, _ := cmd.CombinedOutput(); !strings.Contains(string(out), "supervisor shutting down") && !strings.Contains(string(out), "SHUTDOWN_STATE") {
-		t.Errorf("%q", out)
-	}
-}
-
 func TestNewErrors(t *testing.T) {
 	if _, err := New(Options{Listener: noListener{}}); err == nil {
 		t.Error("no service is accepted")
@@ -805,8 +482,11 @@ type discard struct {
 }
 
 func (d *discard) Header() http.Header { return d.h }
-func (d *discard) WriteHeader(s int)   { d.status = s }
-func (d *discard) Flush()              {}
+
+func (d *discard) WriteHeader(s int) { d.status = s }
+
+func (d *discard) Flush() {}
+
 func (d *discard) Write(p []byte) (int, error) {
 	if d.status == 0 {
 		d.status = 200
