@@ -20,8 +20,13 @@ var (
 )
 
 // Split splits a command line into its words. There are no comments. Errors: ErrQuote, ErrEscape.
-func Split(line string) ([]string, error) {
-	l := lexer{rest: line, isWord: func(rune) bool { return true }}
+func Split(line string) ([]string, error) { return split(lexer{rest: line}) }
+
+// SplitPlain is Split where a backslash is a character like any other, as in the paths of Windows. Error: ErrQuote.
+func SplitPlain(line string) ([]string, error) { return split(lexer{rest: line, plain: true}) }
+
+func split(l lexer) ([]string, error) {
+	l.isWord = func(rune) bool { return true }
 	var words []string
 	for {
 		t, ok, err := l.next()
@@ -39,6 +44,7 @@ func Split(line string) ([]string, error) {
 type lexer struct {
 	rest     string
 	isWord   func(rune) bool // may stand in a word without quotes; others are tokens of their own
+	plain    bool            // a backslash is nothing but itself
 	comments bool            // # outside quotes hides the rest of the line
 	hidden   []string        // the comments that were skipped
 }
@@ -85,7 +91,7 @@ func (l *lexer) next() (string, bool, error) {
 			if err := l.quoted(&b, byte(c)); err != nil {
 				return "", false, err
 			}
-		case c == '\\':
+		case c == '\\' && !l.plain:
 			l.rest = l.rest[1:]
 			if l.rest == "" {
 				return "", false, ErrEscape
@@ -115,7 +121,7 @@ func (l *lexer) quoted(b *strings.Builder, quote byte) error {
 		case c == quote:
 			l.rest = l.rest[1:]
 			return nil
-		case c == '\\' && quote == '"':
+		case c == '\\' && quote == '"' && !l.plain:
 			l.rest = l.rest[1:]
 			if l.rest == "" {
 				return ErrEscape

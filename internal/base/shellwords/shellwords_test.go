@@ -44,6 +44,16 @@ func TestSplit(t *testing.T) {
 	}
 }
 
+func TestSplitPlain(t *testing.T) {
+	got, err := SplitPlain(`C:\a\b "C:\c d\" '\e' \`)
+	if d := cmp.Diff([]string{`C:\a\b`, `C:\c d\`, `\e`, `\`}, got); d != "" || err != nil {
+		t.Error(d, err)
+	}
+	if _, err := SplitPlain(`"a\"b"`); !errors.Is(err, ErrQuote) {
+		t.Errorf("no end: %v", err)
+	}
+}
+
 func TestSplitErrors(t *testing.T) {
 	for in, want := range map[string]error{
 		`'a`: ErrQuote, `"a`: ErrQuote, `a "b' c`: ErrQuote, `"a\"`: ErrQuote, `a\`: ErrEscape, `"a\`: ErrEscape,

@@ -8,6 +8,7 @@ import (
 	"github.com/upkeep-project/upkeep/internal/base/pytext"
 	"github.com/upkeep-project/upkeep/internal/domain/model"
 	"github.com/upkeep-project/upkeep/internal/sys/access"
+	"github.com/upkeep-project/upkeep/internal/sys/command"
 )
 
 // defaultPath is searched when neither the program nor the daemon has a PATH.
@@ -17,7 +18,7 @@ func repr(s string) string { return pytext.Repr(s) }
 
 // resolve finds the program's executable: the words of its command and the file to run.
 //
-// A word with a slash is taken as it is; others are looked up in the PATH of the program's environment, else
+// A word that is a path is taken as it is; others are looked up in the PATH of the program's environment, else
 // the daemon's. The first entry that can be run wins; when none can, the first that exists says why. What
 // is relative is relative to the program's directory (F33).
 func (h *Host) resolve(p *model.Program) (argv []string, path string, err error) {
@@ -26,37 +27,39 @@ func (h *Host) resolve(p *model.Program) (argv []string, path string, err error)
 		return nil, "", err
 	}
 	word := argv[0]
-	if strings.Contains(word, "/") {
-		path = place(p, word)
-		if refused := executable(path, word); refused != nil {
-			return nil, "", refused
+	where := []string{word}
+	if !command.IsPath(word) {
+		where = strings.Split(h.env.path(p), string(filepath.ListSeparator))
+		for k, dir := range where {
+			where[k] = filepath.Join(dir, word) // an empty entry is the directory itself
 		}
-		return argv, path, nil
 	}
 	first := &CommandError{Text: "can't find command " + repr(word), Missing: true}
-	for _, dir := range strings.Split(h.env.path(p), string(filepath.ListSeparator)) {
-		shown := filepath.Join(dir, word) // an empty entry is the directory itself
-		path = place(p, shown)
-		refused := executable(path, shown)
-		if refused == nil {
-			return argv, path, nil
-		}
-		if first.Missing && !refused.Missing {
-			first = refused
+	extensions := h.env.value(p, "PATHEXT")
+	for _, named := range where {
+		for _, shown := range command.Forms(named, extensions) {
+			path = place(p, shown)
+			refused := executable(path, shown, extensions)
+			if refused == nil {
+				return argv, path, nil
+			}
+			if first.Missing && !refused.Missing {
+				first = refused
+			}
 		}
 	}
 	return nil, "", first
 }
 
 // executable says why path cannot be run, nil when it can; shown is how people know it.
-func executable(path, shown string) *CommandError {
+func executable(path, shown, extensions string) *CommandError {
 	info, err := os.Stat(path)
 	switch {
 	case err != nil:
 		return &CommandError{Text: "can't find command " + repr(shown), Missing: true}
 	case info.IsDir():
 		return &CommandError{Text: "command at " + repr(shown) + " is a directory"}
-	case !isExecutable(info):
+	case !command.IsProgram(path, info, extensions):
 		return &CommandError{Text: "command at " + repr(shown) + " is not executable"}
 	case !access.Executable(path):
 		return &CommandError{Text: "no permission to run command " + repr(shown)}

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/upkeep-project/upkeep/internal/domain/model"
+	"github.com/upkeep-project/upkeep/internal/sys/command"
 )
 
 // environment is what every program inherits, prepared once.
@@ -19,7 +20,7 @@ func newEnvironment(environ []string, serverURL string) environment {
 	e := environment{base: map[string]string{}, url: serverURL}
 	for _, kv := range environ {
 		if k, v, ok := strings.Cut(kv, "="); ok && k != "" {
-			e.base[k] = v
+			e.base[command.EnvName(k)] = v
 		}
 	}
 	return e
@@ -42,7 +43,7 @@ func (e environment) of(p *model.Program, otherUser bool) []string {
 		m[serverVariable] = url
 	}
 	for _, v := range p.Command.Env {
-		m[v.Name] = v.Value
+		m[command.EnvName(v.Name)] = v.Value
 	}
 	out := make([]string, 0, len(m))
 	for _, k := range slices.Sorted(maps.Keys(m)) {
@@ -75,9 +76,19 @@ func steersLoader(name string) bool {
 // path is the PATH in which a program's command is looked up.
 func (e environment) path(p *model.Program) string {
 	for _, v := range p.Command.Env {
-		if v.Name == "PATH" {
+		if command.EnvName(v.Name) == "PATH" {
 			return v.Value
 		}
 	}
 	return cmp.Or(e.base["PATH"], defaultPath)
+}
+
+// value is a variable of a program's environment; empty = it is not set.
+func (e environment) value(p *model.Program, name string) string {
+	for _, v := range p.Command.Env {
+		if command.EnvName(v.Name) == name {
+			return v.Value
+		}
+	}
+	return e.base[name]
 }

@@ -5,12 +5,10 @@ package launch
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"sync"
 	"syscall"
 	"time"
 
-	"github.com/upkeep-project/upkeep/internal/base/shellwords"
 	"github.com/upkeep-project/upkeep/internal/base/units"
 	"github.com/upkeep-project/upkeep/internal/domain/model"
 	"github.com/upkeep-project/upkeep/internal/engine/activity"
@@ -20,6 +18,7 @@ import (
 	"github.com/upkeep-project/upkeep/internal/engine/streams"
 	"github.com/upkeep-project/upkeep/internal/sys/cgroup"
 	"github.com/upkeep-project/upkeep/internal/sys/clock"
+	"github.com/upkeep-project/upkeep/internal/sys/command"
 	"github.com/upkeep-project/upkeep/internal/sys/pipe"
 	"github.com/upkeep-project/upkeep/internal/sys/procfd"
 	"github.com/upkeep-project/upkeep/internal/sys/spawn"
@@ -524,7 +523,7 @@ func (e *CommandError) Error() string { return e.Text }
 
 // split parses a command line.
 func split(line string) ([]string, error) {
-	argv, err := shellwords.Split(line)
+	argv, err := command.Split(line)
 	if err != nil {
 		return nil, &CommandError{Text: fmt.Sprintf("can't parse command %s: %v", repr(line), err)}
 	}
@@ -533,5 +532,3 @@ func split(line string) ([]string, error) {
 	}
 	return argv, nil
 }
-
-func isExecutable(info fs.FileInfo) bool { return info.Mode()&0o111 != 0 }
