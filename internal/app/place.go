@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/upkeep-project/upkeep/internal/conf/supervisord"
 	"github.com/upkeep-project/upkeep/internal/sys/home"
@@ -52,18 +53,26 @@ func PlaceOf(c *supervisord.Config) (Place, error) {
 		n := roots.Native()
 		p = Place{State: n.State, Runtime: n.Runtime}
 	}
-	if err := makePrivate(p.State, uid, gid); err != nil {
+	if err := makePrivate(roots.State, p.State, uid, gid); err != nil {
 		return Place{}, err
 	}
-	if err := makePrivate(p.Runtime, uid, gid); err != nil {
+	if err := makePrivate(roots.Runtime, p.Runtime, uid, gid); err != nil {
 		p.Runtime = p.State // the journal is stamped with the boot, so that it may lie there too
 	}
 	return p, nil
 }
 
-// makePrivate makes a directory that only uid may enter, below two that others may pass through.
-func makePrivate(dir string, uid, gid int) error {
-	for _, up := range []string{filepath.Dir(filepath.Dir(dir)), filepath.Dir(dir)} {
+// makePrivate makes a directory below root that only uid may enter. Others may pass through those between the two, which are
+// ours. root itself is not: the rights that it has stay.
+func makePrivate(root, dir string, uid, gid int) error {
+	if err := os.MkdirAll(root, 0o755); err != nil {
+		return err
+	}
+	var between []string
+	for up := filepath.Dir(dir); len(up) > len(root); up = filepath.Dir(up) {
+		between = append(between, up)
+	}
+	for _, up := range slices.Backward(between) {
 		if err := os.MkdirAll(up, 0o755); err != nil {
 			return err
 		}

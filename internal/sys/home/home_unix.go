@@ -7,7 +7,15 @@ import (
 	"path/filepath"
 	"strconv"
 	"syscall"
+
+	"github.com/upkeep-project/upkeep/internal/sys/privilege"
 )
+
+// machine reports whether our own instance is that of the system: we are root.
+func machine() bool { return privilege.UID() == 0 }
+
+// TakeSystem makes the instance of the system that of this process, where there is more to that than to be root: not here.
+func TakeSystem(bool) error { return nil }
 
 // systemRoots are the directories of root.
 func systemRoots() Roots {
@@ -31,7 +39,18 @@ func userRoots(home string, getenv func(string) string) Roots {
 	} else if private(loginDir()) {
 		r.Runtime = loginDir()
 	}
+	// A daemon that was started when the directory of the boot was not there (by cron, by sudo) is not lost by its user, nor
+	// by its own next process, when a login makes one.
+	if answers(r.State) && !answers(r.Runtime) {
+		r.Runtime = r.State
+	}
 	return r
+}
+
+// answers reports whether a daemon has its socket in a directory, be it that it was killed.
+func answers(runtime string) bool {
+	info, err := os.Lstat(Roots{Runtime: runtime}.Native().Socket)
+	return err == nil && info.Mode().Type() == os.ModeSocket
 }
 
 // loginDir is what XDG_RUNTIME_DIR is where it is set by the login. Who is started by an init system or by cron is not told;

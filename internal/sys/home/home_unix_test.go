@@ -3,7 +3,9 @@
 package home
 
 import (
+	"net"
 	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -34,6 +36,51 @@ func TestUserRoots(t *testing.T) {
 		if d := cmp.Diff(c.want, userRoots("/h", func(name string) string { return c.env[name] })); d != "" {
 			t.Errorf("%s: %s", c.name, d)
 		}
+	}
+}
+
+// TestStays: a daemon whose socket lies in the state is found there when a login makes a directory for the boot, unless another
+// one answers in that.
+func TestStays(t *testing.T) {
+	short := func() string { // the path of a socket is limited
+		dir, err := os.MkdirTemp("", "h")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { os.RemoveAll(dir) })
+		return dir
+	}
+	state, runtime := short(), short()
+	env := map[string]string{"XDG_STATE_HOME": state, "XDG_RUNTIME_DIR": runtime}
+	place := func() string { return userRoots("/h", func(name string) string { return env[name] }).Runtime }
+	listen := func(dir string) net.Listener {
+		socket := Roots{Runtime: dir}.Native().Socket
+		if err := os.MkdirAll(filepath.Dir(socket), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		l, err := net.Listen("unix", socket)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { l.Close() })
+		return l
+	}
+	if got := place(); got != runtime {
+		t.Errorf("no daemon: %s", got)
+	}
+	first := listen(state)
+	if got := place(); got != state {
+		t.Errorf("one in the state: %s", got)
+	}
+	listen(runtime)
+	if got := place(); got != runtime {
+		t.Errorf("one in each: %s", got)
+	}
+	if err := first.Close(); err != nil { // this removes the socket
+		t.Fatal(err)
+	}
+	if got := place(); got != runtime {
+		t.Errorf("one in the directory of the boot: %s", got)
 	}
 }
 
