@@ -35,7 +35,6 @@ func (c *command) manCommand() *cobra.Command {
 
 // manual is every page of the manual by the name of its file: one of the command, one of each verb, one of the configuration.
 func (c *command) manual(root *cobra.Command) map[string][]byte {
-	root.InitDefaultCompletionCmd()
 	pages := map[string][]byte{"upkeep.1": c.manRoot(root), "upkeep.conf.5": c.manConfig()}
 	for _, v := range verbs(root) {
 		pages["upkeep-"+v.Name()+".1"] = c.manVerb(v)
@@ -64,7 +63,7 @@ func (c *command) manRoot(root *cobra.Command) []byte {
 		p.line(".SS " + quoted(g.Title))
 		for _, v := range verbs(root) {
 			if v.GroupID == g.ID {
-				p.item(bolded(strings.TrimPrefix(v.UseLine(), "upkeep ")), v.Short)
+				p.item(bolded(strings.TrimPrefix(usage(v), "upkeep ")), v.Short)
 			}
 		}
 	}
@@ -98,20 +97,20 @@ func (c *command) manVerb(v *cobra.Command) []byte {
 			p.line(".br")
 		}
 		p.line(bolded(s.CommandPath()))
-		p.text(escaped(strings.TrimSpace(strings.TrimPrefix(s.UseLine(), s.CommandPath()))))
+		p.text(escaped(strings.TrimSpace(strings.TrimPrefix(usage(s), s.CommandPath()))))
 	}
 	p.section("DESCRIPTION")
 	if v.Long != "" {
 		p.paragraphs(v.Long)
 	} else {
-		p.paragraphs(strings.ToUpper(v.Short[:1]) + v.Short[1:] + ".")
+		p.paragraphs(sentence(v.Short))
 	}
 	if len(v.Aliases) > 0 {
 		p.paragraphs("It is also called " + strings.Join(v.Aliases, ", ") + ".")
 	}
 	for _, s := range verbs(v) {
 		p.line(".SS " + quoted(s.Name()))
-		p.paragraphs(strings.TrimSuffix(s.Short, ".") + ".")
+		p.paragraphs(sentence(s.Short))
 		if v.Name() != "completion" && s.Long != "" {
 			p.paragraphs(s.Long)
 		}
@@ -132,7 +131,7 @@ func (c *command) manVerb(v *cobra.Command) []byte {
 
 // manConfig is the page of the configuration, out of the table of keys.
 func (c *command) manConfig() []byte {
-	p := c.newPage("upkeep.conf", 5, "the configuration of upkeep and of supervisord")
+	p := c.newPage("upkeep.conf", 5, "the configuration of the daemon and its programs")
 	p.section("DESCRIPTION")
 	p.paragraphs("A file has sections, each begun by a line such as [program:web], and in them lines KEY = VALUE. A line that begins with a blank " +
 		"goes on with the value of the one before. What follows ; or # at the begin of a line, or ; after a blank, is a comment. " +
@@ -171,6 +170,16 @@ func (c *command) manConfig() []byte {
 	}
 	p.see([]string{"upkeep(1)", "upkeep-explain(1)", "upkeep-check(1)"})
 	return p.Bytes()
+}
+
+// usage is how a command is typed.
+func usage(v *cobra.Command) string {
+	return strings.Replace(v.UseLine(), "[flags]", "[OPTION...]", 1)
+}
+
+// sentence makes one of a few words.
+func sentence(short string) string {
+	return strings.ToUpper(short[:1]) + strings.TrimSuffix(short[1:], ".") + "."
 }
 
 // page is a page of the manual in the making, in the macros of man(7).

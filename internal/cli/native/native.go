@@ -74,10 +74,7 @@ func Main(version string, argv []string, names ...Name) int {
 // run runs the command.
 func (c *command) run(ctx context.Context, argv []string) int {
 	root := c.root()
-	root.SetArgs(argv)
-	root.SetIn(c.in)
-	root.SetOut(c.out)
-	root.SetErr(c.err)
+	root.SetArgs(append([]string{}, argv...)) // nil would stand for the words of this process
 	err := root.ExecuteContext(ctx)
 	if ctx.Err() != nil && err != nil {
 		return statusInterrupted
@@ -112,6 +109,9 @@ func (c *command) root() *cobra.Command {
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return c.home(cmd.Context()) },
 	}
+	root.SetIn(c.in)
+	root.SetOut(c.out)
+	root.SetErr(c.err)
 	root.SetVersionTemplate("upkeep {{.Version}}\n")
 	root.SuggestionsMinimumDistance = 2
 	root.CompletionOptions.HiddenDefaultCmd = false
@@ -145,6 +145,12 @@ func (c *command) root() *cobra.Command {
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(c.commands()...)
 	c.helpCommands(root)
+	root.InitDefaultCompletionCmd()
+	if v, _, err := root.Find([]string{"completion"}); err == nil && v != root {
+		v.Short = "what a shell needs to complete the words of upkeep"
+		v.Long = "Writes what a shell needs to complete verbs, flags, keys and the names of programs: for bash, zsh, fish or PowerShell. Completing\n" +
+			"starts nothing: names of programs are known where a daemon runs."
+	}
 	return root
 }
 

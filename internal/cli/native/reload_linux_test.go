@@ -22,7 +22,7 @@ func TestReload(t *testing.T) {
 		{"reload", 2, "", "reload what? There is many:many_0, many:many_1, one and web; \"all\" stands for everything; upkeep's own configuration:  upkeep reload --config\n"},
 		{"reload web", 0, "✓ web was sent HUP (reload_signal)\n", ""},
 		{"reload --config web", 2, "", "--config is about all of the configuration; that of one group:  upkeep apply GROUP\n"},
-		{"reload nope", 5, "", "no program named nope. Close: one.   All names: upkeep status -q\n"},
+		{"reload nope", 5, "", "no program named nope.   All names: upkeep status -q\n"},
 		{"reload --config", 0, "✓ nothing differs: what runs is what is configured\n", ""},
 	})
 	u.await("told")

@@ -235,7 +235,7 @@ func (c *command) completeLine(line string, pos int) (head string, completions [
 		if strings.HasPrefix(text, ":") {
 			break
 		}
-		if text != "" {
+		if strings.HasPrefix(text, before[at:]) && text != "" {
 			completions = append(completions, text+" ")
 		}
 	}

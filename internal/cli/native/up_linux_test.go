@@ -22,7 +22,7 @@ func TestUpInTheBackground(t *testing.T) {
 		out, errors string
 	}{
 		{[]string{"down", "-f", file}, 0, "", "nothing of ~/shop/Procfile is running\n"},
-		{[]string{"up", "-d", "--wait", "-f", file}, 0, "", "2 programs in the background.   upkeep status --project   upkeep down\n"},
+		{[]string{"up", "-d", "--wait", "-f", file}, 0, "✓ mail is running   pid N\n✓ web is running   pid N\n", "2 programs in the background.   upkeep status --project   upkeep down\n"},
 		{[]string{"status", project, "-q"}, 0, "mail\nweb\n", ""},
 		{[]string{"status", "-q"}, 4, "", "no upkeep daemon is running for sam (looked at ~/run/upkeep/upkeep.sock)\n"},
 		{[]string{"up", "-d", "-f", file}, 0, "", "it is running already (pid N); its configuration was read again\n2 programs in the background.   upkeep status --project   upkeep down\n"},

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"testing"
 
@@ -78,11 +79,10 @@ func TestReload(t *testing.T) {
 			switch {
 			case err == nil:
 				codes = append(codes, "-")
-			case service.CodeOf(err) != 0:
-				codes = append(codes, map[service.Code]string{service.CodeNotRunning: "NOT_RUNNING", service.CodeSpawnError: "SPAWN_ERROR"}[service.CodeOf(err)])
-			default:
-				p = problem(err)
+			case errors.As(err, &p):
 				codes = append(codes, p.Code)
+			default:
+				codes = append(codes, map[service.Code]string{service.CodeNotRunning: "NOT_RUNNING", service.CodeSpawnError: "SPAWN_ERROR"}[service.CodeOf(err)])
 			}
 		}
 		if d := cmp.Diff(c.told, f.told); d != "" {
