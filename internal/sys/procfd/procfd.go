@@ -5,8 +5,9 @@
 // On Linux a handle is a pidfd, exits are noticed by one epoll set for all processes, and statuses are
 // read by waitid, which can also only look ("peek") so that a status is recorded before it is consumed.
 // On Windows a handle is a process handle and the job object of all that the process has started; a process that is
-// not our child can be adopted, and how it ends is always known. Elsewhere a handle wraps os.Process with one goroutine
-// per process; the differences are documented at the functions.
+// not our child can be adopted, and how it ends is always known. On macOS and FreeBSD a handle is the number and the start
+// time, ends are told by one kqueue, and statuses are read without reaping; the differences are documented at the
+// functions.
 //
 // A process need not be our child: Adopt takes one by its Identity, and FromPidfd one whose descriptor
 // another process of ours kept. Everything works for it as for a child, except that its parent alone can

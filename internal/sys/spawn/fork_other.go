@@ -1,4 +1,4 @@
-//go:build unix && !linux
+//go:build darwin || freebsd
 
 package spawn
 
@@ -6,6 +6,8 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/upkeep-project/upkeep/internal/sys/procfd"
 )
 
 // forker forks on the caller's thread: this system has no umask of a thread's own, so requests with a
@@ -26,8 +28,8 @@ func (f *forker) canUmask(umask int) bool { return umask < 0 }
 
 func (f *forker) oddPrivileges() bool { return false }
 
-// awaitEnd does nothing: here one cannot look without reaping.
-func awaitEnd(int) {}
+// awaitEnd waits until a child, which has been killed, has ended, and leaves it to be reaped.
+func awaitEnd(pid int) { procfd.AwaitEnd(pid) }
 
 func closeOnExec() error { return markListed("/dev/fd") }
 
