@@ -40,7 +40,7 @@ STEPS := test-deps fmt vet lint cross unit fuzz readme webstack conformance chao
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 .PHONY: help run test check build man go-version test-deps tools fmt vet lint cross unit test-short fuzz readme webstack \
-	fresh-root boot-real conformance bench chaos chaos-build chaos-short install uninstall clean
+	fresh-root boot-real wine conformance bench chaos chaos-build chaos-short install uninstall clean
 .DEFAULT_GOAL := help
 
 help: ## list the tasks
@@ -121,6 +121,9 @@ fresh-root: go-version ## both commands on a minimal Debian in a chroot (root, m
 
 boot-real: go-version ## start with systemd, SysV, OpenRC and cron on machines of their own (root, mmdebstrap)
 	@scripts/boot-real.sh
+
+wine: go-version ## the tests of what is special on Windows, under Wine (root, mmdebstrap; ARGS=packages)
+	@scripts/wine.sh $(ARGS)
 
 conformance: build ## compare with the installed original, scenario by scenario
 	@if [ ! -x $(REF_D) ] || [ ! -x $(REF_CTL) ]; then \

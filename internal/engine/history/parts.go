@@ -126,13 +126,16 @@ func (f *file) findIndex() {
 		return
 	}
 	defer d.Close()
-	ino := logfile.InfoOf(f.info).Ino
+	is, err := logfile.InfoOfFile(f.File)
+	if err != nil {
+		return
+	}
 	for _, name := range []string{d.Name(), newer(d.Name())} {
 		r, err := d.ReadOther(timeindex.Name(name))
 		if err != nil {
 			continue
 		}
-		if idx := timeindex.NewReader(r); idx.Of(ino) {
+		if idx := timeindex.NewReader(r); idx.Of(is.Ino) {
 			f.idx, f.index = idx, r
 			return
 		}

@@ -4,6 +4,7 @@ package logfile
 
 import (
 	"io/fs"
+	"os"
 	"syscall"
 )
 
@@ -13,4 +14,13 @@ func infoOf(fi fs.FileInfo) Info {
 		i.Links, i.Dev, i.Ino = uint64(st.Nlink), uint64(st.Dev), uint64(st.Ino)
 	}
 	return i
+}
+
+// InfoOfFile says what an open file is.
+func InfoOfFile(f *os.File) (Info, error) {
+	fi, err := f.Stat()
+	if err != nil {
+		return Info{}, err
+	}
+	return infoOf(fi), nil
 }

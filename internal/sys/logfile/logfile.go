@@ -48,7 +48,8 @@ type Info struct {
 	Ino   uint64
 }
 
-// InfoOf is what a look at a file by other means has told.
+// InfoOf is what a look at a file by other means has told. Where that has no identity of the file, as on Windows, Ino is 0:
+// InfoOfFile has it.
 func InfoOf(fi fs.FileInfo) Info { return infoOf(fi) }
 
 // Same reports whether two are the same file.

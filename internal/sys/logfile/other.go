@@ -35,18 +35,14 @@ func Open(path string, perm os.FileMode, mode Mode) (*File, error) {
 func (f *File) Regular() bool { return f.regular }
 
 // Append writes p at the end of the file and returns how much was written.
-func (f *File) Append(p []byte) (int, error) { return f.f.Write(p) }
+func (f *File) Append(p []byte) (int, error) { return appendTo(f.f, p) }
 
 // Splice is not there.
 func (f *File) Splice(int, int64, int) (int, error) { return 0, errors.ErrUnsupported }
 
 // Stat says what the open file is now.
 func (f *File) Stat() (Info, error) {
-	fi, err := f.f.Stat()
-	if err != nil {
-		return Info{}, err
-	}
-	return infoOf(fi), nil
+	return InfoOfFile(f.f)
 }
 
 // Truncate empties a regular file.
@@ -86,11 +82,7 @@ func (d *Dir) Open(perm os.FileMode, mode Mode) (*File, error) {
 	if perm == 0 {
 		perm = autoPerm
 	}
-	flags := os.O_RDWR | os.O_APPEND
-	if mode == Create {
-		flags |= os.O_CREATE
-	}
-	f, err := os.OpenFile(d.path, flags, perm)
+	f, err := openLog(d.path, perm, mode)
 	if err != nil {
 		return nil, err
 	}
@@ -115,16 +107,12 @@ func (d *Dir) other(name string) *Dir {
 
 // Stat looks at an entry of the directory without following it.
 func (d *Dir) Stat(name string) (Info, error) {
-	fi, err := os.Lstat(filepath.Join(d.dir, name))
-	if err != nil {
-		return Info{}, err
-	}
-	return infoOf(fi), nil
+	return infoOfPath(filepath.Join(d.dir, name))
 }
 
 // Rename moves an entry of the directory over another one.
 func (d *Dir) Rename(from, to string) error {
-	return os.Rename(filepath.Join(d.dir, from), filepath.Join(d.dir, to))
+	return rename(filepath.Join(d.dir, from), filepath.Join(d.dir, to))
 }
 
 // Remove deletes an entry.
@@ -145,5 +133,5 @@ func OpenReader(path string) (*os.File, error) {
 	if !fi.Mode().IsRegular() {
 		return nil, &os.PathError{Op: "open", Path: path, Err: errNotRegular}
 	}
-	return os.Open(path)
+	return openReader(path)
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 )
@@ -36,7 +37,11 @@ func TestOpen(t *testing.T) {
 		}, "belongs to user 12345"},
 	} {
 		path := filepath.Join(t.TempDir(), "f")
-		if err := c.make(path); err != nil {
+		err := c.make(path)
+		if _, none := os.Lstat(path); err == nil {
+			err = none // some say that they have made a link
+		}
+		if err != nil {
 			t.Logf("%s cannot be made here: %v", c.name, err)
 			continue
 		}
@@ -96,6 +101,9 @@ func TestCreate(t *testing.T) {
 	}
 	if at, err := At(g, path); at || err != nil {
 		t.Error(at, err)
+	}
+	if runtime.GOOS == "windows" {
+		return // an open file cannot be renamed here
 	}
 	if err := Move(to, path); err != nil {
 		t.Error(err)

@@ -1,0 +1,28 @@
+//go:build unix && !linux
+
+package logfile
+
+import "os"
+
+// openLog opens a log to append to it and to read it.
+func openLog(path string, perm os.FileMode, mode Mode) (*os.File, error) {
+	flags := os.O_RDWR | os.O_APPEND
+	if mode == Create {
+		flags |= os.O_CREATE
+	}
+	return os.OpenFile(path, flags, perm)
+}
+
+func openReader(path string) (*os.File, error) { return os.Open(path) }
+
+func appendTo(f *os.File, p []byte) (int, error) { return f.Write(p) }
+
+func rename(from, to string) error { return os.Rename(from, to) }
+
+func infoOfPath(path string) (Info, error) {
+	fi, err := os.Lstat(path)
+	if err != nil {
+		return Info{}, err
+	}
+	return infoOf(fi), nil
+}
