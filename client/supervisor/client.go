@@ -19,6 +19,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/upkeep-project/upkeep/internal/sys/local"
 	"github.com/upkeep-project/upkeep/internal/wire/xmlrpc"
 )
 
@@ -105,7 +106,12 @@ func New(o Options) (*Client, error) {
 			return nil, &URLError{o.URL, "no path"}
 		}
 		c.base = "http://127.0.0.1"
-		tr.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx, "unix", path) }
+		tr.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+			if o.Dial == nil {
+				return local.Dial(ctx, path)
+			}
+			return dial(ctx, "unix", path)
+		}
 		return c, nil
 	}
 	u, err := url.Parse(o.URL)

@@ -1,4 +1,5 @@
-// Package upkeep is a client of the JSON interface /v1 of a running instance, over its unix socket.
+// Package upkeep is a client of the JSON interface /v1 of a running instance, over its unix socket, or over the named pipe
+// that stands for it on Windows.
 //
 //	c := upkeep.New(upkeep.Options{Socket: "/run/user/1000/upkeep/upkeep.sock"})
 //	list, err := c.Processes(ctx, upkeep.Filter{Select: []string{"web"}})
@@ -14,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"net/url"
@@ -21,6 +23,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/upkeep-project/upkeep/internal/sys/local"
 )
 
 // Options say where the instance is.
@@ -53,11 +57,13 @@ func (e *AbsentError) Unwrap() error { return e.Err }
 func New(o Options) *Client {
 	t := &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			var d net.Dialer
-			c, err := d.DialContext(ctx, "unix", o.Socket)
+			c, err := local.Dial(ctx, o.Socket)
 			var errno syscall.Errno
-			if errors.As(err, &errno) {
-				return nil, &AbsentError{o.Socket, errno}
+			switch {
+			case errors.As(err, &errno):
+				return nil, &AbsentError{local.Name(o.Socket), errno}
+			case errors.Is(err, fs.ErrPermission):
+				return nil, &AbsentError{local.Name(o.Socket), err}
 			}
 			return c, err
 		},
@@ -69,8 +75,8 @@ func New(o Options) *Client {
 // Close gives up idle connections.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
-// Socket is where the instance answers.
-func (c *Client) Socket() string { return c.o.Socket }
+// Socket is where the instance answers: on Windows the name of the pipe that stands for the socket.
+func (c *Client) Socket() string { return local.Name(c.o.Socket) }
 
 // request sends a request. The answer's status is below 400.
 func (c *Client) request(ctx context.Context, method, path string, header http.Header, in io.Reader) (*http.Response, error) {

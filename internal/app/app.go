@@ -62,6 +62,8 @@ type Options struct {
 	// Signals are what the daemon obeys. They outlive it, so that one that comes during an ordered restart
 	// is obeyed after it.
 	Signals <-chan signals.Signal
+	// Stop is closed when the daemon is to end, beside what the signals say; nil = they alone say it.
+	Stop <-chan struct{}
 	// State is what the instance keeps on disk; nil = nothing.
 	State *State
 	// Keeper is the link to the keeper, nil = there is none.

@@ -16,6 +16,7 @@ import (
 	"github.com/upkeep-project/upkeep/internal/face/listen"
 	"github.com/upkeep-project/upkeep/internal/face/rpc2"
 	"github.com/upkeep-project/upkeep/internal/face/web"
+	"github.com/upkeep-project/upkeep/internal/sys/local"
 	peercred "github.com/upkeep-project/upkeep/internal/sys/peer"
 	"github.com/upkeep-project/upkeep/internal/sys/signals"
 )
@@ -70,6 +71,9 @@ func (a *App) bind(s *supervisord.Server) (*listen.Listener, error) {
 			Host: s.Host, Port: s.Port, Credentials: s.Username != "", Insecure: s.InsecureHTTP, Section: s.Section,
 		})
 	}
+	if local.Pipes {
+		return bindPipe(s)
+	}
 	u := listen.Unix{Path: s.File, Mode: fs.FileMode(s.Mode), Notice: func(msg string) {
 		os.Stderr.WriteString(msg + "\n")
 	}}
@@ -80,6 +84,19 @@ func (a *App) bind(s *supervisord.Server) (*listen.Listener, error) {
 		u.Username = me.Username
 	}
 	return listen.OpenUnix(u)
+}
+
+// bindPipe makes the pipe that stands for a unix socket. It has no other rights than those of every pipe of ours, so that a
+// configured mode or owner means nothing.
+func bindPipe(s *supervisord.Server) (*listen.Listener, error) {
+	l, err := local.Listen(s.File)
+	switch {
+	case errors.Is(err, local.ErrBusy):
+		return nil, &listen.BusyError{Address: s.File}
+	case err != nil:
+		return nil, &listen.PathError{Path: s.File, Reason: "cannot be listened on: " + err.Error()}
+	}
+	return listen.Local(l, s.File), nil
 }
 
 // makeServers makes a server for every bound socket.

@@ -402,6 +402,9 @@ func (c *call) agree(p boot.Plan) (status int, ahead bool) {
 func (c *call) considered(seen []boot.Considered) []string {
 	var out []string
 	for _, s := range seen {
+		if c.Host.OS == "windows" && !strings.HasPrefix(s.Name, "windows-") {
+			continue // of other systems
+		}
 		if !s.Usable && !strings.Contains(s.Why, " of Windows") && !strings.Contains(s.Why, " of macOS") {
 			out = append(out, fmt.Sprintf("not %s: %s", s.Name, s.Why))
 		}

@@ -36,6 +36,8 @@ type Instance struct {
 	// Run is the file whose programs it runs when it is that of a folder, and Root is where it keeps its own files; empty = it
 	// is not.
 	Run, Root string
+	// Stop is closed when Serve is to end, beside what the signals say; nil = they alone say it.
+	Stop <-chan struct{}
 }
 
 // Native is the native instance of this user, or root's.
@@ -123,7 +125,7 @@ func (i Instance) Serve(version string, background bool) (int, error) {
 		}
 		return c, err
 	}
-	o := app.Options{Load: load, Program: "upkeep", Version: version, Environ: environ, Conf: env}
+	o := app.Options{Load: load, Program: "upkeep", Version: version, Environ: environ, Conf: env, Stop: i.Stop}
 	if handled, err := app.Manage(o); handled {
 		return 0, err
 	}
@@ -137,6 +139,10 @@ func (i Instance) Serve(version string, background bool) (int, error) {
 // Base is the environment that programs of a native instance inherit: the same however the instance was started. Source:
 // one-model C10.
 func Base(environ []string) []string {
+	if fresh := daemon.Session(); fresh != nil {
+		ours := slices.DeleteFunc(slices.Clone(environ), func(kv string) bool { return !daemon.Private(kv) })
+		return append(fresh, ours...)
+	}
 	kept := slices.DeleteFunc(slices.Clone(environ), func(kv string) bool {
 		name, _, _ := strings.Cut(kv, "=")
 		return !slices.Contains(inherited, name) && !strings.HasPrefix(name, "LC_") && !strings.HasPrefix(name, "UPKEEP_")
@@ -148,7 +154,6 @@ func Base(environ []string) []string {
 var inherited = []string{
 	"HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "XDG_STATE_HOME",
 	"XDG_DATA_HOME", "XDG_CACHE_HOME", "DBUS_SESSION_BUS_ADDRESS",
-	"SystemRoot", "SystemDrive", "windir", "TEMP", "TMP", "USERPROFILE", "APPDATA", "LOCALAPPDATA", "ProgramData", "ComSpec", "PATHEXT", "USERNAME",
 }
 
 // path is the PATH of programs.

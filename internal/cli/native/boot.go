@@ -18,6 +18,7 @@ import (
 	"github.com/upkeep-project/upkeep/internal/cli/instance"
 	sys "github.com/upkeep-project/upkeep/internal/sys/boot"
 	"github.com/upkeep-project/upkeep/internal/sys/home"
+	"github.com/upkeep-project/upkeep/internal/sys/privilege"
 	"github.com/upkeep-project/upkeep/internal/sys/statefile"
 )
 
@@ -96,8 +97,12 @@ func (c *command) target(i instance.Instance, b booting) (sys.Target, error) {
 	if err != nil {
 		return sys.Target{}, err
 	}
-	t := sys.Target{Name: "upkeep", User: b.user, At: b.at, Command: []string{self, "daemon"}, PidFile: i.PIDFile, Description: "upkeep: programs kept running"}
+	t := sys.Target{Name: "upkeep", User: b.user, At: b.at, Command: []string{self, "daemon"}, Launch: []string{self, "daemon", "start"}, System: c.system, PidFile: i.PIDFile, Description: "upkeep: programs kept running"}
+	if c.system && privilege.UID() < 0 { // nobody is root by a number, so it is said
+		t.Command = []string{self, "--system", "daemon"}
+	}
 	if i.Config != "" {
+		t.System, t.Launch = true, []string{self, "supervisord", "-c", i.Config} // whoever makes the entry has chosen the file
 		t.Name, t.PidFile = entryName("supervisord", i.Config), ""
 		t.Command = []string{self, "supervisord", "-n", "-c", i.Config}
 		t.Description = "upkeep: the programs of " + i.Config

@@ -212,7 +212,7 @@ func (c *command) started(ctx context.Context) (*upkeep.Client, instance.Instanc
 
 // me is the name of the user.
 func (c *command) me() string {
-	for _, name := range []string{"USER", "LOGNAME"} {
+	for _, name := range []string{"USER", "LOGNAME", "USERNAME"} {
 		if v := c.environ(name); v != "" {
 			return v
 		}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/upkeep-project/upkeep/internal/app"
 	conf "github.com/upkeep-project/upkeep/internal/conf/supervisord"
+	"github.com/upkeep-project/upkeep/internal/sys/boot"
 	"github.com/upkeep-project/upkeep/internal/sys/daemon"
 	"github.com/upkeep-project/upkeep/internal/sys/rlimit"
 )
@@ -69,7 +70,10 @@ func (cmd Command) Main(prog string, argv []string) int {
 		}
 		return status
 	}
-	status, err := app.Launch(o, c, args.NoKeeper)
+	status, err := boot.Daemon(func(stop <-chan struct{}) (int, error) {
+		o.Stop = stop
+		return app.Launch(o, c, args.NoKeeper)
+	})
 	if err != nil {
 		return refuse(os.Stderr, prog, err)
 	}

@@ -318,7 +318,13 @@ func (a *API) peer(r *http.Request) (int, bool) {
 	return a.o.Peer(r)
 }
 
+// userName is the name of a user. Where users have no numbers, a negative one is the user of this process.
 func userName(uid int) string {
+	if uid < 0 {
+		if u, err := user.Current(); err == nil {
+			return u.Username
+		}
+	}
 	if u, err := user.LookupId(strconv.Itoa(uid)); err == nil {
 		return u.Username
 	}

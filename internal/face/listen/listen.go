@@ -117,6 +117,9 @@ type Listener struct {
 	once sync.Once
 }
 
+// Local makes a Listener of one that stands for the unix socket of a path: a named pipe.
+func Local(l net.Listener, path string) *Listener { return &Listener{Listener: l, path: path} }
+
 // Addr is the address as configured.
 func (l *Listener) Addr() net.Addr {
 	if l.path != "" {
@@ -128,7 +131,7 @@ func (l *Listener) Addr() net.Addr {
 // Close closes the socket and removes its file when it is still ours.
 func (l *Listener) Close() error {
 	l.once.Do(func() {
-		if l.path == "" {
+		if l.path == "" || l.made == nil {
 			return
 		}
 		if now, err := os.Lstat(l.path); err == nil && os.SameFile(now, l.made) {

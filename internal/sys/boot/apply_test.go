@@ -398,8 +398,13 @@ func TestWindows(t *testing.T) {
 	ctx := context.Background()
 	target := plain()
 	target.Command = []string{`C:\Program Files\upkeep.exe`, "daemon"}
+	target.Launch = []string{`C:\Program Files\upkeep.exe`, "daemon", "start"}
 	target.Now = true
 	f, r := newWindows(t, 0)
+	if _, _, err := f.Choose(ctx, target, ""); !errors.Is(err, ErrNone) {
+		t.Errorf("a person's programs with all rights: %v", err)
+	}
+	target.System = true
 	b, _, err := f.Choose(ctx, target, "")
 	if err != nil || b.Name() != "windows-service" {
 		t.Fatal(b, err)
@@ -437,7 +442,7 @@ func TestWindows(t *testing.T) {
 	if err := f.enable(b, target); err != nil {
 		t.Fatal(err)
 	}
-	if want := `cmd.exe /d /c "set "UPKEEP_ROOT=D:\a b"& "C:\Program Files\upkeep.exe" daemon"`; r.logon["upkeep"] != want {
+	if want := `cmd.exe /d /c "set "UPKEEP_ROOT=D:\a b"& "C:\Program Files\upkeep.exe" daemon start"`; r.logon["upkeep"] != want {
 		t.Errorf("%s\nwant %s", r.logon["upkeep"], want)
 	}
 	if s := f.state(b, target); !s.Enabled || s.At != AtLogin || s.Stale != "" {

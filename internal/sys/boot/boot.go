@@ -35,6 +35,11 @@ type Target struct {
 	At string
 	// Command runs the daemon in the foreground: an absolute path and arguments.
 	Command []string
+	// Launch starts the daemon in the background and ends, for mechanisms that would show a window as long as what they
+	// have started runs; nil = they run Command.
+	Launch []string
+	// System says that the instance is that of the machine, not of a person: a mechanism that gives it all rights may run it.
+	System bool
 	// Stop, Reload and Status are commands for mechanisms that call commands; Status exits with 0 while the
 	// daemon runs. Without them the daemon gets TERM (an ordered stop) and HUP, and is looked for by PidFile.
 	Stop, Reload, Status []string
@@ -227,4 +232,20 @@ func (h *Host) Entries(ctx context.Context, t Target) ([]Entry, error) {
 		}
 	}
 	return out, errors.Join(trouble...)
+}
+
+// Daemon runs a daemon, as a service when Windows has started this process as one: stop is closed then when it is to end.
+// In every other process stop is nil. The status and the error are those of run.
+func Daemon(run func(stop <-chan struct{}) (int, error)) (int, error) {
+	var err error
+	handled, status, failed := AsService(context.Background(), func(ctx context.Context) (status int) {
+		if status, err = run(ctx.Done()); err != nil {
+			status = max(status, 1)
+		}
+		return status
+	})
+	if handled || failed != nil {
+		return status, errors.Join(err, failed)
+	}
+	return run(nil)
 }

@@ -18,12 +18,14 @@ type machine struct{}
 
 func registryHere() Registry { return machine{} }
 
-// windowsUID is 0 for an administrator whose process may use that.
+// windowsUID is 0 for who may make services: an administrator whose process may use that.
 func windowsUID() int {
-	if windows.GetCurrentProcessToken().IsElevated() {
-		return 0
+	m, err := windows.OpenSCManager(nil, nil, windows.SC_MANAGER_CREATE_SERVICE)
+	if err != nil {
+		return 1
 	}
-	return 1
+	_ = windows.CloseServiceHandle(m)
+	return 0
 }
 
 // open opens a service with the rights that are needed and no more: anybody may look.
@@ -191,10 +193,29 @@ func AsService(ctx context.Context, run func(context.Context) int) (handled bool
 	if is, err := svc.IsWindowsService(); err != nil || !is {
 		return false, 0, err
 	}
+	prepareService()
 	s := &service{ctx: ctx, run: run}
 	// A process that is one service alone is asked for no name.
 	err = svc.Run("", s)
 	return true, s.status, err
+}
+
+// logoff is the event of a console by which Windows tells that a session has ended.
+const logoff = 5
+
+// prepareService gives a service what programs in the foreground have. A console: by it programs that share it are asked to
+// end. And it runs on when somebody logs off, which is told to every process with a handler of events and which Go takes for
+// an order to end. Both may be missing: programs are ended harder then.
+func prepareService() {
+	kernel := windows.NewLazySystemDLL("kernel32.dll")
+	_, _, _ = kernel.NewProc("AllocConsole").Call()
+	ours := windows.NewCallback(func(event uintptr) uintptr {
+		if event == logoff {
+			return 1
+		}
+		return 0
+	})
+	_, _, _ = kernel.NewProc("SetConsoleCtrlHandler").Call(ours, 1)
 }
 
 // service is a running service.

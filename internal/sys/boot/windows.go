@@ -92,6 +92,8 @@ func (w windowsService) Detect(_ context.Context, t Target) (bool, string) {
 		return false, "needs an administrator"
 	case t.atLogin():
 		return false, "starts at boot, not at login"
+	case !t.System:
+		return false, "a service runs the instance of the machine, as LocalSystem: --system; your own can start --at login"
 	case t.User != "":
 		return false, "a service of another account needs its password: services.msc can set it"
 	}
@@ -209,8 +211,12 @@ func (w windowsLogon) Detect(_ context.Context, t Target) (bool, string) {
 
 // line is the command line. There is no place for variables beside it: the command interpreter sets them.
 func (windowsLogon) line(t Target) (string, error) {
+	words := t.Command
+	if len(t.Launch) > 0 {
+		words = t.Launch
+	}
 	if len(t.Env) == 0 {
-		return winLine(t.Command), nil
+		return winLine(words), nil
 	}
 	line := "cmd.exe /d /c \""
 	for _, e := range t.Env {
@@ -219,7 +225,7 @@ func (windowsLogon) line(t Target) (string, error) {
 		}
 		line += `set "` + e + `"& `
 	}
-	return line + winLine(t.Command) + `"`, nil
+	return line + winLine(words) + `"`, nil
 }
 
 // Plan implements Backend.

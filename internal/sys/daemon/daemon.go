@@ -36,13 +36,17 @@ func Start(argv []string, extra ...string) (int, error) {
 		return 1, err
 	}
 	defer r.Close()
-	cmd := exec.Command(self)
-	cmd.Args = argv
-	cmd.Env = append(append(os.Environ(), extra...), readyVariable+"=3")
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	cmd.ExtraFiles = []*os.File{w}
-	cmd.SysProcAttr = detached()
-	err = cmd.Start()
+	var cmd *exec.Cmd
+	for _, way := range ways() {
+		cmd = exec.Command(self)
+		cmd.Args = argv
+		cmd.SysProcAttr = way
+		cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+		cmd.Env = append(append(os.Environ(), extra...), readyVariable+"="+hand(cmd, w))
+		if err = cmd.Start(); err == nil {
+			break
+		}
+	}
 	w.Close()
 	if err != nil {
 		return 1, err

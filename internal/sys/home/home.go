@@ -7,8 +7,6 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-
-	"github.com/upkeep-project/upkeep/internal/sys/privilege"
 )
 
 // RootVariable relocates all that the product keeps for itself, for tests and for several installations beside each
@@ -51,7 +49,7 @@ func OwnRoots(system bool) (Roots, error) {
 	if root := os.Getenv(RootVariable); filepath.IsAbs(root) {
 		return Under(root), nil
 	}
-	if privilege.UID() == 0 || system {
+	if machine() || system {
 		return systemRoots(), nil
 	}
 	home, err := os.UserHomeDir()

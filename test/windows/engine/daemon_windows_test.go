@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/windows"
 
 	"github.com/upkeep-project/upkeep/client/supervisor"
@@ -111,6 +112,7 @@ type daemon struct {
 	*supervisor.Client
 	t    *testing.T
 	dir  string
+	exe  string
 	cmd  *exec.Cmd
 	over chan error
 }
@@ -132,20 +134,7 @@ func start(t *testing.T) *daemon {
 	if err := os.WriteFile(conf, fmt.Appendf(nil, config, port, dir, exe), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	d := &daemon{t: t, dir: dir, over: make(chan error, 1)}
-	d.cmd = exec.Command(exe, "-n", "-c", conf)
-	d.cmd.Args[0] = "supervisord"
-	d.cmd.Env = append(os.Environ(), "ROLE=daemon")
-	said, err := os.Create(filepath.Join(dir, "said"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	d.cmd.Stdout, d.cmd.Stderr = said, said
-	if err := d.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	said.Close()
-	go func() { d.over <- d.cmd.Wait() }()
+	d := &daemon{t: t, dir: dir, exe: exe, over: make(chan error, 1)}
 	t.Cleanup(func() {
 		_ = d.cmd.Process.Kill()
 		if t.Failed() {
@@ -158,11 +147,30 @@ func start(t *testing.T) *daemon {
 	if err != nil {
 		t.Fatal(err)
 	}
+	d.run()
+	return d
+}
+
+// run starts the daemon, the first or another one.
+func (d *daemon) run() {
+	d.t.Helper()
+	d.cmd = exec.Command(d.exe, "-n", "-c", filepath.Join(d.dir, "d.conf"))
+	d.cmd.Args[0] = "supervisord"
+	d.cmd.Env = append(os.Environ(), "ROLE=daemon")
+	said, err := os.OpenFile(filepath.Join(d.dir, "said"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	defer said.Close()
+	d.cmd.Stdout, d.cmd.Stderr = said, said
+	if err := d.cmd.Start(); err != nil {
+		d.t.Fatal(err)
+	}
+	go func(c *exec.Cmd) { d.over <- c.Wait() }(d.cmd)
 	d.until("the daemon answers", func() bool {
-		_, err := d.GetPID(t.Context())
+		_, err := d.GetPID(d.t.Context())
 		return err == nil
 	})
-	return d
 }
 
 // until polls for a condition with a deadline.
@@ -303,34 +311,64 @@ func (d *daemon) tree(ctx context.Context, t *testing.T) {
 	}
 }
 
-// TestKilledDaemon: the programs of a daemon that is killed go on.
+// TestKilledDaemon: the programs of a daemon that is killed go on, and are those of the next one, which tells how they end.
 func TestKilledDaemon(t *testing.T) {
 	d := start(t)
-	d.until("a program runs", func() bool { return d.info("echo").StateName == "RUNNING" })
-	all, err := d.GetAllProcessInfo(t.Context())
-	if err != nil {
-		t.Fatal(err)
+	names := []string{"echo", "flood", "tree"}
+	running := func() map[string]int {
+		out := map[string]int{}
+		for _, name := range names {
+			if i := d.info(name); i.StateName == "RUNNING" {
+				out[name] = i.PID
+			}
+		}
+		return out
 	}
-	d.until("the leaf", func() bool { return strings.Contains(d.read("tree.log"), "\n") })
+	d.until("the programs run", func() bool { return len(running()) == len(names) && strings.Contains(d.read("tree.log"), "\n") })
+	before := running()
+	leaf, _ := strconv.Atoi(strings.TrimSpace(strings.TrimPrefix(d.read("tree.log"), "leaf ")))
+	defer func() {
+		if p, err := os.FindProcess(leaf); err == nil {
+			_ = p.Kill()
+		}
+	}()
 	if err := d.cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	<-d.over
-	leaf, _ := strconv.Atoi(strings.TrimSpace(strings.TrimPrefix(d.read("tree.log"), "leaf ")))
-	pids := []int{leaf}
-	for _, i := range all {
-		if i.PID != 0 {
-			pids = append(pids, i.PID)
+	before["leaf"] = leaf
+	for name, pid := range before {
+		if !alive(pid) {
+			t.Errorf("%s (pid %d) has ended with its daemon", name, pid)
 		}
 	}
-	if len(pids) != 4 {
-		t.Errorf("%d processes, not those of three programs and a leaf", len(pids))
+	delete(before, "leaf")
+	d.run()
+	d.until("the programs are known", func() bool { return len(running()) == len(names) })
+	if diff := cmp.Diff(before, running()); diff != "" {
+		t.Errorf("others were started: %s", diff)
 	}
-	for _, pid := range pids {
-		if !alive(pid) {
-			t.Errorf("%d has ended with its daemon", pid)
-		} else if p, err := os.FindProcess(pid); err == nil {
-			_ = p.Kill()
+	p, err := os.FindProcess(before["flood"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Kill(); err != nil { // its exit code is 1 then
+		t.Fatal(err)
+	}
+	d.until("the end of one is told", func() bool {
+		return strings.Contains(d.read("daemon.log"), "exited: flood (exit status 1; not expected)")
+	})
+	d.until("it is started again", func() bool {
+		i := d.info("flood")
+		return i.StateName == "RUNNING" && i.PID != before["flood"]
+	})
+	if err := d.Shutdown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	<-d.over
+	for name, pid := range before {
+		if alive(pid) {
+			t.Errorf("%s (pid %d) has outlived an ordered end", name, pid)
 		}
 	}
 }
