@@ -49,7 +49,8 @@ func (h *handle) PID() int { return h.id.PID }
 // Identity is the number and when the process was made.
 func (h *handle) Identity() Identity { return h.id }
 
-// Signal asks or ends. KILL ends the process, or with a wider reach everything in its job. The other signals that end a
+// Signal asks or ends. KILL ends the process, or with a wider reach everything in its job; of a process that was adopted,
+// what it and its children have started and whose parents still tell. The other signals that end a
 // process by default are one and the same here: CTRL_BREAK for the process group; where that cannot be sent, since we
 // and the program have no console in common, it is ended too. There are no other signals: syscall.EWINDOWS.
 func (h *handle) Signal(sig int, reach model.Reach) error {
@@ -66,7 +67,7 @@ func (h *handle) Signal(sig int, reach model.Reach) error {
 		return err
 	}
 	s := syscall.Signal(sig)
-	if over && !(s == syscall.SIGKILL && reach != model.ReachProcess && h.job != 0) { // what it has left can be ended
+	if over && (s != syscall.SIGKILL || reach == model.ReachProcess) { // else what it has left can be ended
 		return nil
 	}
 	switch s {
@@ -90,6 +91,9 @@ func (h *handle) kill(reach model.Reach) error {
 		return os.NewSyscallError("TerminateJobObject", windows.TerminateJobObject(h.job, killedCode))
 	}
 	err := windows.TerminateProcess(h.process, killedCode)
+	if reach != model.ReachProcess {
+		endBelow(h.id)
+	}
 	if _, over, _ := h.look(); over {
 		return nil // it was faster
 	}

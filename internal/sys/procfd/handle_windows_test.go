@@ -2,6 +2,7 @@ package procfd
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"syscall"
@@ -15,7 +16,20 @@ import (
 
 // TestMain lets the test binary be a process that waits until its input ends and exits with 5.
 func TestMain(m *testing.M) {
-	if os.Getenv("ROLE") == "wait" {
+	switch os.Getenv("ROLE") {
+	case "parent", "grandparent":
+		c := exec.Command(os.Args[0])
+		c.Env = append(os.Environ(), "ROLE="+map[string]string{"parent": "wait", "grandparent": "parent"}[os.Getenv("ROLE")])
+		c.Stdin, c.Stdout = os.Stdin, os.Stdout
+		if err := c.Start(); err != nil {
+			os.Exit(1)
+		}
+		if os.Getenv("ROLE") == "parent" {
+			fmt.Println(c.Process.Pid)
+		}
+		_ = c.Wait()
+		os.Exit(6)
+	case "wait":
 		_, _ = os.Stdin.Read(make([]byte, 1))
 		os.Exit(5)
 	}
@@ -134,6 +148,67 @@ func TestKill(t *testing.T) {
 	e, _, _ := h.Wait(false)
 	if d := cmp.Diff(model.Exit{Known: true, Raw: 137, Signal: 9}, e); d != "" {
 		t.Error(d)
+	}
+}
+
+// TestTree: of a process that was adopted its tree is found by the parents, also when it has ended itself.
+func TestTree(t *testing.T) {
+	for _, ended := range []bool{false, true} {
+		exe, err := os.Executable()
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := exec.Command(exe)
+		c.Env = append(os.Environ(), "ROLE=grandparent")
+		in, err := c.StdinPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer in.Close()
+		out, err := c.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Start(); err != nil {
+			t.Fatal(err)
+		}
+		var pid int
+		if _, err := fmt.Fscan(out, &pid); err != nil {
+			t.Fatal(err)
+		}
+		adopt := func(pid int) Handle {
+			id, err := Identify(pid)
+			if err != nil {
+				t.Fatal(err)
+			}
+			h, err := Adopt(id)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { h.Close() })
+			return h
+		}
+		root, leaf := adopt(c.Process.Pid), adopt(pid)
+		if ended {
+			if err := root.Signal(9, model.ReachProcess); err != nil {
+				t.Fatal(err)
+			}
+			_ = c.Wait()
+		}
+		over := make(chan struct{}, 1)
+		if err := watcher(t).Watch(leaf, func() { over <- struct{}{} }); err != nil {
+			t.Fatal(err)
+		}
+		if _, done, err := leaf.Wait(true); done || err != nil {
+			t.Errorf("before: %v, %v", done, err)
+		}
+		if err := root.Signal(9, model.ReachTree); err != nil {
+			t.Error(err)
+		}
+		await(t, "the end of the leaf", over)
+		if !ended {
+			_ = c.Wait()
+		}
 	}
 }
 
