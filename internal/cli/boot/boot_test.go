@@ -30,7 +30,7 @@ func newPretend(t *testing.T) *pretend {
 	p := &pretend{t: t}
 	p.host = &boot.Host{
 		OS: "linux", Root: t.TempDir(), UID: 1000, User: "sam", Home: "/home/sam", Exec: p.exec,
-		Account: func(context.Context, string) bool { return true },
+		Account: func(context.Context, string) (int, bool) { return 1001, true },
 	}
 	for _, name := range []string{"run/systemd/system/x", "run/user/1000/systemd/private", "usr/bin/systemctl", "usr/bin/loginctl"} {
 		p.put(name)

@@ -6,12 +6,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 
 	bootcmd "github.com/upkeep-project/upkeep/internal/cli/boot"
 	"github.com/upkeep-project/upkeep/internal/sys/boot"
-	"github.com/upkeep-project/upkeep/internal/sys/home"
 )
 
 // booting is @startup and @login: the entry runs the instance, and what is on comes up with it. Source: spec/chalmers 9.
@@ -50,7 +48,7 @@ func (c *call) entry(at, verb string) error {
 	if err != nil {
 		return err
 	}
-	target, err := c.target(at, user)
+	target, err := c.Instance.Entry(at, user)
 	if err != nil {
 		return err
 	}
@@ -75,25 +73,6 @@ func (c *call) host() (*boot.Host, error) {
 		return c.Host, nil
 	}
 	return boot.System()
-}
-
-// target is what is to be started.
-func (c *call) target(at, user string) (boot.Target, error) {
-	self, err := os.Executable()
-	if err != nil {
-		return boot.Target{}, err
-	}
-	t := boot.Target{Name: "upkeep", User: user, At: at, Command: []string{self, "daemon"}, Description: "Programs kept running by upkeep"}
-	if user != "" {
-		t.Name += "-" + user
-	}
-	if root := os.Getenv(home.RootVariable); root != "" { // the entry starts the instance that is meant, CH-06
-		t.Env = append(t.Env, home.RootVariable+"="+root)
-	}
-	if user == "" {
-		t.PidFile = c.Instance.PIDPath()
-	}
-	return t, nil
 }
 
 // onNames are the programs that are on.

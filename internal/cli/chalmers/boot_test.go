@@ -16,7 +16,7 @@ import (
 // machine is one with systemd, in a folder.
 func machine(t *testing.T, uid int) *boot.Host {
 	t.Helper()
-	h := &boot.Host{OS: "linux", Root: t.TempDir(), UID: uid, User: "sam", Home: "/home/sam", Account: func(_ context.Context, name string) bool { return name == "alice" }}
+	h := &boot.Host{OS: "linux", Root: t.TempDir(), UID: uid, User: "sam", Home: "/home/sam", Account: func(_ context.Context, name string) (int, bool) { return 1001, name == "alice" }}
 	if uid == 0 {
 		h.User, h.Home = "root", "/root"
 	}

@@ -2,8 +2,6 @@ package native
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -14,11 +12,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/upkeep-project/upkeep/client/upkeep"
+	"github.com/upkeep-project/upkeep/internal/base/words"
 	"github.com/upkeep-project/upkeep/internal/cli/boot"
 	"github.com/upkeep-project/upkeep/internal/cli/instance"
 	sys "github.com/upkeep-project/upkeep/internal/sys/boot"
 	"github.com/upkeep-project/upkeep/internal/sys/home"
-	"github.com/upkeep-project/upkeep/internal/sys/privilege"
 	"github.com/upkeep-project/upkeep/internal/sys/statefile"
 )
 
@@ -76,9 +74,16 @@ func (c *command) boot(ctx context.Context, verb string, b booting) error {
 	if err != nil {
 		return err
 	}
+	typed := "upkeep" // as a person would type it
+	if c.config != "" {
+		typed += " -c " + words.Quote(c.config)
+	}
+	if c.system {
+		typed += " --system"
+	}
 	o := boot.Options{
 		Host: host, Target: t, Backend: b.backend, Yes: c.yes, DryRun: b.dryRun, NoStart: b.noStart, JSON: c.jsonWanted(),
-		Prog: strings.Join(append(append([]string{"upkeep"}, c.selection()...), "boot"), " "), Stop: "upkeep daemon stop",
+		Prog: typed + " boot", Stop: typed + " daemon stop",
 		In: c.in, Terminal: c.inTTY && !c.noInput, Out: c.out, Err: c.err, Good: c.good(), Bad: c.bad(),
 	}
 	if b.user != "" {
@@ -93,43 +98,7 @@ func (c *command) boot(ctx context.Context, verb string, b booting) error {
 
 // target is the entry of an instance.
 func (c *command) target(i instance.Instance, b booting) (sys.Target, error) {
-	self, err := os.Executable()
-	if err != nil {
-		return sys.Target{}, err
-	}
-	t := sys.Target{Name: "upkeep", User: b.user, At: b.at, Command: []string{self, "daemon"}, Launch: []string{self, "daemon", "start"}, System: c.system, PidFile: i.PIDFile, Description: "upkeep: programs kept running"}
-	if c.system && privilege.UID() < 0 { // nobody is root by a number, so it is said
-		t.Command = []string{self, "--system", "daemon"}
-	}
-	if i.Config != "" {
-		t.System, t.Launch = true, []string{self, "supervisord", "-c", i.Config} // whoever makes the entry has chosen the file
-		t.Name, t.PidFile = entryName("supervisord", i.Config), ""
-		t.Command = []string{self, "supervisord", "-n", "-c", i.Config}
-		t.Description = "upkeep: the programs of " + i.Config
-		return t, nil
-	}
-	if b.user != "" {
-		t.Name, t.PidFile = "upkeep-"+b.user, ""
-		return t, nil
-	}
-	if root := c.environ(home.RootVariable); root != "" {
-		t.Name, t.Env = entryName("upkeep", root), []string{home.RootVariable + "=" + root}
-	}
-	return t, nil
-}
-
-// entryName is the name of the entry of one of several instances, by its path.
-func entryName(kind, path string) string {
-	base := strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))
-	if base == kind {
-		base = filepath.Base(filepath.Dir(path))
-	}
-	sum := sha256.Sum256([]byte(path))
-	name := kind + "-"
-	if base = nameOf(base); base != "" {
-		name += base[:min(len(base), 40)] + "-"
-	}
-	return name + hex.EncodeToString(sum[:3])
+	return i.BootEntry(b.at, b.user, c.environ(home.RootVariable), c.system)
 }
 
 // bootPrograms are the names of the programs that start with an instance; nil when nobody answers.

@@ -14,7 +14,6 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"regexp"
 	"strings"
 )
 
@@ -40,8 +39,9 @@ type Target struct {
 	Launch []string
 	// System says that the instance is that of the machine, not of a person: a mechanism that gives it all rights may run it.
 	System bool
-	// Stop, Reload and Status are commands for mechanisms that call commands; Status exits with 0 while the
-	// daemon runs. Without them the daemon gets TERM (an ordered stop) and HUP, and is looked for by PidFile.
+	// Stop, Reload and Status are commands for mechanisms that do not keep the daemon's process themselves; Status
+	// exits with 0 while the daemon runs. Without them the daemon gets TERM (an ordered stop) and HUP, and is looked
+	// for by PidFile.
 	Stop, Reload, Status []string
 	// PidFile is where the daemon itself keeps its pid, so that it is true after a keeper was replaced; "" =
 	// nowhere.
@@ -59,15 +59,25 @@ type TargetError struct{ Field, Reason string }
 
 func (e *TargetError) Error() string { return fmt.Sprintf("boot entry: %s: %s", e.Field, e.Reason) }
 
-// nameRE is the pattern of names: what every mechanism takes as part of a file name and as an argument.
-var nameRE = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$`)
+// isName reports whether a text is what every mechanism takes as part of a file name and as an argument: up to 100 letters,
+// digits and _.- of which the first is a letter or a digit.
+func isName(text string) bool {
+	return text != "" && len(text) <= 100 && madeOf(text[:1], "") && madeOf(text, "_.-")
+}
+
+// madeOf reports whether a text has nothing but letters and digits of ASCII and the characters of more.
+func madeOf(text, more string) bool {
+	return !strings.ContainsFunc(text, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune(more, r)
+	})
+}
 
 // Check is nil or *TargetError. Nothing that could end a line or a word of an entry goes any further.
 func (t Target) Check() error {
 	switch {
-	case !nameRE.MatchString(t.Name):
+	case !isName(t.Name):
 		return &TargetError{"name", fmt.Sprintf("%q is not made of letters, digits and _.- alone", t.Name)}
-	case t.User != "" && !nameRE.MatchString(t.User):
+	case t.User != "" && !isName(t.User):
 		return &TargetError{"user", fmt.Sprintf("%q is no name of an account", t.User)}
 	case t.At != "" && t.At != AtBoot && t.At != AtLogin:
 		return &TargetError{"at", fmt.Sprintf("%q is neither %s nor %s", t.At, AtBoot, AtLogin)}
@@ -75,7 +85,7 @@ func (t Target) Check() error {
 		return &TargetError{"command", "it does not begin with an absolute path"}
 	}
 	for _, e := range t.Env {
-		if name, _, ok := strings.Cut(e, "="); !ok || !envRE.MatchString(name) {
+		if name, _, ok := strings.Cut(e, "="); !ok || !isVariable(name) {
 			return &TargetError{"environment", fmt.Sprintf("%q is not NAME=VALUE", e)}
 		}
 	}
@@ -89,7 +99,10 @@ func (t Target) Check() error {
 	return nil
 }
 
-var envRE = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+// isVariable reports whether a text is a name of a variable of the environment.
+func isVariable(text string) bool {
+	return text != "" && (text[0] < '0' || text[0] > '9') && madeOf(text, "_")
+}
 
 // absolute also knows the paths of Windows, whose entries can be planned anywhere.
 func absolute(path string) bool {

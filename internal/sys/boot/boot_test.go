@@ -35,7 +35,10 @@ func newFake(t *testing.T, uid int, files ...string) *fake {
 	if uid == 0 {
 		f.User, f.Home = "root", "/root"
 	}
-	f.Account = func(_ context.Context, name string) bool { return name == "alice" || name == "sam" || name == "root" }
+	f.Account = func(_ context.Context, name string) (int, bool) {
+		uid, known := map[string]int{"root": 0, "sam": 1000, "alice": 1001}[name]
+		return uid, known
+	}
 	for _, name := range files {
 		text := ""
 		name, text, _ = strings.Cut(name, "=")
@@ -195,8 +198,8 @@ func TestTexts(t *testing.T) {
 	sam := newFake(t, 1000)
 	for _, target := range []Target{plain(), rich()} {
 		texts := map[string]func() (string, error){
-			"service":      func() (string, error) { return systemd{root.Host, false}.content(target, false) },
-			"user.service": func() (string, error) { return systemd{sam.Host, true}.content(target, true) },
+			"service":      func() (string, error) { return systemd{root.Host, false}.content(context.Background(), target, false) },
+			"user.service": func() (string, error) { return systemd{sam.Host, true}.content(context.Background(), target, true) },
 			"openrc":       openrc{root.Host}.whole(target).text,
 			"sysv":         sysv{root.Host}.whole(target).text,
 			"upstart":      upstart{root.Host}.whole(target).text,

@@ -29,8 +29,8 @@ type Host struct {
 	UID  int
 	User string
 	Home string
-	// Account tells whether there is such an account.
-	Account func(ctx context.Context, name string) bool
+	// Account is the number of an account, and whether there is one of this name.
+	Account func(ctx context.Context, name string) (uid int, known bool)
 	// Exec runs a command and returns what it wrote, standard output and error together.
 	Exec func(ctx context.Context, c Command) (string, error)
 	// Windows holds services and keys of the registry; nil elsewhere.
@@ -74,13 +74,16 @@ func (e *CommandError) Unwrap() error { return e.Err }
 func System() (*Host, error) {
 	h := &Host{OS: runtime.GOOS, UID: privilege.UID(), Windows: registryHere()}
 	h.Exec = execute
-	h.Account = func(ctx context.Context, name string) bool {
-		if _, err := accounts.System().ByName(name); err == nil {
-			return true
+	h.Account = func(ctx context.Context, name string) (int, bool) {
+		if u, err := accounts.System().ByName(name); err == nil {
+			return u.UID, true
 		}
 		// A directory service knows accounts that are in no file.
-		_, err := h.run(ctx, "id", "-u", name)
-		return err == nil
+		out, err := h.run(ctx, "id", "-u", name)
+		if err != nil {
+			return 0, false
+		}
+		return accounts.ParseID(strings.TrimSpace(out))
 	}
 	if h.OS == "windows" {
 		h.UID = windowsUID()
@@ -238,7 +241,10 @@ func (h *Host) concerns(t Target) bool { return h.UID == 0 || t.User != "" }
 
 // known says that the target's user does not exist; "" = it does.
 func (h *Host) known(ctx context.Context, t Target) string {
-	if t.User != "" && !h.Account(ctx, t.User) {
+	if t.User == "" {
+		return ""
+	}
+	if _, known := h.Account(ctx, t.User); !known {
 		return fmt.Sprintf("there is no user %q", t.User)
 	}
 	return ""

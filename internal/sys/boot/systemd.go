@@ -110,15 +110,23 @@ func (s systemd) env() []string {
 	return nil
 }
 
-func (s systemd) content(t Target, linger bool) (string, error) {
+func (s systemd) content(ctx context.Context, t Target, linger bool) (string, error) {
 	data := struct {
 		Target
 		Marker, Linger string
 		PerUser        bool
+		UID            int // of User
 		Paths          []string
 	}{Target: t, Marker: marker, PerUser: s.perUser}
 	if t.User == s.User || s.perUser {
 		data.User = ""
+	}
+	if data.User != "" {
+		uid, known := s.Account(ctx, t.User)
+		if !known {
+			return "", &TargetError{"user", fmt.Sprintf("there is no user %q", t.User)}
+		}
+		data.UID = uid
 	}
 	if linger {
 		data.Linger = lingerLine
@@ -147,7 +155,7 @@ func (s systemd) Plan(ctx context.Context, t Target) (Plan, error) {
 	hadSet := old != nil && strings.Contains(old.Content, lingerLine)
 	wants := s.perUser && !t.atLogin()
 	sets := wants && (hadSet || !s.lingers())
-	content, err := s.content(t, sets)
+	content, err := s.content(ctx, t, sets)
 	if err != nil {
 		return Plan{}, err
 	}
@@ -225,7 +233,7 @@ func (s systemd) Status(ctx context.Context, t Target) (State, error) {
 		return st, err
 	}
 	if file != nil {
-		want, err := s.content(t, strings.Contains(file.Content, lingerLine))
+		want, err := s.content(ctx, t, strings.Contains(file.Content, lingerLine))
 		if err != nil {
 			return st, err
 		}
