@@ -31,5 +31,4 @@ if ! finished openrc; then
 		</dev/null >"$roots/openrc.log" 2>&1 || skip "no root file system with OpenRC: see $roots/openrc.log"
 	: >"$roots/openrc.finished"
 fi
-# Without C the test program runs in any root.
-CGO_ENABLED=0 UPKEEP_BOOT_ROOTS=$roots "${GO:-go}" test -count=1 -timeout 15m -v -run 'TestBoot|TestOtherInits|TestCron' ./test/systemd
+UPKEEP_BOOT_ROOTS=$roots "${GO:-go}" test -count=1 -timeout 30m -v -run 'TestBoot|TestLogin|TestOtherInits|TestCron' ./test/systemd

@@ -1,54 +1,16 @@
 package systemd
 
 import (
-	"context"
-	"encoding/json"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
-
-	cli "github.com/upkeep-project/upkeep/internal/cli/boot"
-	"github.com/upkeep-project/upkeep/internal/sys/boot"
 )
 
-// driver is the first argument that makes this test program the command under test, inside a guest.
-const driver = "boot-driver"
-
-// order is what the driver does.
-type order struct {
-	Verb    string
-	Target  boot.Target
-	Backend string
-	NoStart bool
-	PID     int // of a daemon that runs now
-}
-
-func TestMain(m *testing.M) {
-	if len(os.Args) != 3 || os.Args[1] != driver {
-		os.Exit(m.Run())
-	}
-	var o order
-	if err := json.Unmarshal([]byte(os.Args[2]), &o); err != nil {
-		panic(err)
-	}
-	host, err := boot.System()
-	if err != nil {
-		panic(err)
-	}
-	os.Exit(cli.Run(context.Background(), o.Verb, cli.Options{
-		Host: host, Target: o.Target, Backend: o.Backend, Yes: true, NoStart: o.NoStart, Prog: "upkeep boot", Stop: "upkeep daemon stop",
-		Running:  func(context.Context) int { return o.PID },
-		Programs: func(context.Context) []string { return []string{"on"} },
-		Out:      os.Stdout, Err: os.Stderr,
-	}))
-}
-
-// bootable is a guest in which users can log in and linger, with the product and the driver.
+// bootable is a guest in which users can log in and linger, with the product.
 type bootable struct{ *guest }
 
 // accounts of the guest: those that the message bus and its friends run as, and a person.
@@ -93,7 +55,7 @@ func newBootable(t *testing.T) *bootable {
 		}
 		g.off()
 		if t.Failed() {
-			for _, name := range []string{"boot.log", "console", "var/log/d.log", "home/sam/d.log"} {
+			for _, name := range []string{"boot.log", "console", "var/log/upkeep/upkeep.log", "home/sam/.local/state/upkeep/logs/upkeep.log"} {
 				t.Logf("%s:\n%s", name, g.read(name))
 			}
 		}
@@ -117,133 +79,18 @@ func newBootable(t *testing.T) *bootable {
 	return g
 }
 
-// furnish puts the product, the driver and the two instances into the guest.
+// furnish puts the product and sam's home into the guest.
 func (g *bootable) furnish() {
-	t := g.t
-	t.Helper()
-	if err := os.MkdirAll(filepath.Join(g.root, "opt/bin"), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	build(t, filepath.Join(g.root, "opt/bin/upkeep"), "1.0.0")
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	copyFile(t, self, filepath.Join(g.root, "opt/bin/boottest"))
-	g.write("etc/upkeep.conf", instance("/run/root.sock", "/var/log", "/run/root.pid"))
-	g.write("home/sam/up.conf", instance("/home/sam/s.sock", "/home/sam", "/home/sam/d.pid"))
-	for _, name := range []string{"home/sam", "home/sam/up.conf"} {
-		if err := os.Chown(filepath.Join(g.root, name), 1000, 1000); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
-// instance is a configuration with a program that is on and one that is off.
-func instance(socket, logs, pidfile string) string {
-	return fmt.Sprintf(`[unix_http_server]
-file=%s
-[supervisord]
-logfile=%[2]s/d.log
-pidfile=%[3]s
-childlogdir=%[2]s
-[rpcinterface:supervisor]
-supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
-[supervisorctl]
-serverurl=unix://%[1]s
-[program:on]
-command=sleep 1000
-[program:off]
-command=sleep 1000
-autostart=false
-`, socket, logs, pidfile)
-}
-
-func copyFile(t *testing.T, from, to string) {
-	t.Helper()
-	in, err := os.Open(from)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer in.Close()
-	out, err := os.OpenFile(to, os.O_CREATE|os.O_WRONLY, 0o755)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = io.Copy(out, in)
-	if err2 := out.Close(); err == nil {
-		err = err2
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
-// who runs something in the guest: root or sam, without a session, as after su.
-type who struct {
-	name string
-	argv []string
-	conf string
-	ctl  []string // systemctl of the daemon's unit
-	unit string   // file of the unit
-	ps   string   // who the program belongs to
-}
-
-func people() []who {
-	sam := []string{
-		"setpriv", "--reuid", "sam", "--regid", "sam", "--init-groups", "--inh-caps=-all", "env", "-i", "HOME=/home/sam", "USER=sam", "LOGNAME=sam",
-		"PATH=/usr/bin:/bin",
-	}
-	return []who{
-		{"root", []string{"env"}, "/etc/upkeep.conf", []string{"systemctl"}, "etc/systemd/system/upkeep.service", "0"},
-		{
-			"sam", sam, "/home/sam/up.conf", append(sam[:len(sam):len(sam)], "XDG_RUNTIME_DIR=/run/user/1000", "systemctl", "--user"),
-			"home/sam/.config/systemd/user/upkeep.service", "1000",
-		},
-	}
-}
-
-func (g *bootable) as(w who, argv ...string) (string, error) {
-	all := append(w.argv[1:len(w.argv):len(w.argv)], argv...)
-	return g.do(w.argv[0], all...)
-}
-
-func (g *bootable) drive(w who, o order) (string, error) {
 	g.t.Helper()
-	if o.Target.Name == "" {
-		o.Target.Name = "upkeep"
-	}
-	if o.Target.Command == nil {
-		o.Target.Command = []string{"/opt/bin/upkeep", "supervisord", "-n", "-c", w.conf}
-	}
-	o.Target.Env = []string{"UPKEEP_ODD=a b%c$d\\e\"f'g"}
-	o.Target.Description = "upkeep: programs of " + w.name
-	b, err := json.Marshal(o)
-	if err != nil {
+	if err := os.MkdirAll(filepath.Join(g.root, "opt/bin"), 0o755); err != nil {
 		g.t.Fatal(err)
 	}
-	return g.as(w, "/opt/bin/boottest", driver, string(b))
-}
-
-// status is what supervisorctl says of the programs of somebody's instance: NAME STATE.
-func (g *bootable) status(w who) string {
-	out, _ := g.as(w, "/opt/bin/upkeep", "supervisorctl", "-c", w.conf, "status")
-	var words []string
-	for line := range strings.Lines(out) {
-		if f := strings.Fields(line); len(f) > 1 {
-			words = append(words, f[0]+" "+f[1])
-		}
+	build(g.t, filepath.Join(g.root, "opt/bin/upkeep"), "1.0.0")
+	if err := os.MkdirAll(filepath.Join(g.root, "home/sam"), 0o755); err != nil {
+		g.t.Fatal(err)
 	}
-	return strings.Join(words, ", ")
-}
-
-const wanted = "off STOPPED, on RUNNING"
-
-func (g *bootable) runs(w who, when string) {
-	g.t.Helper()
-	g.until(w.name+": the programs that are on run, "+when, func() bool { return g.status(w) == wanted })
-	if out, _ := g.do("pgrep", "-c", "-u", w.ps, "-f", "^sleep 1000"); strings.TrimSpace(out) != "1" {
-		g.t.Errorf("%s: %s programs run, %s", w.name, strings.TrimSpace(out), when)
+	if err := os.Chown(filepath.Join(g.root, "home/sam"), 1000, 1000); err != nil {
+		g.t.Fatal(err)
 	}
 }
 
@@ -253,127 +100,258 @@ func (g *bootable) bootID() string {
 	return strings.TrimSpace(string(b))
 }
 
-func (g *bootable) property(w who, name string) string {
-	out, _ := g.do(w.ctl[0], append(w.ctl[1:len(w.ctl):len(w.ctl)], "show", "--value", "-p", name, "upkeep")...)
+func (g *bootable) property(w *who, name string) string {
+	out, _ := g.do(w.ctl[0], append(w.ctl[1:len(w.ctl):len(w.ctl)], "show", "--value", "-p", name, w.entry)...)
 	return strings.TrimSpace(out)
 }
 
-// TestBoot: an instance of root and one of an ordinary user are enabled, and the machine restarts, in order and
-// without.
+// TestBoot: an instance of root, one of an ordinary user, one whose place has an odd name, and one of a supervisord.conf are
+// enabled; then the daemon is killed, upgraded, restarted and stopped, and the machine restarts, in order and without.
 func TestBoot(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a machine is booted")
 	}
 	g := newBootable(t)
+	g.write("etc/shop.conf", shop)
 	g.on()
-	for _, w := range people() {
-		if out, err := g.drive(w, order{Verb: "status"}); exit(err) != 3 || !strings.Contains(out, "nothing starts it") {
-			t.Errorf("%s: before: %v %s", w.name, err, out)
+	all := []*who{root(), sam(), odd(), ofConfig()}
+	for _, do := range []func(*who){g.enabled, g.crashes, g.orders} {
+		for _, w := range all {
+			do(w)
 		}
-		out, err := g.drive(w, order{Verb: "enable"})
-		if w.name == "sam" && err != nil && strings.Contains(out, "linger") {
-			// Where nobody grants it to ordinary users, an administrator does.
-			if !strings.Contains(out, "Everything is as it was") || !strings.Contains(out, "Ask root") || g.exists(w.unit) {
-				t.Errorf("a refused linger: %s", out)
-			}
-			t.Logf("linger has to be given by root here: %s", out)
-			g.must("loginctl", "enable-linger", "sam")
-			g.until("systemd runs for sam", func() bool { return g.exists("run/user/1000/systemd/private") })
-			out, err = g.drive(w, order{Verb: "enable"})
-		}
-		t.Logf("%s:\n%s", w.name, out)
-		if err != nil || !strings.Contains(out, "✓ on starts at boot.") {
-			t.Fatalf("%s: %v %s", w.name, err, out)
-		}
-		g.runs(w, "after enable")
-		if got := g.property(w, "UnitFileState") + " " + g.property(w, "ActiveState") + " " + g.property(w, "NeedDaemonReload"); got != "enabled active no" {
-			t.Errorf("%s: the unit is %s", w.name, got)
-		}
-		if out, err := g.drive(w, order{Verb: "enable"}); err != nil || !strings.Contains(out, "already") {
-			t.Errorf("%s: a second enable: %v %s", w.name, err, out)
-		}
-		g.environment(w)
-		g.reload(w)
 	}
 	for _, how := range []string{"restart", "power cut"} {
+		for _, w := range all {
+			g.ok(w, "stop", "count")
+		}
 		if how == "restart" {
 			g.again("systemctl", "--no-block", "reboot")
 		} else {
 			g.again()
 		}
-		for _, w := range people() {
+		for _, w := range all {
+			if how == "power cut" {
+				// An ordered end takes back what was stopped, another one does not.
+				g.until(w.name+": what somebody stopped stays stopped", func() bool {
+					now := g.programs(w)
+					return now["on"].State == "RUNNING" && now["count"].State == "STOPPED"
+				})
+				g.ok(w, "start", "count")
+			}
 			g.runs(w, "after a "+how)
-			if out, err := g.drive(w, order{Verb: "status"}); err != nil || !strings.Contains(out, "starts at boot") || !strings.Contains(out, "running") {
+			if out, err := g.upkeep(w, "boot", "status"); err != nil || !strings.Contains(out, "starts at boot") || !strings.Contains(out, "running") {
 				t.Errorf("%s: after a %s: %v %s", w.name, how, err, out)
 			}
+			g.isUnit(w)
 		}
 	}
-	for _, w := range people() {
+	for _, w := range all {
 		g.disabled(w)
 	}
 	g.again()
-	for _, w := range people() {
-		if s := g.status(w); strings.Contains(s, "RUNNING") || g.exists(w.unit) {
-			t.Errorf("%s: after disable and a boot: %q", w.name, s)
+	for _, w := range all {
+		if s := g.programs(w); len(s) > 0 || g.exists(w.unit) || g.sleepers(w) != "" {
+			t.Errorf("%s: after disable and a boot: %v, processes %q", w.name, s, g.sleepers(w))
 		}
 	}
-	g.forUser()
-	g.byHand()
 }
 
-// forUser is a unit of the machine that root makes for a user: it runs as the user, and its end is complete.
-func (g *bootable) forUser() {
+// enabled has an instance start with the machine. A daemon that runs already goes on, and what is advised then makes it the
+// unit's.
+func (g *bootable) enabled(w *who) {
+	t := g.t
+	t.Helper()
+	if out, err := g.upkeep(w, "boot", "status"); exit(err) != 3 || !strings.Contains(out, "nothing starts it") {
+		t.Errorf("%s: before: %v %s", w.name, err, out)
+	}
+	byHand := w.name == "root" || !w.native()
+	if byHand {
+		g.furnished(w)
+	}
+	out, err := g.upkeep(w, "boot", "enable", "--yes")
+	if w.name == "sam" && err != nil && strings.Contains(out, "linger") {
+		// Where nobody grants it to ordinary users, an administrator does.
+		if !strings.Contains(out, "Everything is as it was") || !strings.Contains(out, "Ask root") || g.exists(w.unit) {
+			t.Errorf("a refused linger: %s", out)
+		}
+		t.Logf("linger has to be given by root here: %s", out)
+		g.must("loginctl", "enable-linger", "sam")
+		g.until("systemd runs for sam", func() bool { return g.exists("run/user/1000/systemd/private") })
+		out, err = g.upkeep(w, "boot", "enable", "--yes")
+	}
+	t.Logf("%s:\n%s", w.name, out)
+	if err != nil || !strings.Contains(out, "at boot.     undo: ") {
+		t.Fatalf("%s: %v %s", w.name, err, out)
+	}
+	g.find(w)
+	if byHand {
+		g.goesOn(w, out)
+	} else {
+		g.isUnit(w)
+		g.furnished(w)
+	}
+	g.runs(w, "after enable")
+	g.isUnit(w)
+	if out, err := g.upkeep(w, "boot", "enable", "--yes"); err != nil || !strings.Contains(out, "already") {
+		t.Errorf("%s: a second enable: %v %s", w.name, err, out)
+	}
+}
+
+// goesOn checks what enable does with a daemon that was started by hand, and follows its advice.
+func (g *bootable) goesOn(w *who, said string) {
+	t := g.t
+	t.Helper()
+	if !strings.Contains(said, "count and on start at boot.     undo: "+w.command("boot disable")) || !strings.Contains(said, "goes on; the entry takes effect when the machine starts") {
+		t.Errorf("%s: said: %s", w.name, said)
+	}
+	if got := g.property(w, "UnitFileState") + " " + g.property(w, "ActiveState"); got != "enabled inactive" {
+		t.Errorf("%s: the unit is %s", w.name, got)
+	}
+	g.same(w, g.pids(w), "after enable")
+	_, advice, _ := strings.Cut(said, "with a restart of every program:  ")
+	advice, _, _ = strings.Cut(advice, "\n")
+	if out, err := g.as(w, "env", "PATH=/opt/bin:/usr/sbin:/usr/bin:/sbin:/bin", "sh", "-c", advice); advice == "" || err != nil {
+		t.Fatalf("%s: %s: %v %s", w.name, advice, err, out)
+	}
+}
+
+// crashes kills each process of the daemon, and all of them: programs are not touched.
+func (g *bootable) crashes(w *who) {
 	g.t.Helper()
-	root, sam := people()[0], people()[1]
-	o := order{Verb: "enable"}
-	o.Target.Name, o.Target.User = "upkeep-sam", "sam"
-	o.Target.Command = []string{"/opt/bin/upkeep", "supervisord", "-n", "-c", sam.conf}
-	if out, err := g.drive(root, o); err != nil || !strings.Contains(out, "✓ on for sam starts at boot.") {
-		g.t.Errorf("for sam: %v %s", err, out)
+	programs, first := g.pids(w), g.daemon(w)
+	kill := func(what, restarts string, pids ...int) {
+		g.t.Helper()
+		words := []string{"-KILL"}
+		for _, pid := range pids {
+			words = append(words, strconv.Itoa(pid))
+		}
+		before := g.daemon(w)
+		_, _ = g.do("kill", words...) // one that ends with the one before it is no mistake
+		g.until(w.name+": the daemon is whole again after a kill of "+what, func() bool {
+			now := g.asked(w)
+			return now.PID != 0 && (now != before) == (what != "the spawner") && g.property(w, "NRestarts") == restarts &&
+				g.property(w, "MainPID") == strconv.Itoa(now.PID) && g.property(w, "ActiveState") == "active"
+		})
+		g.same(w, programs, "after a kill of "+what)
 	}
-	g.runs(sam, "as a unit of the machine")
-	g.must("systemctl", "stop", "upkeep-sam")
-	if out, err := g.do("pgrep", "-u", "1000", "-f", "supervisord|sleep 1000"); err == nil {
-		g.t.Errorf("after a stop of the unit: %s", out)
+	spawner := g.spawner(w)
+	kill("the spawner", "0", spawner)
+	kill("the manager", "0", first.Manager)
+	if now := g.daemon(w); now.PID != first.PID {
+		g.t.Errorf("%s: the main process is %d, was %d", w.name, now.PID, first.PID)
 	}
-	o.Verb = "disable"
-	if out, err := g.drive(root, o); err != nil || g.exists("etc/systemd/system/upkeep-sam.service") {
-		g.t.Errorf("for sam: disable: %v %s", err, out)
+	if now := g.spawner(w); now == spawner {
+		g.t.Errorf("%s: the spawner is %d still", w.name, now)
 	}
+	kill("the keeper", "1", first.PID)
+	now := g.daemon(w)
+	kill("all", "2", now.PID, now.Manager, g.spawner(w))
+	g.runs(w, "after all kills")
 }
 
-// byHand: a daemon runs that nobody but a person has started. It goes on, and the next boot is the unit's.
-func (g *bootable) byHand() {
+// orders are those that somebody gives to the unit and to the daemon.
+func (g *bootable) orders(w *who) {
+	t := g.t
+	t.Helper()
+	ctl := func(verb string) {
+		t.Helper()
+		if out, err := g.do(w.ctl[0], append(w.ctl[1:len(w.ctl):len(w.ctl)], verb, w.entry)...); err != nil {
+			t.Errorf("%s: systemctl %s: %v %s", w.name, verb, err, out)
+		}
+	}
+	before := g.pids(w)
+	ctl("restart")
+	g.runs(w, "after a restart of the unit")
+	g.isUnit(w)
+	after := g.pids(w)
+	for name, pid := range before {
+		if after[name] == pid {
+			t.Errorf("%s: %s is process %d as before the restart", w.name, name, pid)
+		}
+	}
+	if w.native() {
+		// A reload applies what has changed, and nothing else is touched.
+		g.ok(w, "add", "late", "--off", "--", "sleep", w.secs)
+		ctl("reload")
+		g.same(w, after, "after a reload")
+		g.ok(w, "rm", "late", "--yes")
+	}
+	g.upgraded(w)
+	ctl("stop")
+	if got := g.property(w, "ActiveState") + " " + g.property(w, "Result"); got != "inactive success" {
+		t.Errorf("%s: after a stop the unit is %s", w.name, got)
+	}
+	if left, d := g.sleepers(w), g.asked(w); left != "" || d.PID != 0 {
+		t.Errorf("%s: after a stop: %s, daemon %+v", w.name, left, d)
+	}
+	ctl("start")
+	g.runs(w, "after a start of the unit")
+	// A stop of the daemon is an end that was asked for: systemd leaves it at that.
+	g.ok(w, "daemon", "stop", "--yes")
+	g.until(w.name+": the unit has ended", func() bool { return g.property(w, "ActiveState") == "inactive" })
+	if left := g.sleepers(w); left != "" || g.property(w, "NRestarts") != "0" {
+		t.Errorf("%s: after a stop of the daemon: %q, restarts %s", w.name, left, g.property(w, "NRestarts"))
+	}
+	ctl("start")
+	g.runs(w, "after another start of the unit")
+}
+
+// upgraded exchanges the binary under the daemon: programs run on, and the unit has the same main process.
+func (g *bootable) upgraded(w *who) {
+	t := g.t
+	t.Helper()
+	before, d := g.pids(w), g.daemon(w)
+	version := map[bool]string{true: "2.0.0", false: "1.0.0"}[d.Version == "1.0.0"]
+	build(t, filepath.Join(g.root, "opt/bin/new"), version)
+	if err := os.Rename(filepath.Join(g.root, "opt/bin/new"), filepath.Join(g.root, "opt/bin/upkeep")); err != nil {
+		t.Fatal(err)
+	}
+	out, err := g.upkeep(w, "daemon", "upgrade")
+	if err != nil || !strings.Contains(out, fmt.Sprintf("upgraded from %s to %s (pid %d)", d.Version, version, d.PID)) {
+		t.Errorf("%s: upgrade: %v %s", w.name, err, out)
+	}
+	if now := g.daemon(w); now.PID != d.PID || now.Version != version || now.Manager == d.Manager {
+		t.Errorf("%s: upgrade: %+v, was %+v", w.name, now, d)
+	}
+	g.same(w, before, "after an upgrade")
+	g.isUnit(w)
+}
+
+// isUnit checks that the instance is the unit's, and that the unit is as it was written.
+func (g *bootable) isUnit(w *who) {
 	g.t.Helper()
-	root := people()[0]
-	g.must("/opt/bin/upkeep", "supervisord", "-c", root.conf)
-	g.runs(root, "by hand")
-	before := g.must("pgrep", "-u", "0", "-f", "^sleep 1000")
-	pid, err := strconv.Atoi(strings.TrimSpace(g.now("run/root.pid")))
-	if err != nil {
-		g.t.Fatal(err)
+	got := g.property(w, "UnitFileState") + " " + g.property(w, "ActiveState") + " " + g.property(w, "NeedDaemonReload") + " " + g.property(w, "Type")
+	if got != "enabled active no notify" {
+		g.t.Errorf("%s: the unit is %s", w.name, got)
 	}
-	out, err := g.drive(root, order{Verb: "enable", PID: pid})
-	if err != nil || !strings.Contains(out, fmt.Sprintf("(pid %d) goes on; the entry takes effect when the machine starts", pid)) {
-		g.t.Errorf("by hand: %v %s", err, out)
-	}
-	if got := g.property(root, "UnitFileState") + " " + g.property(root, "ActiveState"); got != "enabled inactive" {
-		g.t.Errorf("by hand: the unit is %s", got)
-	}
-	if now := g.must("pgrep", "-u", "0", "-f", "^sleep 1000"); now != before {
-		g.t.Errorf("by hand: the program is process %s, it was %s", now, before)
-	}
-	g.again()
-	g.runs(root, "after a boot")
-	if got := g.property(root, "ActiveState"); got != "active" {
-		g.t.Errorf("after a boot: the unit is %s", got)
+	if main, d := g.property(w, "MainPID"), g.daemon(w); main != strconv.Itoa(d.PID) {
+		g.t.Errorf("%s: the main process is %s, the daemon %d", w.name, main, d.PID)
 	}
 }
 
-// now is a file of the running guest.
-func (g *bootable) now(name string) string {
-	b, _ := os.ReadFile(g.inside(name))
-	return string(b)
+// disabled disables while the daemon runs: it goes on as it is, with all that systemd knows of it.
+func (g *bootable) disabled(w *who) {
+	t := g.t
+	t.Helper()
+	main := g.property(w, "MainPID")
+	out, err := g.upkeep(w, "boot", "disable", "--yes")
+	t.Logf("%s:\n%s", w.name, out)
+	if err != nil || g.exists(w.unit) {
+		t.Fatalf("%s: disable: %v %s", w.name, err, out)
+	}
+	if got := g.property(w, "KillMode") + " " + g.property(w, "Restart") + " " + g.property(w, "ActiveState") + " " + g.property(w, "MainPID"); got != "process on-failure active "+main {
+		t.Errorf("%s: after disable: %s, main process was %s", w.name, got, main)
+	}
+	g.runs(w, "after disable")
+	if w.name == "sam" && (!strings.Contains(out, "goes on lingering") || !g.exists("var/lib/systemd/linger/sam")) {
+		t.Errorf("nobody is logged in, and the daemon is to go on: %s", out)
+	}
+	if out, err := g.upkeep(w, "boot", "status"); exit(err) != 3 {
+		t.Errorf("%s: status after disable: %v %s", w.name, err, out)
+	}
+	if out, err := g.upkeep(w, "boot", "disable", "--yes"); err != nil || !strings.Contains(out, "nothing was changed") {
+		t.Errorf("%s: a second disable: %v %s", w.name, err, out)
+	}
 }
 
 // again restarts the machine: by a command, or without any order.
@@ -406,56 +384,6 @@ func (g *bootable) exists(name string) bool {
 	}
 	_, err := os.Lstat(path)
 	return err == nil
-}
-
-// environment checks that the variables of the entry arrive as they were given.
-func (g *bootable) environment(w who) {
-	g.t.Helper()
-	env, _ := os.ReadFile(g.inside("proc/" + g.property(w, "MainPID") + "/environ"))
-	if !strings.Contains(string(env), "UPKEEP_ODD=a b%c$d\\e\"f'g\x00") {
-		g.t.Errorf("%s: the daemon's environment: %q", w.name, env)
-	}
-}
-
-// reload checks that the unit's keeper may be killed, and that systemd knows how to treat the daemon.
-func (g *bootable) reload(w who) {
-	g.t.Helper()
-	program := func() string {
-		out, _ := g.do("pgrep", "-u", w.ps, "-f", "^sleep 1000")
-		return strings.TrimSpace(out)
-	}
-	before, main := program(), g.property(w, "MainPID")
-	_, _ = g.do("kill", "-KILL", main)
-	g.until("systemd has started the daemon anew", func() bool {
-		pid := g.property(w, "MainPID")
-		return pid != main && pid != "0" && g.property(w, "ActiveState") == "active"
-	})
-	g.runs(w, "after the keeper was killed")
-	if now := program(); now != before {
-		g.t.Errorf("%s: the program is process %s, it was %s", w.name, now, before)
-	}
-}
-
-// disabled disables while the daemon runs: it goes on as it is, with all that systemd knows of it.
-func (g *bootable) disabled(w who) {
-	t := g.t
-	t.Helper()
-	main := g.property(w, "MainPID")
-	out, err := g.drive(w, order{Verb: "disable"})
-	t.Logf("%s:\n%s", w.name, out)
-	if err != nil || g.exists(w.unit) {
-		t.Fatalf("%s: disable: %v %s", w.name, err, out)
-	}
-	if got := g.property(w, "KillMode") + " " + g.property(w, "Restart") + " " + g.property(w, "ActiveState") + " " + g.property(w, "MainPID"); got != "process on-failure active "+main {
-		t.Errorf("%s: after disable: %s, main process was %s", w.name, got, main)
-	}
-	g.runs(w, "after disable")
-	if w.name == "sam" && (!strings.Contains(out, "goes on lingering") || !g.exists("var/lib/systemd/linger/sam")) {
-		t.Errorf("nobody is logged in, and the daemon is to go on: %s", out)
-	}
-	if out, err := g.drive(w, order{Verb: "status"}); exit(err) != 3 {
-		t.Errorf("%s: status after disable: %v %s", w.name, err, out)
-	}
 }
 
 // exit is the exit status in an error.

@@ -3,8 +3,12 @@ package systemd
 import (
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // rootsVariable names a folder with the root file systems sysv and openrc; scripts/boot-real.sh makes them. Without it
@@ -44,7 +48,7 @@ func newInit(t *testing.T, name string) *bootable {
 		g.off()
 		if t.Failed() {
 			console, _ := os.ReadFile(filepath.Join(dir, "console"))
-			t.Logf("%s\n%s\n%s", console, g.read("var/log/d.log"), g.read("home/sam/d.log"))
+			t.Logf("%s\n%s\n%s", console, g.read("var/log/upkeep/upkeep.log"), g.read("home/sam/.local/state/upkeep/logs/upkeep.log"))
 		}
 	})
 	for name, add := range map[string]string{"shadow": "sam:*:19000:0:99999:7:::\n", "passwd": "sam:x:1000:1000:Sam:/home/sam:/bin/sh\n", "group": "sam:x:1000:\n"} {
@@ -58,62 +62,142 @@ func newInit(t *testing.T, name string) *bootable {
 	return g
 }
 
-// TestOtherInits: the instance of root, and one that root enables for a user, under SysV init and OpenRC.
+// initsPeople are those whose instances are enabled under SysV init and OpenRC, all of them by root.
+func initsPeople() []*who {
+	r, s := root(), sam()
+	r.unit, s.entry, s.unit = "etc/init.d/upkeep", "upkeep-sam", "etc/init.d/upkeep-sam"
+	return []*who{r, s, odd(), ofConfig()}
+}
+
+// byRoot is `upkeep boot` of somebody's instance, given by root.
+func (g *bootable) byRoot(w *who, verb string, words ...string) (string, error) {
+	if w.name == "sam" {
+		return g.upkeep(root(), append([]string{"boot", verb, "--user", "sam"}, words...)...)
+	}
+	return g.upkeep(w, append([]string{"boot", verb}, words...)...)
+}
+
+// entries are what starts things under SysV init and OpenRC.
+func (g *bootable) entries() []string {
+	g.t.Helper()
+	out := strings.Fields(g.must("find", "/etc", "(", "-path", "/etc/init.d/*", "-o", "-path", "/etc/rc?.d/*", "-o", "-path", "/etc/runlevels/*", ")",
+		"-printf", "%p->%l\n"))
+	slices.Sort(out)
+	return slices.DeleteFunc(out, func(s string) bool { return strings.Contains(s, "/.depend") })
+}
+
+// known reports whether the init itself says that a service runs.
+func (g *bootable) known(init string, w *who) bool {
+	argv := map[string][]string{"sysv": {"service", w.entry, "status"}, "openrc": {"rc-service", w.entry, "status"}}[init]
+	_, err := g.do(argv[0], argv[1:]...)
+	return err == nil
+}
+
+// TestOtherInits: an instance of root, one that root enables for a user, one whose place has an odd name, and one of a
+// supervisord.conf, under SysV init and OpenRC.
 func TestOtherInits(t *testing.T) {
 	for _, init := range []string{"sysv", "openrc"} {
 		t.Run(init, func(t *testing.T) {
 			g := newInit(t, init)
+			g.write("etc/shop.conf", shop)
 			g.on()
-			root, sam := people()[0], people()[1]
-			whose := map[string]who{"upkeep": root, "upkeep-sam": {ps: "1000", name: "sam", argv: sam.argv, conf: sam.conf}}
-			for name, w := range whose {
-				if out, err := g.drive(w, g.order(init, "status", name, w)); exit(err) != 3 {
-					t.Errorf("%s: before: %v %s", name, err, out)
+			clean := g.entries()
+			all := initsPeople()
+			for _, w := range all {
+				if out, err := g.byRoot(w, "status"); exit(err) != 3 {
+					t.Errorf("%s: before: %v %s", w.name, err, out)
 				}
-				out, err := g.drive(root, g.order(init, "enable", name, w))
-				t.Logf("%s:\n%s", name, out)
-				if err != nil || !strings.Contains(out, "✓ on starts at boot") && !strings.Contains(out, "✓ on for sam starts at boot") {
-					t.Fatalf("%s: %v %s", name, err, out)
+				out, err := g.byRoot(w, "enable", "--yes")
+				t.Logf("%s:\n%s", w.name, out)
+				if err != nil || !strings.Contains(out, "start at boot.") {
+					t.Fatalf("%s: %v %s", w.name, err, out)
+				}
+				g.find(w)
+				if w.native() {
+					g.furnished(w)
 				}
 				g.runs(w, "after enable")
+				g.service(init, w)
 			}
 			for _, how := range [][]string{{"shutdown", "-r", "now"}, nil} {
 				g.again(how...)
-				for name, w := range whose {
+				for _, w := range all {
 					g.runs(w, "after a restart")
-					if out, err := g.drive(root, g.order(init, "status", name, w)); err != nil || !strings.Contains(out, "running") {
-						t.Errorf("%s: after a restart: %v %s", name, err, out)
+					if out, err := g.byRoot(w, "status"); err != nil || !strings.Contains(out, "running") || !g.known(init, w) {
+						t.Errorf("%s: after a restart: %v %s", w.name, err, out)
 					}
 				}
 			}
-			for name, w := range whose {
-				out, err := g.drive(root, g.order(init, "disable", name, w))
-				t.Logf("%s:\n%s", name, out)
-				if err != nil || g.exists("etc/init.d/"+name) {
-					t.Errorf("%s: disable: %v %s", name, err, out)
+			for _, w := range all {
+				out, err := g.byRoot(w, "disable", "--yes")
+				t.Logf("%s:\n%s", w.name, out)
+				if err != nil || g.exists(w.unit) {
+					t.Errorf("%s: disable: %v %s", w.name, err, out)
 				}
 				g.runs(w, "after disable")
+				if out, err := g.byRoot(w, "status"); exit(err) != 3 {
+					t.Errorf("%s: status after disable: %v %s", w.name, err, out)
+				}
+			}
+			if d := cmp.Diff(clean, g.entries()); d != "" {
+				t.Errorf("not everything was undone: %s", d)
 			}
 			g.again()
-			for name, w := range whose {
-				if s := g.status(w); strings.Contains(s, "RUNNING") {
-					t.Errorf("%s: after disable and a boot: %s", name, s)
+			for _, w := range all {
+				if s := g.programs(w); len(s) > 0 || g.sleepers(w) != "" {
+					t.Errorf("%s: after disable and a boot: %v", w.name, s)
 				}
 			}
 		})
 	}
 }
 
-// order is a call for an entry with the daemon's own pidfile.
-func (g *bootable) order(_, verb, name string, w who) order {
-	o := order{Verb: verb}
-	o.Target.Name = name
-	o.Target.Command = []string{"/opt/bin/upkeep", "supervisord", "-n", "-c", w.conf}
-	o.Target.PidFile = "/run/root.pid"
-	if name != "upkeep" {
-		o.Target.User, o.Target.PidFile = "sam", "/home/sam/d.pid"
+// service gives the orders of the init: stop leaves nothing, start starts, restart exchanges the programs. A killed manager
+// costs nothing, and where the init restarts what it started, neither does a killed keeper.
+func (g *bootable) service(init string, w *who) {
+	t := g.t
+	t.Helper()
+	ctl := func(verb string) {
+		t.Helper()
+		argv := map[string][]string{"sysv": {"service", w.entry, verb}, "openrc": {"rc-service", w.entry, verb}}[init]
+		if out, err := g.do(argv[0], argv[1:]...); err != nil {
+			t.Errorf("%s: %v: %v %s", w.name, argv, err, out)
+		}
 	}
-	return o
+	before, d := g.pids(w), g.daemon(w)
+	_, _ = g.do("kill", "-KILL", strconv.Itoa(d.Manager))
+	g.until(w.name+": another manager", func() bool {
+		now := g.asked(w)
+		return now.PID == d.PID && now.Manager != d.Manager && g.known(init, w)
+	})
+	g.same(w, before, "after a kill of the manager")
+	_, _ = g.do("kill", "-KILL", strconv.Itoa(d.PID))
+	g.until(w.name+": another keeper", func() bool {
+		now := g.asked(w)
+		if now.PID == 0 || now.PID == d.PID || !g.known(init, w) {
+			return false
+		}
+		// OpenRC starts another one, under SysV init the manager has taken its place.
+		parent, _ := g.do("sh", "-c", "ps -o comm= -p $(ps -o ppid= -p "+strconv.Itoa(now.PID)+")")
+		return init != "openrc" || strings.HasPrefix(parent, "supervise")
+	})
+	g.same(w, before, "after a kill of the keeper")
+	ctl("restart")
+	g.runs(w, "after a restart of the service")
+	for name, pid := range g.pids(w) {
+		if before[name] == pid {
+			t.Errorf("%s: %s is process %d as before the restart", w.name, name, pid)
+		}
+	}
+	ctl("stop")
+	if left, d := g.sleepers(w), g.asked(w); left != "" || d.PID != 0 || g.known(init, w) {
+		t.Errorf("%s: after a stop: %s, daemon %+v, said to run %v", w.name, left, d, g.known(init, w))
+	}
+	ctl("start")
+	g.runs(w, "after a start of the service")
+	if !g.known(init, w) {
+		t.Errorf("%s: the init does not know that it runs", w.name)
+	}
 }
 
 // TestCron: where cron is chosen, it starts the instance once per boot, and every other line of the table stays.
@@ -122,34 +206,46 @@ func TestCron(t *testing.T) {
 	const mine = "# a line of sam's\n@daily true 50\\% \n"
 	g.write("home/sam/table", mine)
 	g.on()
-	sam := people()[1]
-	if out, err := g.as(sam, "crontab", "/home/sam/table"); err != nil {
+	w, o := sam(), odd()
+	o.argv, o.logs = noSession("UPKEEP_ROOT=/home/sam"+oddRoot), "home/sam"+oddRoot+"/logs"
+	if out, err := g.as(w, "crontab", "/home/sam/table"); err != nil {
 		t.Fatal(err, out)
 	}
-	out, err := g.drive(sam, order{Verb: "enable"})
-	t.Logf("%s", out)
-	if err != nil || !strings.Contains(out, "cron only starts") || !strings.Contains(out, "not sysv: needs root") {
-		t.Fatalf("%v %s", err, out)
-	}
-	if s := g.status(sam); strings.Contains(s, "RUNNING") {
-		t.Errorf("cron starts at the next boot only: %s", s)
+	for _, w := range []*who{w, o} {
+		out, err := g.upkeep(w, "boot", "enable", "--yes")
+		t.Logf("%s", out)
+		if err != nil || !strings.Contains(out, "cron only starts") || !strings.Contains(out, "not sysv: needs root") {
+			t.Fatalf("%v %s", err, out)
+		}
+		if d := g.asked(w); d.PID != 0 {
+			t.Errorf("cron starts at the next boot only: %+v", d)
+		}
+		g.furnished(w)
 	}
 	for range 2 {
 		g.again()
-		g.runs(sam, "after a boot")
+		for _, w := range []*who{w, o} {
+			g.runs(w, "after a boot")
+			if out, err := g.upkeep(w, "boot", "status"); err != nil || !strings.Contains(out, "starts at boot   cron") {
+				t.Errorf("%s: %v %s", w.name, err, out)
+			}
+		}
 	}
-	env, _ := g.do("sh", "-c", "tr '\\0' '\\n' </proc/$(cat /home/sam/d.pid)/environ")
-	if !strings.Contains(env, "UPKEEP_ODD=a b%c$d\\e\"f'g\n") {
-		t.Errorf("the daemon's environment: %s", env)
+	for _, w := range []*who{w, o} {
+		if out, err := g.upkeep(w, "boot", "disable", "--yes"); err != nil {
+			t.Errorf("%v %s", err, out)
+		}
+		if out, err := g.upkeep(w, "boot", "status"); exit(err) != 3 {
+			t.Errorf("%v %s", err, out)
+		}
 	}
-	if out, err := g.drive(sam, order{Verb: "disable"}); err != nil {
-		t.Errorf("%v %s", err, out)
-	}
-	if table, _ := g.as(sam, "crontab", "-l"); table != mine {
+	if table, _ := g.as(w, "crontab", "-l"); table != mine {
 		t.Errorf("the table is %q", table)
 	}
 	g.again()
-	if s := g.status(sam); strings.Contains(s, "RUNNING") {
-		t.Errorf("after disable and a boot: %s", s)
+	for _, w := range []*who{w, o} {
+		if d := g.asked(w); d.PID != 0 || g.sleepers(w) != "" {
+			t.Errorf("%s: after disable and a boot: %+v", w.name, d)
+		}
 	}
 }

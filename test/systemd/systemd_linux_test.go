@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -55,15 +56,47 @@ type machine struct {
 	left int // processes that programs of earlier runs have left behind and that nobody has killed
 }
 
-// build makes the product's binary with a version.
+// versions are those of the product that the tests run; each is built once, into a folder that TestMain removes.
+var versions = map[string]func() (string, error){"1.0.0": built("1.0.0"), "2.0.0": built("2.0.0")}
+
+func binaries() string {
+	return filepath.Join(os.TempDir(), "upkeep-versions-"+strconv.Itoa(os.Getpid()))
+}
+
+// built builds a version when it is first called, and returns where it is.
+func built(version string) func() (string, error) {
+	return sync.OnceValues(func() (string, error) {
+		to := filepath.Join(binaries(), version)
+		cmd := exec.Command("go", "build", "-trimpath",
+			"-ldflags", "-s -w -X github.com/upkeep-project/upkeep/internal/cli.Version="+version,
+			"-o", to, "github.com/upkeep-project/upkeep/cmd/upkeep")
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return "", fmt.Errorf("%w\n%s", err, out)
+		}
+		return to, nil
+	})
+}
+
+func TestMain(m *testing.M) {
+	status := m.Run()
+	os.RemoveAll(binaries())
+	os.Exit(status)
+}
+
+// build puts a version of the product's binary somewhere.
 func build(t *testing.T, to, version string) {
 	t.Helper()
-	cmd := exec.Command("go", "build", "-trimpath",
-		"-ldflags", "-s -w -X github.com/upkeep-project/upkeep/internal/cli.Version="+version,
-		"-o", to, "github.com/upkeep-project/upkeep/cmd/upkeep")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+	from, err := versions[version]()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(to, b, 0o755); err != nil {
+		t.Fatal(err)
 	}
 }
 
