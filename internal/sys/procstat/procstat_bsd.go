@@ -15,12 +15,23 @@ func Look(pid int) (Sight, error) {
 	if pid <= 0 {
 		return Sight{}, syscall.ESRCH
 	}
-	s, err := look(pid)
-	if err == nil && s.PID != pid {
-		return Sight{}, syscall.ESRCH
+	for again := 0; ; again++ {
+		s, err := look(pid)
+		if err == nil && s.PID != pid {
+			err = syscall.ESRCH
+		}
+		if !errors.Is(err, syscall.ESRCH) {
+			return s, err
+		}
+		// One that ends at this moment may be missed on its way from the living to the dead.
+		if again == missed || errors.Is(unix.Kill(pid, 0), syscall.ESRCH) {
+			return Sight{}, syscall.ESRCH
+		}
 	}
-	return s, err
 }
+
+// missed bounds how often a process that is there is looked for again.
+const missed = 10
 
 // Read returns the facts of a process; syscall.ESRCH when there is none with this pid.
 func Read(pid int) (Stat, error) {

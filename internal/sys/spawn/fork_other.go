@@ -31,7 +31,16 @@ func (f *forker) oddPrivileges() bool { return false }
 // awaitEnd waits until a child, which has been killed, has ended, and leaves it to be reaped.
 func awaitEnd(pid int) { procfd.AwaitEnd(pid) }
 
-func closeOnExec() error { return markListed("/dev/fd") }
+// unlisted is how many descriptors are looked at where the system lists those of a process only if it is mounted so
+// (FreeBSD): more than a parent leaves open.
+const unlisted = 1 << 12
+
+func closeOnExec() error {
+	for fd := 3; fd < unlisted; fd++ {
+		syscall.CloseOnExec(fd) // does nothing to one that is not open
+	}
+	return markListed("/dev/fd")
+}
 
 func selfPath() (string, error) { return os.Executable() }
 
