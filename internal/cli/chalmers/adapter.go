@@ -16,6 +16,8 @@ import (
 	"github.com/upkeep-project/upkeep/internal/conf/managed"
 	conf "github.com/upkeep-project/upkeep/internal/conf/supervisord"
 	"github.com/upkeep-project/upkeep/internal/domain/model"
+	"github.com/upkeep-project/upkeep/internal/sys/boot"
+	"github.com/upkeep-project/upkeep/internal/sys/home"
 )
 
 // native is the instance of a user. What only looks, and what only edits, does without its daemon; what needs one starts it.
@@ -520,8 +522,10 @@ func (n *native) LogDir() string { return n.Logs }
 // Activity is the log of what happens to the programs.
 func (n *native) Activity() string { return filepath.Join(n.Logs, "upkeep.log") }
 
-// PIDPath is the file of the daemon's pid.
-func (n *native) PIDPath() string { return n.PIDFile }
+// Entry is how the machine starts the instance, or that of another user.
+func (n *native) Entry(at, user string) (boot.Target, error) {
+	return n.BootEntry(at, user, os.Getenv(home.RootVariable), false)
+}
 
 // End stops all programs and the daemon.
 func (n *native) End(ctx context.Context) error {

@@ -81,10 +81,11 @@ type Instance interface {
 	Remove(ctx context.Context, names []string) ([]Result, error)
 	SetBoot(ctx context.Context, names []string, on bool) error
 	ClearLogs(ctx context.Context, p Program) error
-	// LogDir is the folder of logs, Activity the log of what happens to the programs, PIDPath the daemon's pid.
+	// LogDir is the folder of logs, Activity the log of what happens to the programs.
 	LogDir() string
 	Activity() string
-	PIDPath() string
+	// Entry is how the machine starts the instance, or that of another user.
+	Entry(at, user string) (boot.Target, error)
 	// Inherit takes over what is new in the original's store, Recover what runs there of the programs named; both say what
 	// came of it. Recover returns the names that are left to be started.
 	Inherit(ctx context.Context, w *imports.World) (said []string, err error)

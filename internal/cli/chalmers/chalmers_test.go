@@ -13,8 +13,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/upkeep-project/upkeep/internal/cli/instance"
 	"github.com/upkeep-project/upkeep/internal/conf/chalmers"
 	"github.com/upkeep-project/upkeep/internal/conf/imports"
+	"github.com/upkeep-project/upkeep/internal/sys/boot"
 )
 
 // fake is an instance that writes down what it is asked for.
@@ -94,7 +96,9 @@ func (f *fake) ClearLogs(_ context.Context, p Program) error {
 
 func (f *fake) LogDir() string   { return f.dir }
 func (f *fake) Activity() string { return filepath.Join(f.dir, "upkeep.log") }
-func (f *fake) PIDPath() string  { return "" }
+func (f *fake) Entry(at, user string) (boot.Target, error) {
+	return instance.Instance{}.BootEntry(at, user, "", false)
+}
 
 func (f *fake) Inherit(context.Context, *imports.World) ([]string, error) { return nil, nil }
 

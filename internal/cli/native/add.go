@@ -68,7 +68,7 @@ func (c *command) addCommand() *cobra.Command {
 func (c *command) add(ctx context.Context, a addition, argv []string) error {
 	name := a.name
 	if name == "" {
-		name = nameOf(argv[0])
+		name = managed.NameOf(argv[0])
 	}
 	if err := managed.CheckName(name); err != nil {
 		return usageError{fmt.Errorf("%w:  upkeep add NAME -- %s", err, argv[0])}
@@ -216,19 +216,6 @@ func variable(text string, environ func(string) string) (name, value string, err
 		return "", "", usageError{fmt.Errorf("--env needs a name: %q", text)}
 	}
 	return name, value, nil
-}
-
-// nameOf is the name of a program that is given none: that of its command, as far as it can be one.
-func nameOf(command string) string {
-	base := filepath.Base(command)
-	base = strings.TrimSuffix(base, filepath.Ext(base))
-	name := strings.Map(func(r rune) rune {
-		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("_.-", r) {
-			return r
-		}
-		return '-'
-	}, base)
-	return strings.Trim(name, ".-")
 }
 
 // shortPath shows a path below the home directory as people write it.

@@ -21,9 +21,6 @@ const maxName = 64
 
 // CheckName says why a name cannot be that of a managed program: it becomes the name of a file and a word in commands.
 func CheckName(name string) error {
-	plain := func(r rune) bool {
-		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("_.-", r)
-	}
 	switch {
 	case name == "":
 		return fmt.Errorf("a program needs a name")
@@ -37,6 +34,24 @@ func CheckName(name string) error {
 		return fmt.Errorf("%q stands for all programs", name)
 	}
 	return nil
+}
+
+// plain reports whether a character may be in a name.
+func plain(r rune) bool {
+	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("_.-", r)
+}
+
+// NameOf is the name of a program that is given none: that of its command, as far as it can be one; "" when nothing is left.
+func NameOf(command string) string {
+	base := filepath.Base(command)
+	base = strings.TrimSuffix(base, filepath.Ext(base))
+	name := strings.Map(func(r rune) rune {
+		if plain(r) {
+			return r
+		}
+		return '-'
+	}, base)
+	return strings.Trim(name, ".-")
 }
 
 // Problem is one mistake in a definition. A value that may be a secret is in none of its texts.

@@ -280,3 +280,13 @@ func TestCheckName(t *testing.T) {
 		}
 	}
 }
+
+func TestNameOf(t *testing.T) {
+	for command, want := range map[string]string{
+		"/srv/app/web.py": "web", "serve": "serve", "./a b": "a-b", "/x/.hidden.sh": "hidden", "/": "", "": "", "..": "", "/x/été": "t",
+	} {
+		if got := NameOf(command); got != want {
+			t.Errorf("%q: %q, want %q", command, got, want)
+		}
+	}
+}
