@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/windows"
 	"golang.org/x/sys/windows/registry"
@@ -57,7 +59,7 @@ func (machine) Service(name string) (*Service, error) {
 		return nil, err
 	}
 	defer done()
-	c, err := s.Config()
+	found, err := settings(s)
 	if err != nil {
 		return nil, err
 	}
@@ -65,9 +67,30 @@ func (machine) Service(name string) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
+	found.Active = status.State != svc.Stopped
+	return found, nil
+}
+
+// maxSettings is the most that the system writes when it is asked for settings of a service, in bytes.
+const maxSettings = 8 << 10
+
+// settings are those of a service that are ours to set, without Env. Not every system that has services knows the others,
+// which mgr.Service reads and writes as well.
+func settings(s *mgr.Service) (*Service, error) {
+	var n uint32
+	b := make([]byte, maxSettings)
+	c := (*windows.QUERY_SERVICE_CONFIG)(unsafe.Pointer(&b[0]))
+	if err := windows.QueryServiceConfig(s.Handle, c, maxSettings, &n); err != nil {
+		return nil, os.NewSyscallError("QueryServiceConfig", err)
+	}
+	more := make([]byte, maxSettings)
+	if err := windows.QueryServiceConfig2(s.Handle, windows.SERVICE_CONFIG_DESCRIPTION, &more[0], maxSettings, &n); err != nil {
+		return nil, os.NewSyscallError("QueryServiceConfig2", err)
+	}
+	d := (*windows.SERVICE_DESCRIPTION)(unsafe.Pointer(&more[0]))
 	return &Service{
-		Name: name, Line: c.BinaryPathName, Description: c.Description,
-		Automatic: c.StartType == mgr.StartAutomatic, Active: status.State != svc.Stopped,
+		Name: s.Name, Line: windows.UTF16PtrToString(c.BinaryPathName), Description: windows.UTF16PtrToString(d.Description),
+		Automatic: c.StartType == windows.SERVICE_AUTO_START,
 	}, nil
 }
 
@@ -80,23 +103,36 @@ func (machine) Put(s Service) error {
 		return fmt.Errorf("the service manager: %w", err)
 	}
 	defer func() { _ = m.Disconnect() }()
-	c := mgr.Config{DisplayName: s.Name, Description: s.Description, StartType: mgr.StartManual}
+	var name, line, description *uint16
+	for to, text := range map[**uint16]string{&name: s.Name, &line: s.Line, &description: s.Description} {
+		if *to, err = windows.UTF16PtrFromString(text); err != nil {
+			return err
+		}
+	}
+	start := uint32(windows.SERVICE_DEMAND_START)
 	if s.Automatic {
-		c.StartType = mgr.StartAutomatic
+		start = windows.SERVICE_AUTO_START
 	}
 	made, err := m.OpenService(s.Name)
 	created := errors.Is(err, windows.ERROR_SERVICE_DOES_NOT_EXIST)
-	if created {
-		made, err = m.CreateService(s.Name, s.Line, c)
+	switch {
+	case created:
+		made = &mgr.Service{Name: s.Name}
+		made.Handle, err = windows.CreateService(m.Handle, name, name, windows.SERVICE_ALL_ACCESS, windows.SERVICE_WIN32_OWN_PROCESS,
+			start, windows.SERVICE_ERROR_NORMAL, line, nil, nil, nil, nil, nil)
+	case err == nil:
+		const same = windows.SERVICE_NO_CHANGE
+		err = windows.ChangeServiceConfig(made.Handle, same, start, same, line, nil, nil, nil, nil, nil, nil)
 	}
 	if err != nil {
+		if made != nil && made.Handle != 0 {
+			_ = made.Close()
+		}
 		return err
 	}
 	defer made.Close()
-	if c, err = made.Config(); err == nil {
-		c.BinaryPathName, c.Description = s.Line, s.Description
-		err = made.UpdateConfig(c)
-	}
+	d := windows.SERVICE_DESCRIPTION{Description: description}
+	err = windows.ChangeServiceConfig2(made.Handle, windows.SERVICE_CONFIG_DESCRIPTION, (*byte)(unsafe.Pointer(&d)))
 	if err == nil {
 		err = environment(s)
 	}
@@ -190,14 +226,34 @@ func (machine) Set(name, line string) error {
 // when the service is to stop. handled is false in every other process, and nothing was done. status is what run
 // returned.
 func AsService(ctx context.Context, run func(context.Context) int) (handled bool, status int, err error) {
-	if is, err := svc.IsWindowsService(); err != nil || !is {
+	if is, err := fromServices(); err != nil || !is {
 		return false, 0, err
 	}
-	prepareService()
 	s := &service{ctx: ctx, run: run}
 	// A process that is one service alone is asked for no name.
-	err = svc.Run("", s)
+	if err = svc.Run("", s); errors.Is(err, windows.ERROR_FAILED_SERVICE_CONTROLLER_CONNECT) {
+		return false, 0, nil // the parent is called like that one, and is another
+	}
 	return true, s.status, err
+}
+
+// fromServices reports whether the service manager has started this process, as far as names tell.
+func fromServices() (bool, error) {
+	all, err := windows.CreateToolhelp32Snapshot(windows.TH32CS_SNAPPROCESS, 0)
+	if err != nil {
+		return false, os.NewSyscallError("CreateToolhelp32Snapshot", err)
+	}
+	defer windows.CloseHandle(all)
+	names, parent := map[uint32]string{}, uint32(0)
+	e := windows.ProcessEntry32{}
+	e.Size = uint32(unsafe.Sizeof(e))
+	for err = windows.Process32First(all, &e); err == nil; err = windows.Process32Next(all, &e) {
+		names[e.ProcessID] = windows.UTF16ToString(e.ExeFile[:])
+		if int(e.ProcessID) == os.Getpid() {
+			parent = e.ParentProcessID
+		}
+	}
+	return strings.EqualFold(names[parent], "services.exe"), nil
 }
 
 // logoff is the event of a console by which Windows tells that a session has ended.
@@ -228,6 +284,7 @@ type service struct {
 // Execute implements svc.Handler.
 func (s *service) Execute(_ []string, requests <-chan svc.ChangeRequest, changes chan<- svc.Status) (bool, uint32) {
 	const accepts = svc.AcceptStop | svc.AcceptShutdown
+	prepareService()
 	changes <- svc.Status{State: svc.StartPending}
 	ctx, cancel := context.WithCancel(s.ctx)
 	defer cancel()
