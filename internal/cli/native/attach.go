@@ -35,15 +35,11 @@ func (c *command) attachCommand() *cobra.Command {
 
 // attach connects the terminal with a program.
 func (c *command) attach(ctx context.Context, name string) error {
-	client, _, err := c.client()
+	client, s, err := c.running(ctx)
 	if err != nil {
 		return err
 	}
 	defer client.Close()
-	s, err := client.System(ctx)
-	if err != nil {
-		return err
-	}
 	p, err := client.Process(ctx, name)
 	if err != nil {
 		return err

@@ -84,15 +84,11 @@ func (c *command) daemonStart(ctx context.Context) error {
 }
 
 func (c *command) daemonStatus(ctx context.Context) error {
-	client, _, err := c.client()
+	client, s, err := c.running(ctx)
 	if err != nil {
 		return err
 	}
 	defer client.Close()
-	s, err := client.System(ctx)
-	if err != nil {
-		return err
-	}
 	if c.jsonWanted() {
 		c.printJSON(c.out, s)
 		return nil
@@ -111,15 +107,11 @@ func (c *command) daemonStatus(ctx context.Context) error {
 
 // daemonStop stops the programs and the daemon, and waits until it is gone.
 func (c *command) daemonStop(ctx context.Context) error {
-	client, _, err := c.client()
+	client, s, err := c.running(ctx)
 	if err != nil {
 		return err
 	}
 	defer client.Close()
-	s, err := client.System(ctx)
-	if err != nil {
-		return err
-	}
 	list, err := client.Processes(ctx, upkeep.Filter{})
 	if err != nil {
 		return err
@@ -189,15 +181,11 @@ func (c *command) daemonUpgrade(ctx context.Context) error {
 		c.status = daemon.Upgrade(ctx, "upkeep daemon upgrade", c.config, c.out, c.err)
 		return nil
 	}
-	client, _, err := c.client()
+	client, before, err := c.running(ctx)
 	if err != nil {
 		return err
 	}
 	defer client.Close()
-	before, err := client.System(ctx)
-	if err != nil {
-		return err
-	}
 	if err := client.Daemon(ctx, "upgrade"); err != nil {
 		return err
 	}

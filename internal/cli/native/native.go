@@ -163,6 +163,19 @@ func (c *command) client() (*upkeep.Client, instance.Instance, error) {
 	return i.Client(), i, nil
 }
 
+// running is a client of an instance that runs, with its account of itself; the caller closes it.
+func (c *command) running(ctx context.Context) (*upkeep.Client, upkeep.System, error) {
+	client, _, err := c.client()
+	if err != nil {
+		return nil, upkeep.System{}, err
+	}
+	s, err := client.System(ctx)
+	if err != nil {
+		client.Close()
+	}
+	return client, s, err
+}
+
 // instance is the instance that the flags select.
 func (c *command) instance() (instance.Instance, error) {
 	chosen := 0
