@@ -135,7 +135,13 @@ func Alone(o Options, process *Process) error {
 		return err
 	}
 	self = strings.TrimSuffix(self, " (deleted)")
-	return syscall.Exec(self, os.Args, append(os.Environ(), continueVariable+"=1"))
+	environ := append(os.Environ(), continueVariable+"=1")
+	list, held, err := handOver(o.State.held)
+	if err == nil {
+		defer list.Close()
+		environ = append(environ, held)
+	} // else it goes on with what it finds by itself
+	return syscall.Exec(self, os.Args, environ)
 }
 
 // heed has stop mean the same as a signal to end, until the function that it returns is called.
@@ -192,6 +198,9 @@ func run(o Options, sigs *signals.Receiver) (Outcome, error) {
 		}
 		outcome, err := a.Run()
 		a.Close()
+		if outcome == Left && o.Keeper == nil && o.State != nil {
+			o.State.held = a.host.Belongings()
+		}
 		if err != nil || outcome != Restarted {
 			return outcome, err
 		}

@@ -43,7 +43,8 @@ func (a *App) restored(group string) bool {
 func (a *App) resume() {
 	if s := a.o.State; s != nil {
 		a.core.SetWishes(s.wishes.Snapshot())
-		a.host.Inherit(a.o.Keeper.held(), s.entries())
+		a.host.Inherit(append(a.o.Keeper.held(), s.held...), s.entries())
+		s.held = nil
 	} else {
 		a.host.Inherit(nil, nil)
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/upkeep-project/upkeep/internal/engine/activity"
 	"github.com/upkeep-project/upkeep/internal/engine/core"
 	"github.com/upkeep-project/upkeep/internal/engine/journal"
+	"github.com/upkeep-project/upkeep/internal/engine/launch"
 	"github.com/upkeep-project/upkeep/internal/sys/procstat"
 	"github.com/upkeep-project/upkeep/internal/sys/spawn"
 )
@@ -30,8 +31,10 @@ const syncPatience = 2 * time.Second
 type State struct {
 	journal, wishes *journal.Store
 	marks           *spawn.Marks // nil = nowhere to have them
-	dir             string
-	over            bool // what ran before has ended in order, or with its boot
+	// held is what the image before this one has handed over, or what this one is to hand over: without a keeper.
+	held []launch.Held
+	dir  string
+	over bool // what ran before has ended in order, or with its boot
 	// Notes tell the activity log what was found.
 	Notes []Note
 }
