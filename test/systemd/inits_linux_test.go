@@ -3,6 +3,7 @@ package systemd
 import (
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -77,11 +78,18 @@ func (g *bootable) byRoot(w *who, verb string, words ...string) (string, error) 
 	return g.upkeep(w, append([]string{"boot", verb}, words...)...)
 }
 
+// numbers are those that the tools of SysV init give to links: they are theirs to choose, for everybody's scripts, when one comes
+// or goes.
+var numbers = regexp.MustCompile(`/([SK])[0-9]{2}`)
+
 // entries are what starts things under SysV init and OpenRC.
 func (g *bootable) entries() []string {
 	g.t.Helper()
 	out := strings.Fields(g.must("find", "/etc", "(", "-path", "/etc/init.d/*", "-o", "-path", "/etc/rc?.d/*", "-o", "-path", "/etc/runlevels/*", ")",
 		"-printf", "%p->%l\n"))
+	for i, line := range out {
+		out[i] = numbers.ReplaceAllString(line, "/$1")
+	}
 	slices.Sort(out)
 	return slices.DeleteFunc(out, func(s string) bool { return strings.Contains(s, "/.depend") })
 }
@@ -152,8 +160,8 @@ func TestOtherInits(t *testing.T) {
 	}
 }
 
-// service gives the orders of the init: stop leaves nothing, start starts, restart exchanges the programs. A killed manager
-// costs nothing, and where the init restarts what it started, neither does a killed keeper.
+// service kills the daemon in part and as a whole, which costs no program anything, and gives the orders of the init: restart
+// exchanges the programs, stop leaves nothing, start starts.
 func (g *bootable) service(init string, w *who) {
 	t := g.t
 	t.Helper()
@@ -182,6 +190,14 @@ func (g *bootable) service(init string, w *who) {
 		return init != "openrc" || strings.HasPrefix(parent, "supervise")
 	})
 	g.same(w, before, "after a kill of the keeper")
+	d = g.daemon(w)
+	_, _ = g.do("kill", "-KILL", strconv.Itoa(d.PID), strconv.Itoa(d.Manager), strconv.Itoa(g.spawner(w)))
+	if init == "sysv" { // nothing starts it again but a person
+		g.until(w.name+": the init says that it does not run", func() bool { return !g.known(init, w) })
+		ctl("start")
+	}
+	g.until(w.name+": another daemon", func() bool { now := g.asked(w); return now.PID != 0 && now.PID != d.PID && g.known(init, w) })
+	g.same(w, before, "after a kill of all")
 	ctl("restart")
 	g.runs(w, "after a restart of the service")
 	for name, pid := range g.pids(w) {
