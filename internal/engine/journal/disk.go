@@ -203,7 +203,7 @@ func (s *Store) reserve(more int64) {
 	if keep < 0 || d.size+more+keep/2 <= d.reserved {
 		return
 	}
-	d.reserved = d.size + more + max(keep, d.size/4) // the system looks at every page of the file each time
+	d.reserved = d.size + more + max(keep, d.size/4, 4*more) // the system looks at every page of the file each time
 	_ = d.file.Reserve(d.reserved)                   // without it the write itself may still find room, and tells if not
 }
 

@@ -35,7 +35,7 @@ type Options struct {
 	// not volatile always tries.
 	Retry time.Duration
 	// CompactAt is the length in bytes up to which the file is left alone; a longer one is replaced when it
-	// is more than four times its content. 0 = 64 KiB, with Runtime 1 MiB: what a listener holds comes and goes.
+	// is more than four times its content. 0 = 64 KiB, with Runtime 4 MiB: what a listener holds comes and goes.
 	CompactAt int64
 	// Reserve is how much storage is kept ready, in bytes, twice: behind the end of the file and, beside
 	// its whole content, for its successor. 0 = 64 KiB, negative = none.
@@ -160,7 +160,7 @@ func (o *Options) complete() error {
 	switch {
 	case o.CompactAt != 0:
 	case o.Runtime:
-		o.CompactAt = 1 << 20
+		o.CompactAt = 4 << 20
 	default:
 		o.CompactAt = 64 << 10
 	}

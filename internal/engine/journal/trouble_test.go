@@ -302,7 +302,7 @@ func TestBounds(t *testing.T) {
 	for _, runtime := range []bool{false, true} {
 		o := Options{Dir: t.TempDir(), Name: "state", Runtime: runtime}
 		s := open(t, o)
-		for i := range 5000 {
+		for i := range 10_000 {
 			s.Put(fmt.Sprint("k", i%10), fmt.Append(make([]byte, 500), i))
 			if err := s.Flush(); err != nil {
 				t.Fatal(err)
@@ -311,7 +311,7 @@ func TestBounds(t *testing.T) {
 		if err := errors.Join(s.sync(), s.sync()); err != nil { // the second follows the compaction
 			t.Fatal(err)
 		}
-		if st, err := os.Stat(filepath.Join(o.Dir, "state")); err != nil || runtime && st.Size() > 1100<<10 {
+		if st, err := os.Stat(filepath.Join(o.Dir, "state")); err != nil || runtime && st.Size() > 4200<<10 {
 			t.Errorf("%v bytes, %v", st.Size(), err)
 		}
 		_ = s.Close()
