@@ -5,6 +5,7 @@ package home
 import (
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"syscall"
 
@@ -18,8 +19,14 @@ func machine() bool { return privilege.UID() == 0 }
 func TakeSystem(bool) error { return nil }
 
 // systemRoots are the directories of root.
-func systemRoots() Roots {
-	return Roots{Config: "/etc", State: "/var/lib", Logs: "/var/log/upkeep", Runtime: "/run"}
+func systemRoots() Roots { return systemRootsOf(runtime.GOOS) }
+
+func systemRootsOf(goos string) Roots {
+	r := Roots{Config: "/etc", State: "/var/lib", Logs: "/var/log/upkeep", Runtime: "/run"}
+	if goos == "darwin" || goos == "freebsd" { // they have no /run, and the first does not let it be made
+		r.Runtime = "/var/run"
+	}
+	return r
 }
 
 // userRoots are the directories of an ordinary user. Without a directory that ends with the boot, what belongs to it

@@ -115,3 +115,11 @@ func TestPrivate(t *testing.T) {
 		}
 	}
 }
+
+func TestSystemRunDirectory(t *testing.T) {
+	for goos, want := range map[string]string{"linux": "/run", "darwin": "/var/run", "freebsd": "/var/run"} {
+		if got := systemRootsOf(goos).Runtime; got != want {
+			t.Errorf("%s: %s, want %s", goos, got, want)
+		}
+	}
+}
