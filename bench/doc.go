@@ -8,7 +8,7 @@
 //
 //	start    launch of the daemon → N programs exist and are RUNNING; CPU of the manager
 //	idle     proportional memory, CPU and wake-ups of the manager while N programs sleep
-//	status   wall time of "supervisorctl status", latency of getAllProcessInfo on the socket
+//	status   "supervisorctl status", "upkeep status" and, with -pm2, "pm2 ls": wall and CPU time, memory; latency of getAllProcessInfo
 //	restart  SIGKILL of a program → the first act of its replacement, alone and among 500 others
 //	logs     throughput of small lines, 4 KiB blocks and 50 writers; every kept byte is checked
 //	stop     stop all, start all, shutdown

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"strings"
@@ -28,6 +29,7 @@ type options struct {
 	idle    time.Duration
 	kills   int
 	pipes   int
+	pm2     string        // its command; "" = it is not measured
 	limit   time.Duration // of every single wait
 	out     string
 	work    string
@@ -79,6 +81,7 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	idle := fs.Duration("idle", 0, "length of the idle measurement (default 5s; full: 30s)")
 	kills := fs.Int("kills", 0, "kills per restart measurement (default 12; full: 54)")
 	fs.IntVar(&o.pipes, "pipes", 3, "pipes of a program of the scale measurement: 3, 2 with redirect_stderr, 1 with stdin=none too")
+	fs.StringVar(&o.pm2, "pm2", "", "the command pm2, to measure its list beside the others")
 	fs.DurationVar(&o.limit, "limit", 2*time.Minute, "longest wait for any single thing")
 	fs.StringVar(&o.out, "out", "", "append results to this file as JSON lines")
 	fs.StringVar(&o.work, "work", "", "scratch directory (default: in /dev/shm, else the temporary directory)")
@@ -94,6 +97,15 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	}
 	if o.pipes < 1 || o.pipes > 3 {
 		return nil, fmt.Errorf("-pipes: a program has 1 to 3, not %d", o.pipes)
+	}
+	if o.pm2 != "" {
+		path, err := exec.LookPath(o.pm2)
+		if err == nil {
+			path, err = filepath.Abs(path)
+		}
+		if o.pm2 = path; err != nil {
+			return nil, fmt.Errorf("-pm2: %w", err)
+		}
 	}
 	pick := func(v, short, full int) int {
 		switch {

@@ -145,42 +145,6 @@ func runIdle(ctx context.Context, b *bench) error {
 	return nil
 }
 
-// runStatus: the command, and the call that it makes.
-func runStatus(ctx context.Context, b *bench) error {
-	for _, n := range b.o.sizes {
-		err := b.each(ctx, "status", fmt.Sprintf("%d programs", n), func(ctx context.Context, sys system) (*figures, error) {
-			return b.withSleepers(sys, n, func(s *session) (*figures, error) {
-				f := &figures{}
-				var cli, api []float64
-				for range 7 {
-					took, err := s.ctl(ctx, "status")
-					if err != nil {
-						return f, err
-					}
-					cli = append(cli, ms(took))
-				}
-				f.set("command_ms", quantile(cli, 0.5))
-				c := newClient(s.sock, false)
-				defer c.close()
-				for end := time.Now().Add(b.o.secs); len(api) < 300 && (len(api) < 5 || time.Now().Before(end)); {
-					t := time.Now()
-					if _, err := c.call(methodInfo); err != nil {
-						return f, err
-					}
-					api = append(api, ms(time.Since(t)))
-				}
-				f.set("call_p50_ms", quantile(api, 0.5))
-				f.set("call_p99_ms", quantile(api, 0.99))
-				return f, nil
-			})
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // runStop: stop all, start all, shutdown.
 func runStop(ctx context.Context, b *bench) error {
 	for _, n := range b.o.sizes {

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"encoding/json"
+	"math"
 	"net/http"
 	"reflect"
 	"slices"
@@ -116,6 +117,13 @@ func putter(t reflect.Type) func([]byte, reflect.Value) []byte {
 		return func(out []byte, v reflect.Value) []byte { return strconv.AppendInt(out, v.Int(), 10) }
 	case reflect.Uint64:
 		return func(out []byte, v reflect.Value) []byte { return strconv.AppendUint(out, v.Uint(), 10) }
+	case reflect.Float64:
+		return func(out []byte, v reflect.Value) []byte {
+			if f := v.Float(); f == 0 || math.Abs(f) >= 1e-6 && math.Abs(f) < 1e21 {
+				return strconv.AppendFloat(out, f, 'f', -1, 64)
+			}
+			return marshal(out, v.Interface()) // in the exponents of JSON
+		}
 	case reflect.Bool:
 		return func(out []byte, v reflect.Value) []byte { return strconv.AppendBool(out, v.Bool()) }
 	}

@@ -54,7 +54,7 @@ func fill(r *rand.Rand, v reflect.Value) {
 	case v.CanUint():
 		v.SetUint(r.Uint64N(3) * (math.MaxUint64 / 2))
 	case v.CanFloat():
-		v.SetFloat(float64(r.IntN(5)) / 3)
+		v.SetFloat([]float64{0, 1, -2.0 / 3, 1e-7, 1e-6, 1e20, 1e21, 123456.789, math.Copysign(0, -1)}[r.IntN(9)])
 	default:
 		panic(fmt.Sprintf("nothing is known of %s", v.Type()))
 	}
@@ -156,7 +156,7 @@ func newCrowd(n int) *crowd {
 
 // TestLongList: a list of many pages is one list, of all programs in their order.
 func TestLongList(t *testing.T) {
-	a := New(Options{Service: newCrowd(1000), Now: func() time.Time { return now }})
+	a := New(Options{Service: newCrowd(fewPrograms + 1), Now: func() time.Time { return now }})
 	defer a.Close()
 	for path, longest := range map[string]int{
 		"/v1/processes": 1 << 20, "/v1/processes?figures=1": 1 << 20, "/v1/processes?figures=few&fields=id,state,pid,last_exit,cpu_percent": 60 << 10,
@@ -168,7 +168,7 @@ func TestLongList(t *testing.T) {
 			Items []upkeep.Process `json:"items"`
 		}
 		unmarshal(t, w.Body.Bytes(), &l)
-		if w.Code != http.StatusOK || len(l.Items) != 1000 || w.Body.Len() > longest || !strings.HasSuffix(w.Body.String(), "]}\n") {
+		if w.Code != http.StatusOK || len(l.Items) != fewPrograms+1 || w.Body.Len() > longest || !strings.HasSuffix(w.Body.String(), "]}\n") {
 			t.Fatalf("%s: %d, %d programs in %d bytes", path, w.Code, len(l.Items), w.Body.Len())
 		}
 		for i := range l.Items {

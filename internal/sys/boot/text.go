@@ -5,7 +5,6 @@ import (
 	"embed"
 	"encoding/xml"
 	"fmt"
-	"regexp"
 	"strings"
 	"text/template"
 
@@ -32,8 +31,8 @@ func render(name string, data any) (string, error) {
 	return out.String(), nil
 }
 
-// plainRE are words that systemd takes as they are.
-var plainRE = regexp.MustCompile(`^[A-Za-z0-9_@%+=:,./-]+$`)
+// unitSigns are the characters, beside letters and digits, of words that systemd takes as they are.
+const unitSigns = "_@%+=:,./-"
 
 func quoteAll(list []string) []string {
 	out := make([]string, len(list))
@@ -46,7 +45,7 @@ func quoteAll(list []string) []string {
 // unitWord is a word for a setting of systemd that is no command: % is doubled.
 func unitWord(w string) string {
 	w = strings.ReplaceAll(w, "%", "%%")
-	if plainRE.MatchString(w) {
+	if w != "" && madeOf(w, unitSigns) {
 		return w
 	}
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(w) + `"`

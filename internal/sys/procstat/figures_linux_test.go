@@ -1,6 +1,7 @@
 package procstat
 
 import (
+	"bytes"
 	"errors"
 	"os"
 	"syscall"
@@ -28,6 +29,38 @@ func TestUsage(t *testing.T) {
 		}
 	}
 	t.Error("no time is counted")
+}
+
+// TestUsageIsOfTheProcess: the line that is read is that which package os reads, from the name to the start time.
+func TestUsageIsOfTheProcess(t *testing.T) {
+	var space [statBytes]byte
+	for _, pid := range []int{1, os.Getpid(), os.Getppid()} {
+		got, err := readStat(pid, space[:])
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := os.ReadFile(file(pid, "stat"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, err := Parse(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		st, err := Parse(got)
+		if st.State, want.State = 0, 0; err != nil || st != want || !bytes.HasSuffix(got, []byte("\n")) {
+			t.Errorf("%+v, want %+v (%v)", st, want, err)
+		}
+	}
+}
+
+func BenchmarkUsage(b *testing.B) {
+	b.ReportAllocs()
+	for range b.N {
+		if _, err := Usage(os.Getppid()); err != nil {
+			b.Fatal(err)
+		}
+	}
 }
 
 func TestUsageOfNobody(t *testing.T) {
