@@ -81,7 +81,8 @@ fi
 # What is special on Windows, and green there.
 if [ $# -eq 0 ]; then
 	set -- ./internal/sys/reactor ./internal/sys/pipe ./internal/sys/procfd ./internal/sys/spawn ./internal/sys/logfile \
-		./internal/sys/command ./internal/sys/statefile ./internal/sys/clock ./internal/sys/home ./internal/engine/launch \
+		./internal/sys/command ./internal/sys/statefile ./internal/sys/clock ./internal/sys/home ./internal/engine/activity \
+		./internal/engine/timeindex ./internal/engine/launch \
 		./test/windows/...
 fi
 CGO_ENABLED=0 GOOS=windows exec $go test -p 1 -count=1 -timeout 10m -exec "$here/wine.sh exec" "$@"

@@ -42,10 +42,10 @@ func (s *story) open() {
 	f, err := os.OpenFile(s.path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	s.check(err)
 	defer f.Close()
-	info, err := f.Stat()
+	info, err := logfile.InfoOfFile(f)
 	s.check(err)
-	s.pos = info.Size()
-	s.w = timeindex.Open(s.path, 0o600, logfile.InfoOf(info))
+	s.pos = info.Size
+	s.w = timeindex.Open(s.path, 0o600, info)
 	if s.w == nil {
 		s.t.Fatal("no index")
 	}

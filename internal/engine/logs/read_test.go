@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -109,12 +110,12 @@ func TestAutoLogs(t *testing.T) {
 	dir := t.TempDir()
 	path, err := CreateAuto(dir, "cat", "stdout", "super.visor")
 	check(t, err)
-	if ok, _ := regexp.MatchString(`^`+regexp.QuoteMeta(dir)+`/cat-stdout---super\.visor-[a-z0-9_]{8}\.log$`, path); !ok {
+	if ok, _ := regexp.MatchString(`^`+regexp.QuoteMeta(dir)+regexp.QuoteMeta(string(filepath.Separator))+`cat-stdout---super\.visor-[a-z0-9_]{8}\.log$`, path); !ok {
 		t.Errorf("path %q", path)
 	}
 	fi, err := os.Stat(path)
 	check(t, err)
-	if fi.Mode() != 0o600 || fi.Size() != 0 {
+	if fi.Mode() != 0o600 && runtime.GOOS != "windows" || fi.Size() != 0 {
 		t.Errorf("mode %v, size %d", fi.Mode(), fi.Size())
 	}
 	again, err := CreateAuto(dir, "cat", "stdout", "super.visor")
@@ -146,7 +147,7 @@ func TestAutoLogs(t *testing.T) {
 		want[n] = ""
 	}
 	check(t, os.Mkdir(dir+"/dir---super.visor-x.log", 0o755))
-	if diff := cmp.Diff([]string{dir + "/dir---super.visor-x.log"}, CleanAuto(dir, "super.visor")); diff != "" {
+	if diff := cmp.Diff([]string{filepath.Join(dir, "dir---super.visor-x.log")}, CleanAuto(dir, "super.visor")); diff != "" {
 		t.Errorf("failed (-want +got):\n%s", diff)
 	}
 	wantContents(t, dir, want)

@@ -40,11 +40,16 @@ func (f *fixture) size(n int64) *fixture {
 
 func (f *fixture) open() *Writer {
 	f.t.Helper()
-	info, err := os.Stat(f.path)
+	log, err := os.Open(f.path)
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	w := Open(f.path, 0o600, logfile.InfoOf(info))
+	defer log.Close()
+	info, err := logfile.InfoOfFile(log)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	w := Open(f.path, 0o600, info)
 	if w == nil {
 		f.t.Fatal("no index")
 	}

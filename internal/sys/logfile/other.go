@@ -115,8 +115,14 @@ func (d *Dir) Rename(from, to string) error {
 	return rename(filepath.Join(d.dir, from), filepath.Join(d.dir, to))
 }
 
-// Remove deletes an entry.
-func (d *Dir) Remove(name string) error { return os.Remove(filepath.Join(d.dir, name)) }
+// Remove deletes an entry that is no directory.
+func (d *Dir) Remove(name string) error {
+	path := filepath.Join(d.dir, name)
+	if err := unlink(path); err != nil {
+		return &os.PathError{Op: "remove", Path: path, Err: err}
+	}
+	return nil
+}
 
 // Close lets go of the directory.
 func (d *Dir) Close() error { return nil }

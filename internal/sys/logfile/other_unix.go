@@ -2,7 +2,10 @@
 
 package logfile
 
-import "os"
+import (
+	"os"
+	"syscall"
+)
 
 // openLog opens a log to append to it and to read it.
 func openLog(path string, perm os.FileMode, mode Mode) (*os.File, error) {
@@ -16,6 +19,8 @@ func openLog(path string, perm os.FileMode, mode Mode) (*os.File, error) {
 func openReader(path string) (*os.File, error) { return os.Open(path) }
 
 func appendTo(f *os.File, p []byte) (int, error) { return f.Write(p) }
+
+func unlink(path string) error { return syscall.Unlink(path) }
 
 func rename(from, to string) error { return os.Rename(from, to) }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"syscall"
 
 	"golang.org/x/sys/windows"
 )
@@ -52,11 +53,22 @@ func appendTo(f *os.File, p []byte) (int, error) {
 		end := &windows.Overlapped{Offset: 0xffffffff, OffsetHigh: 0xffffffff}
 		err := windows.WriteFile(windows.Handle(f.Fd()), p[written:], &n, end)
 		written += int(n)
+		if errors.Is(err, windows.ERROR_DISK_FULL) || errors.Is(err, windows.ERROR_HANDLE_DISK_FULL) {
+			err = syscall.ENOSPC // as everywhere else
+		}
 		if err != nil {
 			return written, &os.PathError{Op: "write", Path: f.Name(), Err: err}
 		}
 	}
 	return written, nil
+}
+
+func unlink(path string) error {
+	name, err := windows.UTF16PtrFromString(path)
+	if err != nil {
+		return err
+	}
+	return windows.DeleteFile(name)
 }
 
 // rename moves a file over another one, even if somebody has that open, as who follows a log has: then it is moved aside

@@ -90,6 +90,12 @@ func TestRotation(t *testing.T) {
 	if err := d.Remove("log.1"); err != nil {
 		t.Error(err)
 	}
+	if err := os.Mkdir(path+".2", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Remove("log.2"); err == nil {
+		t.Error("a directory was removed")
+	}
 }
 
 // TestTwoWriters: nobody writes over what another one has written.
