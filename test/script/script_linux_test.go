@@ -351,6 +351,7 @@ var differing = []struct {
 	by   string
 }{
 	{regexp.MustCompile(`pid \d+`), "pid N"},
+	{regexp.MustCompile(`(?m)^upkeep \d+\.\d+\.\S+ keeps`), "upkeep VERSION keeps"},
 	{regexp.MustCompile(`\bkill \d+`), "kill N"},
 	{regexp.MustCompile(`, user [^ ,]+,`), ", user sam,"},
 	{regexp.MustCompile(`\b\d+\.\d%`), ""},

@@ -41,7 +41,7 @@ func (c *command) completePrograms(cmd *cobra.Command, _ []string, _ string) ([]
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
 	defer client.Close()
-	list, err := client.Processes(cmd.Context(), upkeep.Filter{})
+	list, err := client.Processes(cmd.Context(), upkeep.Filter{Fields: []string{"id", "state", "summary"}}) // for a person who waits for a key
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}

@@ -106,7 +106,7 @@ func (c *command) tellSlow(ctx context.Context, client *upkeep.Client, order upk
 		for i := 0; err == nil && i < min(len(list), slowAtMost); i++ {
 			var x upkeep.Explanation
 			if x, err = client.Why(ctx, list[i].ID); err == nil && x.State == "STOPPING" {
-				text := strings.Join(append([]string{x.Headline}, x.Facts...), ", ")
+				text := strings.Join(append([]string{x.Headline}, x.Facts[:min(1, len(x.Facts))]...), ", ") // not who has asked for it
 				c.talk("%s %s %s.   Kill it now:  upkeep stop %s --now", c.ellipsis(), x.ID, termtext.String(text, termtext.Plain), words.Quote(x.ID))
 			}
 		}

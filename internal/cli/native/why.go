@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -73,7 +74,7 @@ func troubled(p *upkeep.Process) bool {
 // showWhy shows an explanation: the headline, facts and evidence, what was looked at, what to do, what happened before.
 func (c *command) showWhy(w io.Writer, x *upkeep.Explanation) {
 	head := x.ID + " " + x.Headline
-	if !strings.HasPrefix(x.Headline, "is ") {
+	if !slices.ContainsFunc([]string{"is ", "was ", "has "}, func(verb string) bool { return strings.HasPrefix(x.Headline, verb) }) {
 		head = x.ID + " is " + x.State + ": " + x.Headline
 	}
 	if x.State == "FATAL" || x.State == "EXITED" {

@@ -151,7 +151,7 @@ func (q *inquiry) stopping() {
 		text = fmt.Sprintf("is stopping: %s was sent %s ago", sig, words.Duration(q.f.Now.Sub(q.f.StopSent)))
 	}
 	q.v = Verdict{Headline: text, Cause: CauseStopping}
-	q.asked()
+	defer q.asked()
 	switch wait := q.f.KillDue.Sub(q.f.Now); {
 	case q.f.KillDue.IsZero():
 		q.fact("it has " + words.Limit(q.p.Stop.Wait) + " to end, then SIGKILL follows (stopwaitsecs)")

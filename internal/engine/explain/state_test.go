@@ -62,7 +62,7 @@ func TestStates(t *testing.T) {
 		},
 		"stopping": {
 			model.Stopping, func(f *Facts) { f.StopSent, f.KillDue, f.StoppedBy = noon().Add(-4*s), noon().Add(6*s), "alice" },
-			CauseStopping, false, "is stopping: SIGTERM was sent 4.0s ago\n  asked for by alice\n  SIGKILL follows in 6.0s (stopwaitsecs=10s)\n  hint: It need not be waited for:  upkeep stop web --now\n",
+			CauseStopping, false, "is stopping: SIGTERM was sent 4.0s ago\n  SIGKILL follows in 6.0s (stopwaitsecs=10s)\n  asked for by alice\n  hint: It need not be waited for:  upkeep stop web --now\n",
 		},
 		"stopping, killed": {
 			model.Stopping, func(f *Facts) { f.StopSent, f.KillDue = noon().Add(-14*s), noon().Add(-4*s) },

@@ -19,17 +19,22 @@ func (h *Host) wasKilled(i core.Instance, inst *instance, e model.Exit) model.Ex
 	if st.Killing || st.Past.Signal == e.Signal || st.Generation != i.Gen {
 		return e
 	}
+	dir := ""
 	if inst.cgroup != nil {
-		e.OOMKills = oom.Kills(inst.cgroup.Dir())
+		dir = inst.cgroup.Dir()
 	}
-	if e.OOMKills == 0 && logged(inst.PID(), st.Start) {
-		e.OOMKills = 1
-	}
+	e.OOMKills = killsOf(dir, inst.PID(), st.Start)
 	return e
 }
 
-// logged reports whether the kernel's log tells of a process.
-func logged(pid int, since time.Time) bool {
-	killed, _ := oom.Logged(pid, since)
-	return killed
+// killsOf is how many processes of an instance the kernel has killed for lack of memory: as its own control group has counted,
+// else one, if the kernel's log tells of the instance itself.
+func killsOf(cgroup string, pid int, since time.Time) int {
+	if n := oom.Kills(cgroup); n > 0 {
+		return n
+	}
+	if killed, _ := oom.Logged(pid, since); killed {
+		return 1
+	}
+	return 0
 }

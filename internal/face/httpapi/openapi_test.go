@@ -161,7 +161,7 @@ func described(d *apitest.Document, s map[string]any) string {
 
 // TestCodesAreDescribed: the codes that are given out and those described are the same.
 func TestCodesAreDescribed(t *testing.T) {
-	have := []string{"method_not_allowed", "precondition_required", "too_large"}
+	have := []string{"method_not_allowed", "no_reload", "precondition_required", "reload_ended", "too_large"}
 	for _, k := range kinds {
 		have = append(have, k.code)
 	}
