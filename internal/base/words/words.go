@@ -135,6 +135,20 @@ func (e End) Short() string {
 	return "exit " + strconv.Itoa(e.Code)
 }
 
+// Logged is for a line of a log, in the original's words: "exit status 3", "terminated by SIGKILL (core dumped)".
+// Source: spec/supervisor 2.6.
+func (e End) Logged() string {
+	switch {
+	case !e.Known:
+		return "exit status unknown: " + e.Reason
+	case e.Signal != 0 && e.Core:
+		return "terminated by " + units.SignalName(e.Signal) + " (core dumped)"
+	case e.Signal != 0:
+		return "terminated by " + units.SignalName(e.Signal)
+	}
+	return "exit status " + strconv.Itoa(e.Code)
+}
+
 // same reports whether two ends read the same.
 func (e End) same(o End) bool {
 	return e.Known == o.Known && e.Code == o.Code && e.Signal == o.Signal

@@ -83,13 +83,13 @@ func TestEnds(t *testing.T) {
 			t.Errorf("%v: %q, want %q", c.ends, got, c.want)
 		}
 	}
-	for e, want := range map[End][2]string{
-		{}:                                   {"ended, nobody knows how", "unknown"},
-		{Known: true, Code: 1}:               {"exited with code 1", "exit 1"},
-		{Known: true, Signal: 6, Core: true}: {"was ended by SIGABRT (core dumped)", "SIGABRT"},
+	for e, want := range map[End][3]string{
+		{}:                                   {"ended, nobody knows how", "unknown", "exit status unknown: "},
+		{Known: true, Code: 1}:               {"exited with code 1", "exit 1", "exit status 1"},
+		{Known: true, Signal: 6, Core: true}: {"was ended by SIGABRT (core dumped)", "SIGABRT", "terminated by SIGABRT (core dumped)"},
 	} {
-		if e.String() != want[0] || e.Short() != want[1] {
-			t.Errorf("%+v: %q, %q", e, e.String(), e.Short())
+		if got := [3]string{e.String(), e.Short(), e.Logged()}; got != want {
+			t.Errorf("%+v: %q", e, got)
 		}
 	}
 }

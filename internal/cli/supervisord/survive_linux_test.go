@@ -36,7 +36,7 @@ func TestManagerIsKilled(t *testing.T) {
 	h.unchanged(lives)
 	h.counts()
 	h.pidfile(before.PID)
-	h.logged(`WARN the daemon goes on with pid ` + strconv.Itoa(now.Manager) + `: signal 9\n`)
+	h.logged(`WARN the daemon goes on with pid ` + strconv.Itoa(now.Manager) + `: terminated by SIGKILL\n`)
 
 	// The number of retries goes on too.
 	h.state("backoff", "FATAL")

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/upkeep-project/upkeep/internal/base/units"
+	"github.com/upkeep-project/upkeep/internal/base/words"
 	"github.com/upkeep-project/upkeep/internal/domain/lifecycle"
 	"github.com/upkeep-project/upkeep/internal/domain/model"
 	"github.com/upkeep-project/upkeep/internal/engine/activity"
@@ -268,17 +269,9 @@ func (c *Core) send(s *Slot, a lifecycle.Action) {
 	}
 }
 
-// ExitText says how an instance ended, in the original's words. Source: spec/supervisor 2.6.
+// ExitText says how an instance ended.
 func ExitText(e model.Exit) string {
-	switch {
-	case !e.Known:
-		return "exit status unknown: " + e.Reason
-	case e.Signal != 0 && e.Core:
-		return "terminated by " + units.SignalName(e.Signal) + " (core dumped)"
-	case e.Signal != 0:
-		return "terminated by " + units.SignalName(e.Signal)
-	}
-	return fmt.Sprintf("exit status %d", e.Status)
+	return words.End{Known: e.Known, Code: e.Status, Signal: e.Signal, Core: e.Core, Reason: e.Reason}.Logged()
 }
 
 // errnoText renders a system error as the original's users know it: [Errno 3] No such process.

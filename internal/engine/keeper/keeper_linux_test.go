@@ -46,7 +46,7 @@ func TestHandBack(t *testing.T) {
 	for range 3 {
 		m.kill()
 		m = r.manager()
-		if m.Previous != "signal 9" {
+		if m.Previous != "terminated by SIGKILL" {
 			t.Errorf("previous: %q", m.Previous)
 		}
 		if diff := cmp.Diff(want, m.Items); diff != "" {
@@ -466,7 +466,7 @@ func TestHang(t *testing.T) {
 		t.Fatal(err)
 	}
 	m = r.manager()
-	if !strings.Contains(m.Previous, "did not answer") || !strings.HasPrefix(m.Previous, "signal 9") {
+	if !strings.Contains(m.Previous, "did not answer") || !strings.HasPrefix(m.Previous, "terminated by SIGKILL") {
 		t.Errorf("previous: %q", m.Previous)
 	}
 	m.do(order{Do: "ready", Argv: []string{"mute"}})

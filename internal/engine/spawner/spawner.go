@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/upkeep-project/upkeep/internal/base/words"
 	"github.com/upkeep-project/upkeep/internal/domain/model"
 	"github.com/upkeep-project/upkeep/internal/sys/spawn"
 )
@@ -119,7 +120,7 @@ func (c *Client) keep() {
 			if c.withdraw() {
 				return
 			}
-			err = fmt.Errorf("it ended by itself (%s)", ending(e))
+			err = fmt.Errorf("it ended by itself (%s)", words.End{Known: e.Known, Code: e.Status, Signal: e.Signal, Core: e.Core, Reason: e.Reason}.Logged())
 		}
 		if errors.Is(err, errors.ErrUnsupported) {
 			c.miss()
@@ -143,16 +144,6 @@ func (c *Client) keep() {
 			return
 		}
 	}
-}
-
-func ending(e model.Exit) string {
-	switch {
-	case !e.Known:
-		return e.Reason
-	case e.Signal != 0:
-		return fmt.Sprintf("signal %d", e.Signal)
-	}
-	return fmt.Sprintf("status %d", e.Status)
 }
 
 // offer makes m the one to be asked, and fails when the Client is closed.

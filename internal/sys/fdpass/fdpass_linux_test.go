@@ -349,8 +349,8 @@ func TestChildren(t *testing.T) {
 	}{
 		{"exit 0", 0, "exit status 0", 0},
 		{"exit 255", 255 << 8, "exit status 255", 255},
-		{"kill -TERM $$", 15, "signal 15", 143},
-		{"ulimit -c 0; kill -SEGV $$", 11, "signal 11", 139},
+		{"kill -TERM $$", 15, "terminated by SIGTERM", 143},
+		{"ulimit -c 0; kill -SEGV $$", 11, "terminated by SIGSEGV", 139},
 	} {
 		pid, pidfd, err := Start(Process{Path: "/bin/sh", Argv: []string{"sh", "-c", c.script}, Files: []int{0, 1, 2}})
 		if err != nil {
@@ -384,7 +384,7 @@ func TestChildren(t *testing.T) {
 		}
 		unix.Close(pidfd)
 	}
-	if got := Describe(6 | 0x80); got != "signal 6, core dumped" || ExitStatus(6|0x80) != 134 {
+	if got := Describe(6 | 0x80); got != "terminated by SIGABRT (core dumped)" || ExitStatus(6|0x80) != 134 {
 		t.Errorf("%q", got)
 	}
 	if got, _ := NextEnded(); got != 0 {

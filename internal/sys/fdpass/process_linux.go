@@ -10,6 +10,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/upkeep-project/upkeep/internal/base/words"
 )
 
 // firstImage is the lowest descriptor of an image: those below are given to a new process.
@@ -131,13 +133,13 @@ func Struck(raw uint32) bool {
 // Describe says in words how a process with this wait status ended.
 func Describe(raw uint32) string {
 	ws := syscall.WaitStatus(raw)
-	switch {
-	case ws.Exited():
-		return fmt.Sprintf("exit status %d", ws.ExitStatus())
-	case ws.CoreDump():
-		return fmt.Sprintf("signal %d, core dumped", ws.Signal())
+	e := words.End{Known: true, Core: ws.CoreDump()}
+	if ws.Signaled() {
+		e.Signal = int(ws.Signal())
+	} else {
+		e.Code = ws.ExitStatus()
 	}
-	return fmt.Sprintf("signal %d", ws.Signal())
+	return e.Logged()
 }
 
 // ExitStatus is the status that a process ends with to say how another one has: its own, or 128 and the
