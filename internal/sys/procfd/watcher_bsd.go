@@ -121,7 +121,7 @@ func (q endQueue) take() (out []ending) {
 		}
 		for _, e := range evs[:max(n, 0)] {
 			if e.Filter == unix.EVFILT_PROC && e.Fflags&unix.NOTE_EXIT != 0 {
-				out = append(out, ending{pid: int(e.Ident), known: tellsStatus(&e), raw: uint32(e.Data)})
+				out = append(out, ending{pid: int(e.Ident), known: tellsStatus(&e), raw: uint32(e.Data) & 0xffff})
 			}
 		}
 		if n < len(evs) {
