@@ -60,7 +60,7 @@ func (machine) Service(name string) (*Service, error) {
 	}
 	defer done()
 	found, err := settings(s)
-	if err != nil {
+	if err != nil || found == nil {
 		return nil, err
 	}
 	status, err := s.Query()
@@ -74,8 +74,8 @@ func (machine) Service(name string) (*Service, error) {
 // maxSettings is the most that the system writes when it is asked for settings of a service, in bytes.
 const maxSettings = 8 << 10
 
-// settings are those of a service that are ours to set, without Env. Not every system that has services knows the others,
-// which mgr.Service reads and writes as well.
+// settings are those of a service that are ours to set, without Env; nil for one of ours that Delete has removed as far as it
+// could. Not every system that has services knows the other settings, which mgr.Service reads and writes as well.
 func settings(s *mgr.Service) (*Service, error) {
 	var n uint32
 	b := make([]byte, maxSettings)
@@ -88,8 +88,12 @@ func settings(s *mgr.Service) (*Service, error) {
 		return nil, os.NewSyscallError("QueryServiceConfig2", err)
 	}
 	d := (*windows.SERVICE_DESCRIPTION)(unsafe.Pointer(&more[0]))
+	description := windows.UTF16PtrToString(d.Description)
+	if c.StartType == windows.SERVICE_DISABLED && strings.HasSuffix(description, serviceMark) {
+		return nil, nil
+	}
 	return &Service{
-		Name: s.Name, Line: windows.UTF16PtrToString(c.BinaryPathName), Description: windows.UTF16PtrToString(d.Description),
+		Name: s.Name, Line: windows.UTF16PtrToString(c.BinaryPathName), Description: description,
 		Automatic: c.StartType == windows.SERVICE_AUTO_START,
 	}, nil
 }
@@ -159,12 +163,19 @@ func environment(s Service) error {
 	return nil
 }
 
+// Delete removes a service. The system keeps one that runs, or that somebody looks at, until that is over: nobody can start it
+// in the meantime, so that for us there is none any more.
 func (machine) Delete(name string) error {
-	s, done, err := open(name, windows.DELETE, windows.SC_MANAGER_CONNECT)
+	s, done, err := open(name, windows.DELETE|windows.SERVICE_CHANGE_CONFIG, windows.SC_MANAGER_CONNECT)
 	if err != nil {
 		return err
 	}
 	defer done()
+	const same = windows.SERVICE_NO_CHANGE
+	err = windows.ChangeServiceConfig(s.Handle, same, windows.SERVICE_DISABLED, same, nil, nil, nil, nil, nil, nil, nil)
+	if err != nil {
+		return os.NewSyscallError("ChangeServiceConfig", err)
+	}
 	return s.Delete()
 }
 
