@@ -13,6 +13,7 @@ import (
 	"github.com/upkeep-project/upkeep/internal/cli/instance"
 	"github.com/upkeep-project/upkeep/internal/sys/boot"
 	"github.com/upkeep-project/upkeep/internal/sys/home"
+	"github.com/upkeep-project/upkeep/internal/sys/privilege"
 	"github.com/upkeep-project/upkeep/internal/sys/procstat"
 )
 
@@ -70,6 +71,9 @@ func (c *command) daemonStart(ctx context.Context) error {
 	}
 	if i.Config != "" || c.socket != "" {
 		return usageError{errors.New("only the native daemon is started here; a supervisord.conf is run by:  upkeep supervisord -c FILE")}
+	}
+	if c.system && privilege.UID() != 0 {
+		return usageError{errors.New("the daemon of the machine is started by what starts the machine:  upkeep --system boot enable")}
 	}
 	s, fresh, err := i.Start(ctx)
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 	"github.com/upkeep-project/upkeep/internal/base/words"
 	"github.com/upkeep-project/upkeep/internal/cli/instance"
 	sys "github.com/upkeep-project/upkeep/internal/sys/boot"
+	"github.com/upkeep-project/upkeep/internal/sys/local"
 	"github.com/upkeep-project/upkeep/internal/sys/rlimit"
 )
 
@@ -105,12 +107,12 @@ func (c *command) examine(ctx context.Context, i instance.Instance) []Finding {
 func (c *command) examineDaemon(ctx context.Context, i instance.Instance) []Finding {
 	s, err := i.Running(ctx)
 	if nobody(err) {
-		return []Finding{{"daemon", c.defined() == 0, "no daemon runs (looked at " + i.Socket + ")", map[bool]string{true: "upkeep daemon start"}[c.defined() > 0]}}
+		return []Finding{{"daemon", c.defined() == 0, "no daemon runs (looked at " + local.Name(i.Socket) + ")", map[bool]string{true: "upkeep daemon start"}[c.defined() > 0]}}
 	}
 	if err != nil {
 		return []Finding{{About: "daemon", Text: err.Error()}}
 	}
-	out := []Finding{{About: "daemon", OK: true, Text: fmt.Sprintf("runs with pid %d, at %s", s.PID, i.Socket)}}
+	out := []Finding{{About: "daemon", OK: true, Text: fmt.Sprintf("runs with pid %d, at %s", s.PID, local.Name(i.Socket))}}
 	version := Finding{About: "version", OK: s.Version == c.version, Text: s.Version}
 	if !version.OK {
 		version.Text, version.Command = fmt.Sprintf("the daemon is %s, this command is %s", s.Version, c.version), "upkeep daemon upgrade"
@@ -158,7 +160,7 @@ func examineDir(about, path string) Finding {
 	if err != nil {
 		return Finding{About: about, Text: err.Error()}
 	}
-	if info.Mode().Perm()&0o022 != 0 && info.Mode()&fs.ModeSticky == 0 {
+	if runtime.GOOS != "windows" && info.Mode().Perm()&0o022 != 0 && info.Mode()&fs.ModeSticky == 0 {
 		return Finding{About: about, Text: fmt.Sprintf("others may write to %s (rights %04o)", path, info.Mode().Perm()), Command: "chmod go-w " + words.Quote(path)}
 	}
 	f, err := os.CreateTemp(path, ".upkeep-doctor-*")

@@ -201,6 +201,7 @@ func TestPerson(t *testing.T) {
 	if out := p.must("daemon", "status"); !strings.Contains(out, `\\.\pipe\`) {
 		t.Error(out)
 	}
+	p.must("doctor")
 	children := func() (pids []int) {
 		for line := range strings.Lines(p.must("logs", "web", "-n", "all", "--grep", "^child ")) {
 			if _, word, ok := strings.Cut(line, "child "); ok {
@@ -356,7 +357,10 @@ func TestService(t *testing.T) {
 		t.Fatal(err)
 	}
 	until(t, "the service to stop", func() bool { return state() == svc.Stopped })
-	p.must("--system", "boot", "disable", "--yes")
-	_ = s.Close() // Windows removes it when nobody looks at it any more
+	p.must("--system", "boot", "disable", "--yes") // while somebody looks at it
+	if _, _, status := p.call("--system", "boot", "status"); status != 3 {
+		t.Errorf("status after: %d", status)
+	}
+	_ = s.Close() // now it goes
 	until(t, "the service to be gone", func() bool { return state() == 0 })
 }
