@@ -1,6 +1,7 @@
 package systemd
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -160,6 +161,25 @@ func TestOtherInits(t *testing.T) {
 	}
 }
 
+// whole waits for a daemon that is another one than before in part, has all of its processes, and is known to the init: OpenRC
+// starts another keeper, under SysV init the manager has taken its place.
+func (g *bootable) whole(init string, w *who, before daemon) (now daemon) {
+	g.t.Helper()
+	parent := func(pid int) string {
+		out, _ := g.do("ps", "-o", "ppid=", "-p", strconv.Itoa(pid))
+		return strings.TrimSpace(out)
+	}
+	g.until(w.name+": the daemon is whole again", func() bool {
+		now = g.asked(w)
+		if now.PID == 0 || now == before || parent(now.Manager) != strconv.Itoa(now.PID) || !g.known(init, w) {
+			return false
+		}
+		comm, _ := g.do("ps", "-o", "comm=", "-p", parent(now.PID))
+		return init != "openrc" || strings.HasPrefix(comm, "supervise")
+	})
+	return now
+}
+
 // service kills the daemon in part and as a whole, which costs no program anything, and gives the orders of the init: restart
 // exchanges the programs, stop leaves nothing, start starts.
 func (g *bootable) service(init string, w *who) {
@@ -172,31 +192,28 @@ func (g *bootable) service(init string, w *who) {
 			t.Errorf("%s: %v: %v %s", w.name, argv, err, out)
 		}
 	}
-	before, d := g.pids(w), g.daemon(w)
-	_, _ = g.do("kill", "-KILL", strconv.Itoa(d.Manager))
-	g.until(w.name+": another manager", func() bool {
-		now := g.asked(w)
-		return now.PID == d.PID && now.Manager != d.Manager && g.known(init, w)
-	})
+	kill := func(pids ...int) {
+		words := fmt.Sprint(pids)
+		words = words[1 : len(words)-1]
+		// Held first: one must not have the time to take the place of another.
+		_, _ = g.do("sh", "-c", "kill -STOP "+words+"; kill -KILL "+words) // one that ends with the one before it is no mistake
+	}
+	before, d := g.pids(w), g.whole(init, w, daemon{})
+	kill(d.Manager)
+	now := g.whole(init, w, d)
+	if now.PID != d.PID {
+		t.Errorf("%s: the daemon is process %d, it was %d", w.name, now.PID, d.PID)
+	}
 	g.same(w, before, "after a kill of the manager")
-	_, _ = g.do("kill", "-KILL", strconv.Itoa(d.PID))
-	g.until(w.name+": another keeper", func() bool {
-		now := g.asked(w)
-		if now.PID == 0 || now.PID == d.PID || !g.known(init, w) {
-			return false
-		}
-		// OpenRC starts another one, under SysV init the manager has taken its place.
-		parent, _ := g.do("sh", "-c", "ps -o comm= -p $(ps -o ppid= -p "+strconv.Itoa(now.PID)+")")
-		return init != "openrc" || strings.HasPrefix(parent, "supervise")
-	})
+	kill(now.PID)
+	d = g.whole(init, w, now)
 	g.same(w, before, "after a kill of the keeper")
-	d = g.daemon(w)
-	_, _ = g.do("kill", "-KILL", strconv.Itoa(d.PID), strconv.Itoa(d.Manager), strconv.Itoa(g.spawner(w)))
+	kill(d.Manager, d.PID, g.spawner(w))
 	if init == "sysv" { // nothing starts it again but a person
 		g.until(w.name+": the init says that it does not run", func() bool { return !g.known(init, w) })
 		ctl("start")
 	}
-	g.until(w.name+": another daemon", func() bool { now := g.asked(w); return now.PID != 0 && now.PID != d.PID && g.known(init, w) })
+	g.whole(init, w, d)
 	g.same(w, before, "after a kill of all")
 	ctl("restart")
 	g.runs(w, "after a restart of the service")
