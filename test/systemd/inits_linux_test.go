@@ -40,7 +40,8 @@ func newInit(t *testing.T, name string) *bootable {
 	g.script = []string{"overlay.sh", g.group, dir, lower, "/sbin/init"}
 	g.booted = func() bool {
 		out, _ := g.do("runlevel")
-		return strings.TrimSpace(out) == "N 2"
+		_, err := g.do("pgrep", "-x", "cron") // one of the last to be started
+		return strings.TrimSpace(out) == "N 2" && err == nil
 	}
 	t.Cleanup(func() {
 		if t.Failed() && g.boot != nil {
