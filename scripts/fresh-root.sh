@@ -27,7 +27,7 @@ mirror=${FRESH_MIRROR:-$(cat /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/
 	sed -nE 's|^URIs:[[:space:]]*([^[:space:]]*/debian/?)$|\1|p; s|^deb[[:space:]]+(\[[^]]*\][[:space:]]+)?([^[:space:]]*/debian/?)[[:space:]].*|\2|p' |
 	head -n 1)}
 if ! mmdebstrap --quiet --variant=minbase --include=make,ca-certificates "$suite" "$root" \
-	"${mirror:-http://deb.debian.org/debian}" >"$work/log" 2>&1 </dev/null; then
+	${mirror:+"$mirror"} >"$work/log" 2>&1 </dev/null; then
 	cat "$work/log" >&2
 	exit 1
 fi

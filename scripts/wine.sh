@@ -57,7 +57,7 @@ if [ ! -e "$root/.upkeep-ready" ]; then
 		sed -nE 's|^URIs:[[:space:]]*([^[:space:]]*/debian/?)$|\1|p; s|^deb[[:space:]]+(\[[^]]*\][[:space:]]+)?([^[:space:]]*/debian/?)[[:space:]].*|\2|p' |
 		head -n 1)}
 	echo "building $root"
-	if ! mmdebstrap --variant=minbase --include=wine,wine64 trixie "$new" "${mirror:-http://deb.debian.org/debian}" \
+	if ! mmdebstrap --variant=minbase --include=wine,wine64 trixie "$new" ${mirror:+"$mirror"} \
 		>"$log" 2>&1 </dev/null; then
 		tail -n 5 "$log"
 		skip "no Debian with Wine could be built (no network?); all that was said is in $log"
@@ -81,7 +81,8 @@ fi
 # What is special on Windows, and green there.
 if [ $# -eq 0 ]; then
 	set -- ./internal/sys/reactor ./internal/sys/pipe ./internal/sys/procfd ./internal/sys/spawn ./internal/sys/logfile \
-		./internal/sys/command ./internal/sys/statefile ./internal/sys/clock ./internal/sys/home ./internal/engine/activity \
+		./internal/sys/command ./internal/sys/statefile ./internal/sys/clock ./internal/sys/home ./internal/sys/local \
+		./internal/sys/peer ./internal/sys/daemon ./internal/engine/activity \
 		./internal/engine/timeindex ./internal/engine/launch \
 		./test/windows/...
 fi
