@@ -142,7 +142,16 @@ func TestInterrupted(t *testing.T) {
 func TestCloseEndsAccept(t *testing.T) {
 	l, path := open(t)
 	ended := make(chan error, 1)
-	go func() { _, err := l.Accept(); ended <- err }()
+	go func() {
+		for { // the second one looks who is there
+			c, err := l.Accept()
+			if err != nil {
+				ended <- err
+				return
+			}
+			_ = c.Close()
+		}
+	}()
 	if _, err := Listen(path); !errors.Is(err, ErrBusy) {
 		t.Errorf("a second listener: %v", err)
 	}
