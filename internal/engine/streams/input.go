@@ -26,8 +26,6 @@ type Input struct {
 	queue  []byte
 	limit  int
 	closed bool
-
-	initial, capacity int32 // of the pipe; 0 = it has never been too small
 }
 
 // AttachInput takes over the writing end of a program's standard input. At most limit bytes wait for the
@@ -60,42 +58,18 @@ func (in *Input) Write(data []byte) error {
 		return ErrFull
 	}
 	if len(in.queue) == 0 {
-		for whole := len(data); ; {
-			n, err := in.w.Write(data)
-			if err != nil && !errors.Is(err, pipe.ErrAgain) {
-				in.closeLocked()
-				return ErrClosed
-			}
-			data = data[n:]
-			if len(data) == 0 || !in.growLocked(whole) {
-				break
-			}
+		n, err := in.w.Write(data)
+		if err != nil && !errors.Is(err, pipe.ErrAgain) {
+			in.closeLocked()
+			return ErrClosed
 		}
+		data = data[n:]
 	}
 	if len(data) > 0 {
 		in.queue = append(in.queue, data...)
 		return in.watchLocked()
 	}
 	return nil
-}
-
-// growLocked enlarges a pipe that cannot hold so much, which is written at once: whoever reads it need not wait for us in
-// the middle. False when it stays as it is.
-func (in *Input) growLocked(whole int) bool {
-	if in.capacity == 0 {
-		n, err := pipe.Capacity(in.fd)
-		if err != nil {
-			return false
-		}
-		in.initial, in.capacity = min(pipe.DefaultCapacity, int32(n)), int32(n)
-		in.p.budget.Adopt(int(in.initial), n)
-	}
-	before := in.capacity
-	if int(before) >= whole {
-		return false
-	}
-	in.capacity = int32(in.p.budget.Grow(in.fd, int(in.initial), int(before)))
-	return in.capacity > before
 }
 
 // watchLocked has the queue written on when the pipe has room again. Most programs are never sent anything, so that
@@ -171,9 +145,6 @@ func (in *Input) closeLocked() {
 		in.reg.Close()
 	}
 	in.w.Stop()
-	if in.capacity > 0 {
-		in.p.budget.Release(int(in.initial), int(in.capacity))
-	}
 	pipe.Close(in.fd)
 	in.fd = -1
 	in.p.removeInput(in)

@@ -16,7 +16,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/upkeep-project/upkeep/internal/engine/logs"
-	"github.com/upkeep-project/upkeep/internal/sys/pipe"
 )
 
 // gapLine is a record; a successor that drops before it has tried to write does not know the reason.
@@ -360,33 +359,6 @@ func TestInput(t *testing.T) {
 	check(t, err)
 	if err := p.AttachInput(dupFD(t, w), 10).Write(nil); !errors.Is(err, ErrClosed) {
 		t.Errorf("at a closed pump: %v", err)
-	}
-}
-
-// TestInputWhole: what is larger than a pipe is in it at once all the same, and another that is full stays as it is.
-func TestInputWhole(t *testing.T) {
-	p := newPump(t, Options{})
-	r, w, err := os.Pipe()
-	check(t, err)
-	defer r.Close()
-	in := p.AttachInput(dupFD(t, w), 1<<20)
-	w.Close()
-	want := numbered(nil, 0, 130_000)
-	check(t, in.Write(want))
-	if n := in.Queued(); n != 0 {
-		t.Errorf("%d bytes wait", n)
-	}
-	got := make([]byte, len(want))
-	if _, err := io.ReadFull(r, got); err != nil || !bytes.Equal(got, want) {
-		t.Errorf("%v, equal: %v", err, bytes.Equal(got, want))
-	}
-	before, err := pipe.Capacity(int(r.Fd()))
-	check(t, err)
-	for in.Queued() == 0 {
-		check(t, in.Write(want[:50_000]))
-	}
-	if n, err := pipe.Capacity(int(r.Fd())); err != nil || n != before {
-		t.Errorf("room for %d, %v; it had room for %d", n, err, before)
 	}
 }
 
