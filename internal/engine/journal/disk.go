@@ -204,7 +204,7 @@ func (s *Store) reserve(more int64) {
 		return
 	}
 	d.reserved = d.size + more + max(keep, d.size/4, 4*more) // the system looks at every page of the file each time
-	_ = d.file.Reserve(d.reserved)                   // without it the write itself may still find room, and tells if not
+	_ = d.file.Reserve(d.reserved)                           // without it the write itself may still find room, and tells if not
 }
 
 // grown compacts when the file is much longer than its content.
