@@ -18,7 +18,9 @@ const (
 	rush = 200 * time.Millisecond
 	room = 32 << 20
 
-	usualPercent, mostPercent = 100, 800 // as GOGC
+	// How much garbage may lie around, in percent of what is in use: usually half of Go's own, for a process that is to be
+	// small and is idle most of the time.
+	usualPercent, mostPercent, goPercent = 50, 800, 100
 )
 
 // giveBack watches over the memory of this process. See garbage.
@@ -41,13 +43,14 @@ type garbage struct {
 	mu      sync.Mutex
 	last    time.Time // of the collections
 	percent int
-	fixed   bool // by GOGC
+	fixed   bool // somebody has set GOGC
 }
 
 func newGarbage(apply func(int) int, live func() uint64) *garbage {
-	g := &garbage{apply: apply, live: live, percent: apply(usualPercent)}
-	if g.fixed = g.percent != usualPercent; g.fixed {
-		apply(g.percent)
+	g := &garbage{apply: apply, live: live, percent: usualPercent}
+	if before := apply(usualPercent); before != goPercent && before != usualPercent {
+		g.fixed = true
+		apply(before)
 	}
 	return g
 }

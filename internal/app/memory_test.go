@@ -7,7 +7,7 @@ import (
 
 // TestGarbage: the heap may grow while much garbage is made, and has its usual bounds again afterwards.
 func TestGarbage(t *testing.T) {
-	percent := usualPercent
+	percent := goPercent
 	apply := func(n int) int {
 		before := percent
 		percent = n
@@ -42,12 +42,12 @@ func TestGarbage(t *testing.T) {
 		t.Errorf("after a rest: %d", percent)
 	}
 
-	percent = 50
+	percent = 70
 	g = newGarbage(apply, func() uint64 { return inUse })
 	g.collected(at)
 	g.collected(at)
 	g.rested()
-	if percent != 50 {
+	if percent != 70 {
 		t.Errorf("what somebody has chosen became %d", percent)
 	}
 }

@@ -166,10 +166,6 @@ func heed(stop <-chan struct{}, sigs *signals.Receiver) func() {
 // busy one away, which costs a third of the throughput on a machine with two cores.
 const processors = 8
 
-// gcPercent is how much garbage may lie around, in percent of what is in use: half of Go's usual, for a process
-// that is to be small and is idle most of the time.
-const gcPercent = 50
-
 // run builds and runs the daemon, again after each ordered restart.
 func run(o Options, sigs *signals.Receiver) (Outcome, error) {
 	o.Signals = sigs.C()
@@ -181,7 +177,6 @@ func run(o Options, sigs *signals.Receiver) (Outcome, error) {
 	}
 	good := &lastGood{load: o.Load}
 	o.Load = good.read
-	debug.SetGCPercent(gcPercent)
 	giveBack()
 	runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), processors))
 	stop, err := StartProfile(o.Config.Settings.Profile)
