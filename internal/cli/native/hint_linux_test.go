@@ -11,6 +11,7 @@ func TestHintBoot(t *testing.T) {
 	u := newUser(t)
 	u.program("web", "[program:web]\ncommand=sleep 1000\nstartsecs=0\n")
 	u.start()
+	u.call("wait", "web")
 	const hint = "upkeep boot enable"
 	said := func(args ...string) bool {
 		out, errs, status := u.call(args...)

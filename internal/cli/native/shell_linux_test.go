@@ -13,6 +13,7 @@ func TestShellReadsLines(t *testing.T) {
 	t.Setenv("LC_ALL", "C.UTF-8") // each line is a process of its own
 	u.program("web", "[program:web]\ncommand=sleep 1000\nstartsecs=0\n")
 	u.start()
+	u.call("wait", "web")
 	for _, c := range []struct {
 		in     string
 		status int
@@ -40,6 +41,7 @@ func TestShellCompletes(t *testing.T) {
 	u := newUser(t)
 	u.program("web", "[program:web]\ncommand=sleep 1000\nstartsecs=0\n")
 	u.start()
+	u.call("wait", "web")
 	c := &command{version: "1.2.3", out: &strings.Builder{}, err: &strings.Builder{}, environ: func(name string) string { return u.vars[name] }}
 	for _, k := range []struct {
 		line string
