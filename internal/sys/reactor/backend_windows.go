@@ -4,14 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"time"
 	"unsafe"
 
 	"golang.org/x/sys/windows"
 )
-
-// stallAfter is how long all workers must have been inside functions before another is added.
-const stallAfter = 5 * time.Millisecond
 
 // portBackend serves one completion port by several workers, each taking one event at a time.
 //
@@ -19,23 +15,13 @@ const stallAfter = 5 * time.Millisecond
 // reactor may ever have watched it. Any other handle is waited for until it is signalled: a process until it has ended,
 // an event until it is set.
 type portBackend struct {
-	port   windows.Handle
-	calls  *calls
-	timers *timers
-	wg     sync.WaitGroup
-
-	mu        sync.Mutex
-	regs      map[*Registration]*watched
-	byKey     map[uintptr]*watched
-	reads     map[*windows.Overlapped]*watched // under way, also of those that were removed: the system writes there
-	lastKey   uintptr
-	closing   bool
-	min, max  int
-	total     int
-	idle      int
-	busySince time.Time // when idle became 0
-	check     timer     // the look at whether all are stuck
-	checking  bool      // it is scheduled
+	workers
+	port    windows.Handle
+	calls   *calls
+	regs    map[*Registration]*watched
+	byKey   map[uintptr]*watched
+	reads   map[*windows.Overlapped]*watched // under way, also of those that were removed: the system writes there
+	lastKey uintptr
 }
 
 // watched is what belongs to a registration.
@@ -95,22 +81,11 @@ func newBackend(o Options, t *timers) (backend, error) {
 		return nil, fmt.Errorf("CreateIoCompletionPort: %w", err)
 	}
 	b := &portBackend{
-		port: port, calls: c, timers: t, min: o.Workers, max: o.MaxWorkers, regs: map[*Registration]*watched{},
+		port: port, calls: c, regs: map[*Registration]*watched{},
 		byKey: map[uintptr]*watched{}, reads: map[*windows.Overlapped]*watched{}, lastKey: stopKey,
 	}
-	b.check = timer{index: -1, owner: (*stallCheck)(b)}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for range o.Workers {
-		b.spawnLocked()
-	}
+	b.employ(o, t, b.worker)
 	return b, nil
-}
-
-func (b *portBackend) spawnLocked() {
-	b.total++
-	b.idle++
-	b.wg.Go(b.worker)
 }
 
 func (b *portBackend) worker() {
@@ -154,47 +129,8 @@ func (b *portBackend) enter(key uintptr, read *windows.Overlapped) (g *Registrat
 	if w != nil && b.regs[w.g] == w {
 		g = w.g
 	}
-	b.idle--
-	if b.idle == 0 && b.total < b.max {
-		b.busySince = time.Now()
-		if !b.checking {
-			b.checking = true
-			b.timers.set(&b.check, stallAfter)
-		}
-	}
+	b.beginLocked()
 	return g, false
-}
-
-// leave notes that this worker is free; true tells it to end.
-func (b *portBackend) leave() bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.total > b.min && b.idle > 0 && !b.closing {
-		b.total--
-		return true
-	}
-	b.idle++
-	return false
-}
-
-// stallCheck is the timer's view of the backend.
-type stallCheck portBackend
-
-func (s *stallCheck) expire() {
-	b := (*portBackend)(s)
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.checking = false
-	if b.closing || b.idle > 0 || b.total >= b.max {
-		return
-	}
-	busy := time.Since(b.busySince)
-	if busy >= stallAfter {
-		b.spawnLocked()
-		return
-	}
-	b.checking = true
-	b.timers.set(&b.check, stallAfter-busy)
 }
 
 func (b *portBackend) add(g *Registration) error {

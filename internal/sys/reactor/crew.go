@@ -3,9 +3,6 @@
 package reactor
 
 import (
-	"sync"
-	"time"
-
 	"golang.org/x/sys/unix"
 )
 
@@ -28,46 +25,19 @@ const woken = -1
 // crew serves one poller by several workers, each taking one event at a time. It does what the backend of Linux does, by
 // descriptor numbers.
 type crew struct {
-	p      poller
-	timers *timers
-	wg     sync.WaitGroup
-
-	mu        sync.Mutex
-	regs      map[int32]*Registration
-	gen       uint64 // of the newest registration
-	kicks     []*Registration
-	closing   bool
-	min, max  int
-	total     int
-	idle      int
-	busySince time.Time // when idle became 0
-	check     timer     // the look at whether all are stuck
-	checking  bool      // it is scheduled
+	workers
+	p    poller
+	regs map[int32]*Registration
+	gen  uint64 // of the newest registration
 }
 
 func newCrew(p poller, o Options, t *timers) *crew {
-	c := &crew{p: p, timers: t, regs: map[int32]*Registration{}, min: o.Workers, max: o.MaxWorkers}
-	c.check = timer{index: -1, owner: (*crewCheck)(c)}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for range o.Workers {
-		c.spawnLocked()
-	}
+	c := &crew{p: p, regs: map[int32]*Registration{}}
+	c.employ(o, t, c.worker)
 	return c
 }
 
-// stuckAfter is how long all workers must have been inside functions before another is added.
-const stuckAfter = 5 * time.Millisecond
-
-func (c *crew) spawnLocked() {
-	c.total++
-	c.idle++
-	c.wg.Add(1)
-	go c.worker()
-}
-
 func (c *crew) worker() {
-	defer c.wg.Done()
 	for kicks := false; ; kicks = !kicks {
 		// Who asked to run at once does not wait behind all descriptors that are ready, nor these behind those.
 		g, since := c.next(kicks)
@@ -125,63 +95,6 @@ func (c *crew) enter(fd int32, since uint64) (g *Registration, quit bool) {
 		return nil, false
 	}
 	return g, false
-}
-
-// beginLocked notes that this worker is busy.
-func (c *crew) beginLocked() {
-	c.idle--
-	if c.idle == 0 && c.total < c.max {
-		c.busySince = time.Now()
-		if !c.checking {
-			c.checking = true
-			c.timers.set(&c.check, stuckAfter)
-		}
-	}
-}
-
-// kickLocked takes the oldest kick; nil when another worker was faster.
-func (c *crew) kickLocked() (g *Registration) {
-	if len(c.kicks) == 0 {
-		return nil
-	}
-	g = c.kicks[0]
-	c.kicks[0] = nil
-	if c.kicks = c.kicks[1:]; len(c.kicks) == 0 {
-		c.kicks = nil // after a burst it is long
-	}
-	return g
-}
-
-// leave notes that this worker is free; true tells it to end.
-func (c *crew) leave() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.closing || (c.total > c.min && c.idle > 0) {
-		c.total--
-		return true
-	}
-	c.idle++
-	return false
-}
-
-// crewCheck is the timer's view of the crew.
-type crewCheck crew
-
-func (s *crewCheck) expire() {
-	c := (*crew)(s)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.checking = false
-	if c.closing || c.idle > 0 || c.total >= c.max {
-		return
-	}
-	busy := time.Since(c.busySince)
-	if busy >= stuckAfter {
-		c.spawnLocked()
-		return
-	}
-	c.checking = true
-	c.timers.set(&c.check, stuckAfter-busy)
 }
 
 func (c *crew) add(g *Registration) error {

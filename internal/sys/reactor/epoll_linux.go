@@ -3,35 +3,19 @@ package reactor
 import (
 	"errors"
 	"fmt"
-	"sync"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// stallAfter is how long all workers must have been inside functions before another is added.
-const stallAfter = 5 * time.Millisecond
-
 // epollBackend serves one epoll set by several workers, each taking one event at a time.
 type epollBackend struct {
-	fd     int // epoll
-	stop   int // eventfd, readable when closing
-	wake   int // eventfd, readable while there are kicks
-	timers *timers
-	wg     sync.WaitGroup
-
-	mu        sync.Mutex
-	slots     []*Registration // by the low half of the id, less one
-	free      []uint32
-	kicks     []*Registration
-	gen       uint32
-	closing   bool
-	min, max  int
-	total     int
-	idle      int
-	busySince time.Time // when idle became 0
-	check     timer     // the look at whether all are stuck
-	checking  bool      // it is scheduled
+	workers
+	fd    int             // epoll
+	stop  int             // eventfd, readable when closing
+	wake  int             // eventfd, readable while there are kicks
+	slots []*Registration // by the low half of the id, less one
+	free  []uint32
+	gen   uint32
 }
 
 func newBackend(o Options, t *timers) (backend, error) {
@@ -39,8 +23,7 @@ func newBackend(o Options, t *timers) (backend, error) {
 	if err != nil {
 		return nil, fmt.Errorf("epoll_create1: %w", err)
 	}
-	b := &epollBackend{fd: ep, stop: -1, wake: -1, timers: t, min: o.Workers, max: o.MaxWorkers}
-	b.check = timer{index: -1, owner: (*stallCheck)(b)}
+	b := &epollBackend{fd: ep, stop: -1, wake: -1}
 	// Level-triggered and never read: once written to, it wakes every worker.
 	if b.stop, err = b.eventfd(unix.EPOLLIN, 0); err == nil {
 		b.wake, err = b.eventfd(unix.EPOLLIN|unix.EPOLLONESHOT, wakeTag)
@@ -49,11 +32,7 @@ func newBackend(o Options, t *timers) (backend, error) {
 		b.closeDescriptors()
 		return nil, err
 	}
-	b.mu.Lock()
-	for range o.Workers {
-		b.spawnLocked()
-	}
-	b.mu.Unlock()
+	b.employ(o, t, b.worker)
 	return b, nil
 }
 
@@ -81,15 +60,7 @@ func (b *epollBackend) closeDescriptors() {
 	}
 }
 
-func (b *epollBackend) spawnLocked() {
-	b.total++
-	b.idle++
-	b.wg.Add(1)
-	go b.worker()
-}
-
 func (b *epollBackend) worker() {
-	defer b.wg.Done()
 	var ev [1]unix.EpollEvent
 	for kicks := false; ; kicks = !kicks {
 		// Who asked to run at once does not wait behind all descriptors that are ready, nor these behind those.
@@ -153,26 +124,9 @@ func (b *epollBackend) kicked(turn bool) (g *Registration) {
 	return b.nextKickLocked()
 }
 
-// beginLocked notes that this worker is busy.
-func (b *epollBackend) beginLocked() {
-	b.idle--
-	if b.idle == 0 && b.total < b.max {
-		b.busySince = time.Now()
-		if !b.checking {
-			b.checking = true
-			b.timers.set(&b.check, stallAfter)
-		}
-	}
-}
-
 func (b *epollBackend) nextKickLocked() (g *Registration) {
-	if len(b.kicks) > 0 {
-		g = b.kicks[0]
-		b.kicks[0] = nil
-		b.kicks = b.kicks[1:]
-	}
+	g = b.kickLocked()
 	if len(b.kicks) == 0 {
-		b.kicks = nil
 		var count [8]byte
 		_, _ = unix.Read(b.wake, count[:])
 	}
@@ -193,38 +147,6 @@ func (b *epollBackend) kick(g *Registration) {
 
 // signal makes an eventfd readable.
 func signal(fd int) { _, _ = unix.Write(fd, []byte{1, 0, 0, 0, 0, 0, 0, 0}) }
-
-// leave notes that this worker is free; true tells it to end.
-func (b *epollBackend) leave() bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.closing || (b.total > b.min && b.idle > 0) {
-		b.total--
-		return true
-	}
-	b.idle++
-	return false
-}
-
-// stallCheck is the timer's view of the backend.
-type stallCheck epollBackend
-
-func (s *stallCheck) expire() {
-	b := (*epollBackend)(s)
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.checking = false
-	if b.closing || b.idle > 0 || b.total >= b.max {
-		return
-	}
-	busy := time.Since(b.busySince)
-	if busy >= stallAfter {
-		b.spawnLocked()
-		return
-	}
-	b.checking = true
-	b.timers.set(&b.check, stallAfter-busy)
-}
 
 func (b *epollBackend) event(g *Registration) *unix.EpollEvent {
 	ev := &unix.EpollEvent{Events: unix.EPOLLONESHOT, Fd: int32(uint32(g.id)), Pad: int32(uint32(g.id >> 32))}
