@@ -82,8 +82,10 @@ type pool struct {
 	wants  listener.Set
 	serial uint64 // of the next event in this pool
 	buffer []*item
-	bytes  int           // of the records in it
-	moves  chan struct{} // closed when a listener has processed an event; nil when nobody waits for that
+	bytes  int // of the records in it
+	// answers counts processed events; low is closed when there are few left, nil when nobody waits for that.
+	answers int
+	low     chan struct{}
 }
 
 // item is an event in a pool.
@@ -204,22 +206,24 @@ func (p *Pools) Offer(e model.Event) {
 	p.dispatch()
 	p.flush()
 	p.plan()
-	if moves := p.behind(e.Type); moves != nil {
-		p.catchUp(moves)
+	if pl := p.behind(e.Type); pl != nil {
+		p.catchUp(pl)
 	}
 }
 
 const (
 	// patience is how long output waits for the answer to one event. Who hangs holds it up once, for so long.
 	patience = 2 * time.Millisecond
-	// ahead is how many bytes of events a pool may have in its buffer before output waits: enough that the listener
-	// always finds the next one there.
+	// ahead is how many bytes of events a pool may have in its buffer before output waits until it is half: enough that
+	// the listener always finds the next one there, and that those who wait are not woken by each answer.
 	ahead = 4 << 20
+	// answersAwaited is how many answers it waits for at the most: what fills a pool may go on coming from others.
+	answersAwaited = 32
 )
 
-// behind tells what to wait for when a pool has much of an event to send, and a listener that is likely to answer in a
-// moment; nil = nothing. One waits at a time: the others read the answers.
-func (p *Pools) behind(t model.EventType) (moves <-chan struct{}) {
+// behind is a pool that has much of an event to send, and a listener that is likely to answer in a moment; nil = none.
+// One waits at a time: the others read the answers.
+func (p *Pools) behind(t model.EventType) *pool {
 	if p.waits {
 		return nil
 	}
@@ -230,36 +234,43 @@ func (p *Pools) behind(t model.EventType) (moves <-chan struct{}) {
 		}
 		for _, m := range p.members {
 			if m.id.Group == pl.name && m.held != nil && m.in != nil && now.Sub(m.since) < patience {
-				if pl.moves == nil {
-					pl.moves = make(chan struct{})
-				}
-				return pl.moves
+				return pl
 			}
 		}
 	}
 	return nil
 }
 
-// catchUp waits for a moment without the lock. Without that a program that writes faster than its listener reads
-// would have all its output in memory and in the journal, for nothing.
-func (p *Pools) catchUp(moves <-chan struct{}) {
+// catchUp waits without the lock for as long as answers keep coming. Without that a program that writes faster than its
+// listener reads would have all its output in memory and in the journal, for nothing.
+func (p *Pools) catchUp(pl *pool) {
+	low := make(chan struct{})
+	pl.low = low
 	p.waits = true
-	p.mu.Unlock()
 	t := time.NewTimer(patience)
-	select {
-	case <-moves:
-	case <-t.C:
+	defer t.Stop()
+	last := pl.answers + answersAwaited
+	for answers := pl.answers; pl.answers < last; answers = pl.answers {
+		p.mu.Unlock()
+		select {
+		case <-low:
+		case <-t.C:
+		}
+		p.mu.Lock()
+		if pl.low == nil || pl.answers == answers {
+			break
+		}
+		t.Reset(patience)
 	}
-	t.Stop()
-	p.mu.Lock()
-	p.waits = false
+	pl.low, p.waits = nil, false
 }
 
-// moved lets go of whoever waits for a pool.
+// moved counts an answer, and lets go of whoever waits for a pool when there is little left in it.
 func (pl *pool) moved() {
-	if pl.moves != nil {
-		close(pl.moves)
-		pl.moves = nil
+	pl.answers++
+	if pl.low != nil && pl.bytes <= ahead/2 {
+		close(pl.low)
+		pl.low = nil
 	}
 }
 
@@ -428,10 +439,11 @@ func (p *Pools) removed(group string) {
 		}
 		p.pools = append(p.pools[:i:i], p.pools[i+1:]...)
 		p.count.Store(int32(len(p.pools)))
-		pl.moved()
 		for _, it := range pl.buffer {
 			p.forgetItem(pl, it)
 		}
+		pl.buffer, pl.bytes = nil, 0
+		pl.moved()
 		for id, m := range p.members {
 			if id.Group == group {
 				p.forgetMember(pl, m)

@@ -243,26 +243,37 @@ func TestFloodWaitsForWhoAnswers(t *testing.T) {
 	r.pass(time.Hour) // the clock stands: the event is always a moment old
 	big := func() bool { r.p.mu.Lock(); defer r.p.mu.Unlock(); return r.p.pools[0].bytes > ahead }
 	waits := func() bool { r.p.mu.Lock(); defer r.p.mu.Unlock(); return r.p.waits }
-	for !big() {
+	behind := func() bool {
 		r.p.mu.Lock()
-		moves := r.p.behind(model.EventProcessLogStdout)
-		r.p.mu.Unlock()
-		if moves != nil {
+		defer r.p.mu.Unlock()
+		return r.p.behind(model.EventProcessLogStdout) != nil
+	}
+	for !big() {
+		if behind() {
 			t.Fatal("it waits with little to send")
 		}
 		r.output(128 << 10)
 	}
-	r.p.mu.Lock()
-	moves := r.p.behind(model.EventProcessLogStdout)
-	r.p.mu.Unlock()
-	if moves == nil {
+	if !behind() {
 		t.Fatal("it does not wait")
 	}
-	r.hear(g, "l", "RESULT 2\nOKREADY\n")
-	select {
-	case <-moves:
-	default:
-		t.Error("an answer lets nobody go on")
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		r.p.mu.Lock()
+		defer r.p.mu.Unlock()
+		r.p.catchUp(r.p.pools[0])
+	}()
+	size := func() int { r.p.mu.Lock(); defer r.p.mu.Unlock(); return r.p.pools[0].bytes }
+	for size() > ahead/2 {
+		r.hear(g, "l", "RESULT 2\nOKREADY\n")
+	}
+	<-done
+	if waits() {
+		t.Error("half of it is gone, and it still waits")
+	}
+	for !big() {
+		r.output(128 << 10)
 	}
 	r.output(1) // nobody answers: back by itself
 	if waits() {
@@ -271,9 +282,7 @@ func TestFloodWaitsForWhoAnswers(t *testing.T) {
 	r.mu.Lock()
 	r.now = r.now.Add(patience)
 	r.mu.Unlock()
-	r.p.mu.Lock()
-	defer r.p.mu.Unlock()
-	if r.p.behind(model.EventProcessLogStdout) != nil {
+	if behind() {
 		t.Error("who does not answer is waited for again")
 	}
 }
