@@ -10,7 +10,7 @@ import (
 const maxWord = 128
 
 // Close lists the known words that a mistyped one may have meant, the closest first, at most limit. Case is a small
-// difference. A word that is known has nothing close.
+// difference. A word that is known has nothing close, and what has no letter in common with it is not close.
 func Close(word string, known []string, limit int) []string {
 	type candidate struct {
 		word string
@@ -29,7 +29,7 @@ func Close(word string, known []string, limit int) []string {
 		if strings.EqualFold(word, k) {
 			d = 0
 		}
-		if d <= most && !slices.Contains(found, candidate{k, d}) {
+		if d <= most && d < len(k) && d < len(word) && !slices.Contains(found, candidate{k, d}) {
 			found = append(found, candidate{k, d})
 		}
 	}

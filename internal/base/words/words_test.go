@@ -115,10 +115,10 @@ func TestClock(t *testing.T) {
 }
 
 func TestClose(t *testing.T) {
-	known := []string{"worker", "web", "worked", "autorestart", "autostart", "Web2"}
+	known := []string{"worker", "web", "worked", "autorestart", "autostart", "Web2", "["}
 	for word, want := range map[string][]string{
 		"wroker": {"worker", "worked"}, "wbe": {"web"}, "WORKER": {"worker"}, "autorestrat": {"autorestart", "autostart"},
-		"web": {}, "": {}, "entirely": {}, "web2": {"Web2", "web"},
+		"web": {}, "": {}, "entirely": {}, "x": {}, "web2": {"Web2", "web"},
 	} {
 		if diff := cmp.Diff(want, append([]string{}, Close(word, known, 3)...)); diff != "" {
 			t.Errorf("%q: %s", word, diff)
