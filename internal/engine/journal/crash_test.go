@@ -323,7 +323,7 @@ func TestFaults(t *testing.T) {
 		return calls, why
 	}
 	calls, why := life(nil)
-	if why != "" || calls < 50 {
+	if why != "" || calls < 30 { // how many share an fsync is a matter of chance
 		t.Fatalf("without faults: %d calls, %s", calls, why)
 	}
 	lengths, step := []int{1, 1 << 30}, 1
