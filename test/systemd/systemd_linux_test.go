@@ -191,6 +191,10 @@ func (m *machine) running(names ...string) map[string][]string {
 			return err == nil && p.StateName == "RUNNING"
 		})
 	}
+	m.until("all have executed", func() bool { // which RUNNING does not mean with startsecs=0
+		l := m.lives()
+		return !slices.ContainsFunc(names, func(name string) bool { return len(l[name]) == 0 })
+	})
 	if slices.Contains(names, "leaves") {
 		m.until("both have a grandchild", func() bool {
 			l := m.lives()
