@@ -48,7 +48,7 @@ func killModes() map[string]killMode {
 		"lines":  {logs: rotating, out: Output{Line: func([]byte) {}}},
 		"full":   {pump: Options{StreamMemory: 32 << 10}},
 		"block":  {out: Output{Block: true}},
-		"fifo":   {},
+		"fifo":   {out: Output{Block: true}}, // else a slow reader has output dropped, which is another test
 	}
 }
 
