@@ -81,10 +81,6 @@ func (c *Census) Track(Handle, Marks) {}
 // Survivors fails with errors.ErrUnsupported: a job tells, and what is to be ended is ended with it.
 func (c *Census) Survivors(Handle) ([]Process, error) { return nil, errForeign }
 
-// FindInstance finds the living instance of a program of which no record is left. Unsupported on this
-// system.
-func FindInstance(string, string, int) (Identity, error) { return Identity{}, errForeign }
-
 // FindInstances finds the living instances of programs. Unsupported on this system.
 func FindInstances([]Wanted) (map[Wanted]Identity, error) { return nil, errForeign }
 

@@ -15,20 +15,6 @@ import (
 	"github.com/upkeep-project/upkeep/internal/sys/procstat"
 )
 
-// FindInstance is FindInstances for one program; ErrGone when nothing is found.
-func FindInstance(group, name string, uid int) (Identity, error) {
-	w := Wanted{Group: group, Name: name, UID: uid}
-	found, err := FindInstances([]Wanted{w})
-	if err != nil {
-		return Identity{}, err
-	}
-	id, ok := found[w]
-	if !ok {
-		return Identity{}, fmt.Errorf("no instance of %s:%s: %w", group, name, ErrGone)
-	}
-	return id, nil
-}
-
 // FindInstances finds the living instances of programs of which no record is left, in one look at all
 // processes. An instance has the program's variables in its environment and the program's user, leads
 // its process group, and has as descriptor 0, 1 or 2 a pipe that is locked, as the spawner locks it. A

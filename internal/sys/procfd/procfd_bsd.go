@@ -108,20 +108,6 @@ func (c *Census) Survivors(h Handle) ([]Process, error) {
 	return p.survivors()
 }
 
-// FindInstance is FindInstances for one program; ErrGone when nothing is found.
-func FindInstance(group, name string, uid int) (Identity, error) {
-	w := Wanted{Group: group, Name: name, UID: uid}
-	found, err := FindInstances([]Wanted{w})
-	if err != nil {
-		return Identity{}, err
-	}
-	id, ok := found[w]
-	if !ok {
-		return Identity{}, fmt.Errorf("no instance of %s:%s: %w", group, name, ErrGone)
-	}
-	return id, nil
-}
-
 // FindInstances finds the living instances of programs of which no record is left: processes without a parent that lead
 // their group and have the program's variables, the daemon's address among them. Of several it is the oldest. A program
 // without an address is not looked for: whose it is would be a guess. The environment of others is hidden from an

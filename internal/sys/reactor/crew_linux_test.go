@@ -76,41 +76,8 @@ func crewed(t *testing.T, o Options) (*Reactor, *crew) {
 }
 
 func TestCrewAddsWorkersWhenAllAreStuck(t *testing.T) {
-	const bound = 5
-	r, c := crewed(t, Options{Workers: 2, MaxWorkers: bound})
-	defer r.Close()
-	release := make(chan struct{})
-	var inside atomic.Int32
-	for range bound - 1 {
-		rd, wr := pipePair(t)
-		g, err := r.Register(rd, Readable, func() { inside.Add(1); <-release })
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer g.Close()
-		write(t, wr, "x")
-	}
-	until(t, "all to block", func() bool { return inside.Load() == bound-1 })
-	rd, wr := pipePair(t)
-	ran := make(chan struct{})
-	g, err := r.Register(rd, Readable, func() { close(ran) })
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer g.Close()
-	write(t, wr, "x")
-	<-ran
-	c.mu.Lock()
-	if c.total > bound {
-		t.Errorf("%d workers, bound %d", c.total, bound)
-	}
-	c.mu.Unlock()
-	close(release)
-	until(t, "extra workers to end", func() bool {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		return c.total <= 3 && c.idle == c.total
-	})
+	r, c := crewed(t, Options{Workers: 2, MaxWorkers: blockedBound})
+	blockedFunctions(t, r, &c.workers)
 }
 
 // Registrations come and go on re-used descriptor numbers: no function may see the event of another.

@@ -290,13 +290,20 @@ func TestRefusals(t *testing.T) {
 // A function that blocks must not keep others from running, up to the bound, and the extra workers go
 // away afterwards.
 func TestBlockedFunctions(t *testing.T) {
-	const bound = 5
-	r, err := New(Options{Workers: 2, MaxWorkers: bound})
+	r, err := New(Options{Workers: 2, MaxWorkers: blockedBound})
 	if err != nil {
 		t.Fatal(err)
 	}
+	blockedFunctions(t, r, &r.be.(*epollBackend).workers)
+}
+
+// blockedBound is how many workers blockedFunctions expects at the most, two of which are always there.
+const blockedBound = 5
+
+func blockedFunctions(t *testing.T, r *Reactor, w *workers) {
+	t.Helper()
+	const bound = blockedBound
 	defer r.Close()
-	b := r.be.(*epollBackend)
 	release := make(chan struct{})
 	var inside atomic.Int32
 	for range bound - 1 {
@@ -318,16 +325,16 @@ func TestBlockedFunctions(t *testing.T) {
 	defer g.Close()
 	write(t, wr, "x")
 	<-ran
-	b.mu.Lock()
-	if b.total > bound {
-		t.Errorf("%d workers, bound %d", b.total, bound)
+	w.mu.Lock()
+	if w.total > bound {
+		t.Errorf("%d workers, bound %d", w.total, bound)
 	}
-	b.mu.Unlock()
+	w.mu.Unlock()
 	close(release)
 	until(t, "extra workers to end", func() bool {
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		return b.total <= 3 && b.idle == b.total
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		return w.total <= 3 && w.idle == w.total
 	})
 }
 
