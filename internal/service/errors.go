@@ -28,6 +28,9 @@ const (
 	CodeInvalid      // a definition with mistakes
 	CodeConflict     // it has been changed by somebody else, or exists already
 	CodeNotManaged   // its definition is in a file of the user's own
+	CodeAmbiguous    // several processes fit
+	CodeDisabled     // it may not be started
+	CodeDependency   // what it depends on cannot become what is asked for
 )
 
 // Error is a refused or failed verb. Text is the detail that a person needs (a name, a path, a
@@ -56,6 +59,7 @@ var codeWords = map[Code]string{
 	CodeShuttingDown: "shutting down", CodeNoProcess: "no such process", CodeNotPermitted: "not permitted",
 	CodeNotAdoptable: "not adoptable", CodeTaken: "already an instance",
 	CodeInvalid: "invalid definition", CodeConflict: "changed meanwhile", CodeNotManaged: "not a managed definition",
+	CodeAmbiguous: "several processes fit", CodeDisabled: "disabled", CodeDependency: "a dependency has failed",
 }
 
 // CodeOf is the code of err, CodeFailed for errors of other kinds, and 0 for nil.

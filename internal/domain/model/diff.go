@@ -186,7 +186,11 @@ var programFields = [...]programField{
 	field("priority", EffectLive, func(p *Program) int { return p.Priority }, strconv.Itoa),
 	field("autostart", EffectLive, func(p *Program) bool { return p.Start.Auto }, strconv.FormatBool),
 	field("startsecs", EffectLive, func(p *Program) time.Duration { return p.Start.Secs }, showSeconds),
-	field("startretries", EffectLive, func(p *Program) int { return p.Start.Retries }, strconv.Itoa),
+	field("startretries", EffectLive, func(p *Program) int { return p.Start.Retries }, showRetries),
+	field("restart_delay", EffectLive, func(p *Program) time.Duration { return p.Start.Delay }, showSeconds),
+	field("start_timeout", EffectLive, func(p *Program) time.Duration { return p.Start.Timeout }, showSeconds),
+	field("enabled", EffectLive, func(p *Program) bool { return !p.Disabled }, strconv.FormatBool),
+	list("depends_on", func(p *Program) []Dependency { return p.Depends }, Dependency.String),
 	field("autorestart", EffectLive, func(p *Program) Restart { return p.Exit.Restart }, Restart.String),
 	{"exitcodes", EffectLive, compareCodes},
 	field("stopsignal", EffectLive, func(p *Program) int { return p.Stop.Signal }, showSignal),
@@ -194,6 +198,14 @@ var programFields = [...]programField{
 	field("stopasgroup", EffectLive, func(p *Program) Reach { return p.Stop.Reach }, showReach),
 	field("killasgroup", EffectLive, func(p *Program) Reach { return p.Stop.KillReach }, showReach),
 	field("reload_signal", EffectLive, func(p *Program) int { return p.Reload }, showReload),
+	field("pidfile", EffectLive, func(p *Program) string { return p.Attach.PIDFile }, asIs),
+	field("track", EffectLive, func(p *Program) Track { return p.Attach.Track }, Track.String),
+	field("match", EffectLive, func(p *Program) string { return p.Attach.Match }, asIs),
+	field("scan", EffectLive, func(p *Program) bool { return p.Attach.Scan }, strconv.FormatBool),
+	list("checks", func(p *Program) []Check { return p.Checks }, Check.String),
+	list("notify", func(p *Program) []string { return p.Notify }, asIs),
+	list("email_alerts", func(p *Program) []string { return p.Email }, asIs),
+	field("log_mode", EffectRestart, func(p *Program) bool { return p.IO.Direct }, showDirect),
 	field("log_full", EffectRestart, func(p *Program) bool { return p.IO.BlockWhenFull }, showFull),
 	field("stdin", EffectRestart, func(p *Program) bool { return p.IO.NoStdin }, showStdin),
 	field("redirect_stderr", EffectRestart, func(p *Program) bool { return p.IO.MergeStderr }, strconv.FormatBool),
@@ -228,6 +240,25 @@ func field[T comparable](key string, effect Effect, get func(*Program) T, show f
 		}
 		return show(a), show(b), true
 	}}
+}
+
+// list compares lists whose order counts. A change of one is in force at once.
+func list[T comparable](key string, get func(*Program) []T, show func(T) string) programField {
+	return programField{key, EffectLive, func(old, next *Program) (string, string, bool) {
+		a, b := get(old), get(next)
+		if slices.Equal(a, b) {
+			return "", "", false
+		}
+		return showList(a, show), showList(b, show), true
+	}}
+}
+
+func showList[T any](all []T, show func(T) string) string {
+	words := make([]string, len(all))
+	for i, v := range all {
+		words[i] = show(v)
+	}
+	return strings.Join(words, ", ")
 }
 
 func socketURL(p *Program) string {
@@ -350,6 +381,20 @@ func showStdin(none bool) string {
 		return "none"
 	}
 	return "pipe"
+}
+
+func showDirect(direct bool) string {
+	if direct {
+		return "direct"
+	}
+	return "pipe"
+}
+
+func showRetries(n int) string {
+	if n == Endless {
+		return "unlimited"
+	}
+	return strconv.Itoa(n)
 }
 
 func showFull(block bool) string {

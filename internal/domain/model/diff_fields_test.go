@@ -13,11 +13,13 @@ func otherProgram() *Program {
 	p := &Program{
 		ID: sampleProgram().ID, Section: "other", Kind: KindProgram, Priority: 6, ServerURL: "http://x", Origin: Origin{File: "f", Line: 9},
 		Command: Command{Line: "x", Dir: "/x", Umask: 1, UID: 7, User: "x", Env: []EnvVar{{"C", "3"}}},
-		Start:   StartPolicy{Secs: 9, Retries: 9},
-		Stop:    StopPolicy{Signal: 9, Wait: 9, Reach: ReachTree, KillReach: ReachTree},
-		Exit:    ExitPolicy{Restart: RestartAlways, Codes: []int{9}},
-		IO:      IOSpec{MergeStderr: true, NoStdin: true, BlockWhenFull: true, Stdout: Stream{Log: LogNone, Syslog: true}, Stderr: Stream{Log: LogAuto, Events: true}},
-		Socket:  &SocketSpec{URL: "x", Owner: &Owner{9, 9}, Mode: 1, Backlog: 9},
+		Start:   StartPolicy{Secs: 9, Retries: 9, Delay: 9, Timeout: 9},
+		Attach:  AttachSpec{PIDFile: "/p", Track: TrackFork, Match: "m", Scan: true}, Disabled: true,
+		Depends: []Dependency{{"x", DependStarted}}, Checks: []Check{{Name: "c"}}, Notify: []string{"n"}, Email: []string{"e"},
+		Stop:   StopPolicy{Signal: 9, Wait: 9, Reach: ReachTree, KillReach: ReachTree},
+		Exit:   ExitPolicy{Restart: RestartAlways, Codes: []int{9}},
+		IO:     IOSpec{Direct: true, MergeStderr: true, NoStdin: true, BlockWhenFull: true, Stdout: Stream{Log: LogNone, Syslog: true}, Stderr: Stream{Log: LogAuto, Events: true}},
+		Socket: &SocketSpec{URL: "x", Owner: &Owner{9, 9}, Mode: 1, Backlog: 9},
 	}
 	return p
 }

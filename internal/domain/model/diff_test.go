@@ -24,7 +24,11 @@ func sampleProgram() *Program {
 			Stdout: Stream{Log: LogFile, Path: "/var/log/a", MaxBytes: 100, Backups: 3, CaptureBytes: 7, Events: true},
 			Stderr: Stream{Log: LogFile, Path: "/var/log/b", MaxBytes: 200, Backups: 4, CaptureBytes: 8, Syslog: true},
 		},
-		Reload:    1,
+		Reload:  1,
+		Attach:  AttachSpec{PIDFile: "/run/a.pid", Match: "cat"},
+		Depends: []Dependency{{"db", DependReady}},
+		Checks:  []Check{{Name: "page", Kind: CheckHTTP, Target: "http://x", Every: time.Second}},
+		Notify:  []string{"ops"}, Email: []string{"a@b"},
 		ServerURL: "http://localhost:9001",
 		Socket:    &SocketSpec{URL: "unix:///p.sock", Owner: &Owner{1, 2}, Mode: 0o700, Backlog: 5},
 		Origin:    Origin{"a.conf", 7, "supervisord"},
@@ -101,6 +105,10 @@ func TestDiffSeesEveryField(t *testing.T) {
 		".Command.Umask": "umask/restart", ".Command.UID": "user/restart", ".Command.User": "user/none",
 		".Command.IgnoreSIGPIPE": "child_sigpipe/restart",
 		".Start.Auto":            "autostart/live", ".Start.Secs": "startsecs/live", ".Start.Retries": "startretries/live",
+		".Start.Delay": "restart_delay/live", ".Start.Timeout": "start_timeout/live", ".Disabled": "enabled/live",
+		".Attach.PIDFile": "pidfile/live", ".Attach.Track": "track/live", ".Attach.Match": "match/live", ".Attach.Scan": "scan/live",
+		".Depends[]": "depends_on/live", ".Depends.0.On": "depends_on/live", ".Depends.0.Condition": "depends_on/live",
+		".Notify[]": "notify/live", ".Email[]": "email_alerts/live", ".IO.Direct": "log_mode/restart",
 		".Stop.Signal": "stopsignal/live", ".Reload": "reload_signal/live", ".Stop.Wait": "stopwaitsecs/live",
 		".Stop.Reach": "stopasgroup/live", ".Stop.KillReach": "killasgroup/live",
 		".Exit.Restart": "autorestart/live", ".Exit.Codes[]": "exitcodes/live",
@@ -121,6 +129,10 @@ func TestDiffSeesEveryField(t *testing.T) {
 			want[at+name] = key + effect
 		}
 	}
+	for _, path := range leaves(reflect.TypeFor[Check](), ".Checks.0") {
+		want[path] = "checks/live"
+	}
+	want[".Checks[]"] = "checks/live"
 	for _, path := range leaves(reflect.TypeFor[Program](), "") {
 		old, next := sampleProgram(), sampleProgram()
 		alter(t, reflect.ValueOf(next), path)

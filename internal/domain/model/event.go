@@ -26,6 +26,12 @@ const (
 	EventTick60           EventType = "TICK_60"
 	EventTick3600         EventType = "TICK_3600"
 
+	// Events of ours: no listener of the original knows them, and subscriptions to EVENT do not include them.
+	EventCheckFailed EventType = "CHECK_FAILED" // the verdict of a check has become failing
+	EventCheckPassed EventType = "CHECK_PASSED" // … passing
+	EventCheckAction EventType = "CHECK_ACTION" // a check has its program started anew
+	EventReleased    EventType = "PROCESS_RELEASED"
+
 	EventProcessCommunicationStdout EventType = "PROCESS_COMMUNICATION_STDOUT"
 	EventProcessCommunicationStderr EventType = "PROCESS_COMMUNICATION_STDERR"
 )

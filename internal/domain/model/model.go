@@ -51,7 +51,8 @@ func (k Kind) String() string { return [...]string{"program", "eventlistener", "
 
 // Config is everything that should run, in the order of evaluation: groups ascending (priority, name).
 type Config struct {
-	Groups []*Group
+	Groups    []*Group
+	Notifiers []*Notifier // in the order of their sections
 }
 
 // Group finds a group by name; nil when there is none.
@@ -108,6 +109,15 @@ type Program struct {
 	Stop     StopPolicy  `json:",omitzero"`
 	Exit     ExitPolicy  `json:",omitzero"`
 	IO       IOSpec      `json:",omitzero"`
+	Attach   AttachSpec  `json:",omitzero"`
+	// Disabled: it may not be started, by anybody (enabled=false).
+	Disabled bool         `json:",omitzero"`
+	Depends  []Dependency `json:",omitzero"`
+	Checks   []Check      `json:",omitzero"`
+	// Notify are the notifiers that tell about it; empty = those whose groups say so, "none" = no one. Email are further
+	// addresses that are told of what usrsvc tells (email_alerts).
+	Notify []string `json:",omitzero"`
+	Email  []string `json:",omitzero"`
 	// Reload is the signal that has it read its own configuration anew (reload_signal); 0 = there is none.
 	Reload int `json:",omitzero"`
 	// ServerURL overrides SUPERVISOR_SERVER_URL of the child; empty = AUTO.
@@ -136,8 +146,15 @@ type EnvVar struct{ Name, Value string }
 type StartPolicy struct {
 	Auto    bool          `json:",omitzero"`
 	Secs    time.Duration `json:",omitzero"` // a start is confirmed when the process lived longer than this
-	Retries int           `json:",omitzero"` // further attempts after the first; the wait grows 1, 2, 3 … s
+	Retries int           `json:",omitzero"` // further attempts after the first; the wait grows 1, 2, 3 … s. Endless = no limit
+	// Delay is the least time between the end of an instance and a start that comes by itself (restart_delay).
+	Delay time.Duration `json:",omitzero"`
+	// Timeout is how long the checks of the startup stage may take to pass before the start has failed; 0 = for ever.
+	Timeout time.Duration `json:",omitzero"`
 }
+
+// Endless is the number of retries that never runs out (startretries=unlimited).
+const Endless = -1
 
 // Reach says how far a signal goes.
 type Reach uint8
@@ -194,6 +211,9 @@ type IOSpec struct {
 	// NoStdin gives the program the null device as its standard input instead of a pipe (stdin=none): a descriptor
 	// less in each process of ours, for those who have very many programs.
 	NoStdin bool `json:",omitzero"`
+	// Direct has the program write its log files itself (log_mode=direct): nothing of ours is needed for its output, and
+	// nothing of it is rotated, captured or an event. It has no stdin then.
+	Direct bool `json:",omitzero"`
 	// BlockWhenFull makes the program wait while its log cannot be written (log_full=block). Default: what
 	// does not fit in memory is dropped, and a record in the log counts it. Source: spec/reliability R18.
 	BlockWhenFull bool `json:",omitzero"`

@@ -22,6 +22,10 @@ type Past struct {
 	// who it was, as far as that is known.
 	Signal   int    `json:",omitzero"`
 	SignalBy string `json:",omitzero"`
+	// Check is the check for which the present instance was started anew, or the last one was ended, and CheckText what it
+	// had found; empty = none.
+	Check     string `json:",omitzero"`
+	CheckText string `json:",omitzero"`
 	// Adopted: the present or last instance was started by somebody else and taken over.
 	Adopted bool `json:",omitzero"`
 }

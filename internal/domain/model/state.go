@@ -73,6 +73,8 @@ type Status struct {
 	SpawnErr   string    // why the last start failed or the last end was unexpected; empty if neither
 	Tries      int       // failed attempts in a row; FATAL: those after which it was given up
 	Killing    bool      // a stop is under way
+	Ready      bool      // RUNNING, and all checks of the ready stage pass
+	Waiting    string    // STARTING: what it waits for before it is executed, "db: ready"; empty = nothing
 	Past       Past
 	StdoutLog  string // path in force (AUTO resolved); empty = none
 	StderrLog  string

@@ -239,7 +239,7 @@ func TestErrorsOfOrders(t *testing.T) {
 			t.Errorf("%v: %+v", c.err, p)
 		}
 	}
-	for code := service.CodeFailed; code <= service.CodeNotManaged; code++ {
+	for code := service.CodeFailed; code <= service.CodeDependency; code++ {
 		if k := kinds[code]; k.status < 400 || k.code == "" {
 			t.Errorf("no problem for the code %d", code)
 		}

@@ -39,6 +39,9 @@ var kinds = map[service.Code]struct {
 	service.CodeInvalid:             {http.StatusUnprocessableEntity, "invalid_config"},
 	service.CodeConflict:            {http.StatusPreconditionFailed, "precondition_failed"},
 	service.CodeNotManaged:          {http.StatusConflict, "not_managed"},
+	service.CodeAmbiguous:           {http.StatusConflict, "ambiguous"},
+	service.CodeDisabled:            {http.StatusConflict, "disabled"},
+	service.CodeDependency:          {http.StatusConflict, "dependency_failed"},
 }
 
 // problem is an error as a problem document.

@@ -33,6 +33,9 @@ var serviceFaults = map[service.Code]struct {
 	service.CodeInvalid:             {supervisor.FaultFailed, false}, // these three are of the JSON interface alone
 	service.CodeConflict:            {supervisor.FaultFailed, false},
 	service.CodeNotManaged:          {supervisor.FaultFailed, false},
+	service.CodeAmbiguous:           {supervisor.FaultFailed, false},
+	service.CodeDisabled:            {supervisor.FaultFailed, false},
+	service.CodeDependency:          {supervisor.FaultSpawnError, false},
 }
 
 // bare is a fault without detail.
