@@ -77,11 +77,12 @@ func (d *draft) replace(value string) string {
 		begin++
 	}
 	comment := strings.TrimRight(l.Raw[l.Content:], "\r\n")
-	if comment != "" && strings.TrimSpace(l.Raw[l.Value:l.Content]) == "" {
+	empty := pytext.Strip(l.Raw[l.Value:l.Content]) == ""
+	if comment != "" && empty {
 		begin = l.Value // nothing but a comment: the blanks belong to it
 	}
 	head, key := l.Raw[:begin], d.render(indentOf(l.Raw), value)
-	if begin == l.Value && key[0] != "" && l.Value > 1 && strings.HasSuffix(l.Raw[:l.Value-1], " ") {
+	if empty && begin == l.Value && key[0] != "" && strings.HasSuffix(l.Raw[:l.Value-1], " ") {
 		head += " "
 	}
 	if comment != "" {
@@ -131,7 +132,11 @@ func (d *draft) style(key string) (indent, equals string) {
 		indent = indentOf(l.Raw)
 		blank := left[len(strings.TrimRight(left, " \t")):]
 		after := value[:len(value)-len(strings.TrimLeft(value, " \t"))]
-		equals = min(blank, " ") + l.Raw[l.Value-1:l.Value] + min(after, " ")
+		blank = min(blank, " ")
+		if after == "" && pytext.Strip(value) == "" && strings.HasSuffix(blank, " ") {
+			after = " " // as replace would write a value there
+		}
+		equals = blank + l.Raw[l.Value-1:l.Value] + min(after, " ")
 		if options++; options > 1 && utf8.RuneCountInString(left) != column {
 			same = false
 		}
