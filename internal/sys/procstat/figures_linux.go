@@ -15,12 +15,34 @@ func Usage(pid int) (Figures, error) {
 	if err != nil {
 		return Figures{}, gone(err)
 	}
-	f, start, err := parseFigures(b, time.Second/ticksPerSecond, int64(os.Getpagesize()))
+	e, err := parseFigures(b, time.Second/ticksPerSecond, int64(os.Getpagesize()))
 	if err != nil {
 		return Figures{}, err
 	}
-	f.Age, err = Age(start)
-	return f, err
+	e.Age, err = Age(e.Start)
+	return e.Figures, err
+}
+
+// Census is one look at all processes that are visible, with their figures, in no order; into is room that is used again.
+// What begins or ends meanwhile may be missing.
+func Census(into []Entry) ([]Entry, error) {
+	pids, err := PIDs()
+	if err != nil {
+		return nil, err
+	}
+	into = into[:0]
+	var space [statBytes]byte
+	for _, pid := range pids {
+		b, err := readStat(pid, space[:])
+		if err != nil {
+			continue // it has ended meanwhile
+		}
+		if e, err := parseFigures(b, time.Second/ticksPerSecond, int64(os.Getpagesize())); err == nil {
+			e.PID = pid
+			into = append(into, e)
+		}
+	}
+	return into, nil
 }
 
 // statBytes is more than a line of /proc/PID/stat can have: 52 numbers of up to 20 digits and a name of up to 64 bytes.

@@ -68,7 +68,7 @@ func TestUsageOfNobody(t *testing.T) {
 		t.Error(err)
 	}
 	for _, line := range []string{"", "1 (a) R 1 2", "1 (a) R 1 2 3 4 5 6 7 8 9 10 x 12 13 14 15 16 17 18 19 20 21 22 23"} {
-		if _, _, err := parseFigures([]byte(line), time.Second, 1); err == nil {
+		if _, err := parseFigures([]byte(line), time.Second, 1); err == nil {
 			t.Errorf("%q was read", line)
 		}
 	}

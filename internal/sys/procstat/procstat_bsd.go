@@ -42,6 +42,20 @@ func Read(pid int) (Stat, error) {
 // Everybody lists all processes that are visible, in one look. What begins or ends meanwhile may be missing.
 func Everybody() ([]Sight, error) { return everybody() }
 
+// Census is one look at all processes that are visible, without their figures, in no order; into is room that is used
+// again.
+func Census(into []Entry) ([]Entry, error) {
+	all, err := everybody()
+	if err != nil {
+		return nil, err
+	}
+	into = into[:0]
+	for i := range all {
+		into = append(into, Entry{PID: all[i].PID, Parent: all[i].PPID, Start: all[i].StartTicks})
+	}
+	return into, nil
+}
+
 // PIDs lists every process that is visible.
 func PIDs() ([]int, error) {
 	all, err := everybody()

@@ -27,3 +27,6 @@ func RSS(int) (int64, error) { return 0, ErrUnsupported }
 
 // Usage is what a process uses now.
 func Usage(int) (Figures, error) { return Figures{}, ErrUnsupported }
+
+// Census is unsupported on this system.
+func Census([]Entry) ([]Entry, error) { return nil, ErrUnsupported }

@@ -106,10 +106,14 @@ func parseTaskInfo(b []byte, perSecond uint64) (Figures, error) {
 		return Figures{}, errLayout
 	}
 	le := binary.LittleEndian
-	ticks := le.Uint64(b[taskInfoUser:]) + le.Uint64(b[taskInfoSystem:])
-	whole, part := ticks/perSecond, ticks%perSecond
+	span := func(at int) time.Duration {
+		ticks := le.Uint64(b[at:])
+		whole, part := ticks/perSecond, ticks%perSecond
+		return time.Duration(whole)*time.Second + time.Duration(float64(part)/float64(perSecond)*float64(time.Second))
+	}
+	user, system := span(taskInfoUser), span(taskInfoSystem)
 	return Figures{
-		CPU:     time.Duration(whole)*time.Second + time.Duration(float64(part)/float64(perSecond)*float64(time.Second)),
+		CPU: user + system, User: user, System: system,
 		Memory:  int64(le.Uint64(b[taskInfoRSS:])),
 		Threads: int(int32(le.Uint32(b[taskInfoThreads:]))),
 	}, nil

@@ -84,7 +84,7 @@ func TestParseTaskInfo(t *testing.T) {
 	binary.LittleEndian.PutUint64(b[24:], 12_000_000)
 	binary.LittleEndian.PutUint32(b[84:], 7)
 	got, err := parseTaskInfo(b, 24_000_000)
-	if want := (Figures{CPU: 3500 * time.Millisecond, Memory: 5 << 20, Threads: 7}); err != nil || got != want {
+	if want := (Figures{CPU: 3500 * time.Millisecond, User: 3 * time.Second, System: 500 * time.Millisecond, Memory: 5 << 20, Threads: 7}); err != nil || got != want {
 		t.Errorf("%+v, %v, want %+v", got, err, want)
 	}
 	if got, _ := parseTaskInfo(b, 1e9); got.CPU != 84*time.Millisecond {
