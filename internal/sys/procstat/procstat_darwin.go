@@ -24,7 +24,7 @@ const systemProcess = 0x200
 // not change when the clock is set later.
 func sightOf(k *unix.KinfoProc) Sight {
 	p, e := &k.Proc, &k.Eproc
-	s := Sight{Raw: uint32(p.P_xstat), Stat: Stat{
+	s := Sight{UID: int(e.Pcred.P_ruid), EUID: int(e.Ucred.Uid), Ignored: uint64(p.P_sigignore), Raw: uint32(p.P_xstat), Stat: Stat{
 		PID: int(p.P_pid), Comm: text(p.P_comm[:]), State: state(p.P_stat), PPID: int(e.Ppid), PGRP: int(e.Pgid),
 		StartTicks: uint64(micros(p.P_starttime.Sec, int64(p.P_starttime.Usec))), Kernel: p.P_flag&systemProcess != 0 && e.Ppid == 0,
 	}}

@@ -13,6 +13,10 @@ type Sight struct {
 	Stat
 	// Raw is the wait status of a process of which nothing else is left (Dead); its parent alone can take it.
 	Raw uint32
+	// UID is the user that started it, EUID the one as whom it acts; Ignored are the signals that it ignores, bit n-1 for
+	// signal n.
+	UID, EUID int
+	Ignored   uint64
 }
 
 // states are the letters for the numbers of states on the BSDs, macOS among them.
@@ -54,6 +58,9 @@ const (
 	kinfoPPID    = 76
 	kinfoPGID    = 80
 	kinfoSID     = 88
+	kinfoIgnored = 136
+	kinfoEUID    = 168
+	kinfoUID     = 172
 	kinfoRSS     = 264
 	kinfoExit    = 304
 	kinfoRuntime = 328
@@ -81,6 +88,7 @@ func parseKinfo(b []byte) (k kinfo, rest []byte, err error) {
 		Kernel: long(kinfoFlags)&kinfoKernel != 0,
 	}
 	k.Raw = uint32(le.Uint16(b[kinfoExit:]))
+	k.UID, k.EUID, k.Ignored = int(le.Uint32(b[kinfoUID:])), int(le.Uint32(b[kinfoEUID:])), le.Uint64(b[kinfoIgnored:])
 	k.start = micros(long(kinfoStart), long(kinfoStart+8))
 	k.cpu = time.Duration(long(kinfoRuntime)) * time.Microsecond
 	k.pages, k.threads = long(kinfoRSS), word(kinfoThreads)

@@ -1,0 +1,183 @@
+package find
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// Command is a command as it would be started, to be compared with what runs.
+type Command struct {
+	Argv   []string // its elements
+	Path   string   // the executable that is found for it; empty = none is
+	Dir    string   // the directory in which it would run; empty = that is not said
+	script *shebang // of Path; nil = it is none
+}
+
+// NewCommand prepares a comparison; the executable is looked at once.
+func NewCommand(argv []string, path, dir string) Command {
+	c := Command{Argv: argv, Path: path, Dir: dir}
+	if path != "" {
+		c.script = shebangOf(path)
+	}
+	return c
+}
+
+// Fits reports whether a process is what the command would start: the same executable, and the same arguments, element by
+// element; of a script also behind the interpreter that its first line names. Relative arguments that are files in the
+// command's directory are the same files to it. So a pager or an editor on a script is never taken for the script.
+// Source: spec/usrsvc US-41, US-43, US-44.
+func (c *Command) Fits(p *Process) bool {
+	if len(c.Argv) == 0 || len(p.Args) == 0 {
+		return false
+	}
+	rest := p.Args[1:]
+	switch {
+	case c.script == nil:
+		if !c.named(p.Args[0]) || !c.executes(p) {
+			return false
+		}
+	default:
+		before, ok := c.script.before(p.Args)
+		if !ok || !c.isScript(p, before) {
+			return false
+		}
+		rest = p.Args[len(p.Args)-len(c.Argv)+1:]
+	}
+	return slices.Equal(rest, c.Argv[1:]) && c.sameFiles(p)
+}
+
+// named reports whether argument 0 of a process can be the command's.
+func (c *Command) named(arg string) bool {
+	return arg == c.Argv[0] || arg == c.Path || filepath.Base(arg) == filepath.Base(c.Argv[0])
+}
+
+// executes reports whether a process executes the command's file; true where that may not be seen, or there is none.
+func (c *Command) executes(p *Process) bool {
+	exe := Exe(p.PID)
+	if exe == "" || c.Path == "" {
+		return true
+	}
+	real, err := filepath.EvalSymlinks(c.Path)
+	return err != nil || exe == real
+}
+
+// isScript reports whether the arguments before those of the command are an interpreter and this script.
+func (c *Command) isScript(p *Process, before []string) bool {
+	if len(p.Args) != len(before)+len(c.Argv) {
+		return false
+	}
+	name := p.Args[len(before)]
+	return name == c.Argv[0] && strings.HasPrefix(name, "/") || name == c.Path || SameFile(p.PID, name, c.Path)
+}
+
+// sameFiles reports whether relative arguments that are files for the command are the same ones for the process. One that
+// has gone to the root directory, as daemons do, cannot be asked.
+func (c *Command) sameFiles(p *Process) bool {
+	if c.Dir == "" {
+		return true
+	}
+	asked := Dir(p.PID)
+	if asked == "" || asked == "/" {
+		return true
+	}
+	for _, a := range c.Argv[1:] {
+		if a == "" || a[0] == '-' || filepath.IsAbs(a) {
+			continue
+		}
+		here := filepath.Join(c.Dir, a)
+		if _, err := os.Stat(here); err == nil && !SameFile(p.PID, a, here) {
+			return false
+		}
+	}
+	return true
+}
+
+// shebang is the first line of a script.
+type shebang struct {
+	names []string // base names that the interpreter may have
+	args  []string // what stands between it and the script
+}
+
+// maxShebang is how much of a file the kernel looks at.
+const maxShebang = 256
+
+// shebangOf reads the first line of a file; nil when it is no script or cannot be read.
+func shebangOf(path string) *shebang {
+	f, err := os.OpenFile(path, os.O_RDONLY|nonblock, 0)
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	if st, err := f.Stat(); err != nil || !st.Mode().IsRegular() {
+		return nil
+	}
+	b := make([]byte, maxShebang)
+	n, _ := f.Read(b)
+	return parseShebang(b[:n])
+}
+
+// parseShebang reads "#!INTERPRETER [ARGUMENT]". Behind env stands what really runs.
+func parseShebang(b []byte) *shebang {
+	b, ok := bytes.CutPrefix(b, []byte("#!"))
+	if !ok {
+		return nil
+	}
+	line, _, _ := bytes.Cut(b, []byte("\n"))
+	text := strings.Trim(string(line), " \t\r")
+	path, arg, _ := strings.Cut(strings.ReplaceAll(text, "\t", " "), " ")
+	if path == "" || strings.ContainsRune(text, 0) {
+		return nil
+	}
+	arg = strings.TrimSpace(arg)
+	s := &shebang{names: []string{filepath.Base(path)}}
+	if arg == "" {
+		return s
+	}
+	s.args = []string{arg} // the kernel passes it in one piece
+	if filepath.Base(path) == "env" {
+		words := strings.Fields(arg)
+		if words[0] == "-S" {
+			words = words[1:]
+		}
+		if len(words) == 0 {
+			return s
+		}
+		s.names, s.args = []string{filepath.Base(words[0])}, words[1:]
+	}
+	return s
+}
+
+// before are the arguments of a process that its interpreter has added: itself, and what the first line says.
+func (s *shebang) before(args []string) ([]string, bool) {
+	n := 1 + len(s.args)
+	if len(args) <= n || !slices.Contains(s.names, filepath.Base(args[0])) || !slices.Equal(args[1:n], s.args) {
+		return nil, false
+	}
+	return args[:n], true
+}
+
+// Pattern is a regular expression that is looked for in command lines. It takes time in proportion to the line.
+type Pattern struct{ re *regexp.Regexp }
+
+// NewPattern compiles one (RE2); an empty one is an error: it would fit everybody.
+func NewPattern(text string) (Pattern, error) {
+	if text == "" {
+		return Pattern{}, errEmpty
+	}
+	re, err := regexp.Compile(text)
+	return Pattern{re}, err
+}
+
+// Fits reports whether it is found in the command line of a process. Source: spec/usrsvc US-42.
+func (p Pattern) Fits(q *Process) bool {
+	line := q.Line()
+	return line != "" && p.re.MatchString(line)
+}
+
+// errEmpty refuses the pattern that would fit everybody.
+var errEmpty = errors.New("an empty pattern fits every process")

@@ -1,0 +1,18 @@
+//go:build !linux && !darwin && !freebsd
+
+package find
+
+import "context"
+
+func everybody(context.Context) ([]Process, error) { return nil, ErrUnsupported }
+
+func read(int) (Process, error) { return Process{}, ErrUnsupported }
+
+// Exe is not told here.
+func Exe(int) string { return "" }
+
+// Dir is not told here.
+func Dir(int) string { return "" }
+
+// SameFile is not told here.
+func SameFile(int, string, string) bool { return false }
