@@ -57,6 +57,7 @@ type Config struct {
 	Files         []string  // every file that was read, the main one first, as they are called in messages
 	Native        *Native   // of LoadNative; nil = it is no native instance
 	Invalid       []Invalid // of a native instance: files that cannot be used
+	Foreign       *Foreign  `json:",omitempty"` // the programs are defined in another dialect; nil = they are not
 	Shared        Shared    `json:"-"` // of a native instance: what the files of programs have in common
 }
 

@@ -26,7 +26,9 @@ const NativeSection = "unix_http_server:upkeep"
 
 // Invalid is a file of managed definitions that cannot be used: what it defines stays as it is.
 type Invalid struct {
-	File     string
+	File string
+	// Group is the one group that the problems are about; empty = all that the file defines.
+	Group    string `json:",omitempty"`
 	Problems []*Error
 }
 
@@ -126,7 +128,7 @@ func (c *Config) invalid(path string, problems []*Error) {
 func (c *Config) KeepLast(now []*model.Group) {
 	for _, in := range c.Invalid {
 		for _, g := range now {
-			if g.Origin.File == in.File && c.Model.Group(g.Name) == nil {
+			if g.Origin.File == in.File && (in.Group == "" || in.Group == g.Name) && c.Model.Group(g.Name) == nil {
 				c.Model.Groups = append(c.Model.Groups, g)
 			}
 		}

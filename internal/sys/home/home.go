@@ -4,6 +4,8 @@
 package home
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"os"
 	"path/filepath"
@@ -77,5 +79,17 @@ func (r Roots) Native() Instance {
 		File: filepath.Join(config, "upkeep.conf"), Programs: filepath.Join(config, "programs"), Logs: r.Logs,
 		State: filepath.Join(r.State, product, "native"), Runtime: filepath.Join(runtime, "native"),
 		Socket: filepath.Join(runtime, "upkeep.sock"), PIDFile: filepath.Join(runtime, "upkeep.pid"),
+	}
+}
+
+// Foreign is where the instance that runs a configuration of another tool keeps its files: kind is whose, file its absolute
+// path. It has one place for this boot and for what survives it: an init system, cron and a login do not agree about the
+// directories of a boot, and all of them have to meet the same instance.
+func (r Roots) Foreign(kind, file string) Instance {
+	sum := sha256.Sum256([]byte(file))
+	state := filepath.Join(r.State, product, kind, hex.EncodeToString(sum[:8]))
+	return Instance{
+		File: file, Logs: filepath.Join(r.Logs, kind), State: state, Runtime: state,
+		Socket: filepath.Join(state, "upkeep.sock"), PIDFile: filepath.Join(state, "upkeep.pid"),
 	}
 }

@@ -28,3 +28,20 @@ func TestUnder(t *testing.T) {
 		t.Errorf("%+v, %v", other, err)
 	}
 }
+
+// TestForeign: each file of another tool has an instance of its own, wherever a boot keeps its files.
+func TestForeign(t *testing.T) {
+	r := Under(filepath.FromSlash("/x"))
+	a, b := r.Foreign("usrsvc", "/home/a/usrsvc.cfg"), r.Foreign("usrsvc", "/home/b/usrsvc.cfg")
+	if a.State == b.State || a.Socket == b.Socket || a.State == r.Native().State {
+		t.Errorf("%+v and %+v share something", a, b)
+	}
+	if filepath.Dir(a.Socket) != a.State || a.Runtime != a.State || a.File != "/home/a/usrsvc.cfg" || filepath.Dir(a.PIDFile) != a.State {
+		t.Errorf("%+v", a)
+	}
+	other := r
+	other.Runtime = filepath.FromSlash("/run/user/1")
+	if got := other.Foreign("usrsvc", a.File); got != a {
+		t.Errorf("%+v, was %+v", got, a)
+	}
+}
