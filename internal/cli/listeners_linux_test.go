@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/upkeep-project/upkeep/internal/cli/superlance/smtptest"
+	"github.com/upkeep-project/upkeep/internal/wire/mail/smtptest"
 )
 
 // original is Supervisor's own daemon.

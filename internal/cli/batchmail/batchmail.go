@@ -4,6 +4,7 @@
 package batchmail
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strconv"
@@ -12,6 +13,7 @@ import (
 	"github.com/upkeep-project/upkeep/client/listener"
 	"github.com/upkeep-project/upkeep/internal/base/pytext"
 	"github.com/upkeep-project/upkeep/internal/cli/superlance"
+	"github.com/upkeep-project/upkeep/internal/wire/mail"
 )
 
 // kind is what tells the commands apart.
@@ -103,8 +105,8 @@ const (
 type monitor struct {
 	*superlance.Env
 	kind     kind
-	server   superlance.Server
-	mail     superlance.Message
+	server   mail.Server
+	mail     mail.Message
 	tick     string
 	interval float64 // minutes
 	period   int     // seconds between two ticks
@@ -120,7 +122,7 @@ const maxLines = 1000
 func run(env *superlance.Env, k kind, prog string, argv []string) int {
 	m := &monitor{
 		Env: env, kind: k, interval: 1, tick: "TICK_60",
-		server: superlance.Server{Host: "localhost"}, mail: superlance.Message{Subject: k.subject},
+		server: mail.Server{Host: "localhost"}, mail: mail.Message{Subject: k.subject},
 	}
 	err := m.parse(argv)
 	switch {
@@ -232,7 +234,7 @@ func (m *monitor) send() {
 	}
 	mail := m.mail
 	mail.Text = strings.Join(lines, "\n")
-	if err := m.server.Send(&mail, m.Now()); err != nil {
+	if err := m.server.Send(context.Background(), &mail, m.Now()); err != nil {
 		m.Sayf("Error sending email: %v\n", err)
 		m.Sayf("%d lines are kept for the next one\n", len(m.lines))
 		return

@@ -7,8 +7,8 @@ import (
 	"testing"
 
 	"github.com/upkeep-project/upkeep/internal/cli/superlance"
-	"github.com/upkeep-project/upkeep/internal/cli/superlance/smtptest"
 	"github.com/upkeep-project/upkeep/internal/cli/superlance/superlancetest"
+	"github.com/upkeep-project/upkeep/internal/wire/mail/smtptest"
 )
 
 func start(t *testing.T, k kind, args ...string) *superlancetest.Session {

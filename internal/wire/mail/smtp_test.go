@@ -1,4 +1,4 @@
-package superlance
+package mail
 
 import (
 	"encoding/base64"
@@ -14,7 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/upkeep-project/upkeep/internal/cli/superlance/smtptest"
+	"github.com/upkeep-project/upkeep/internal/wire/mail/smtptest"
 )
 
 func now() time.Time { return time.Date(2026, 2, 3, 4, 5, 6, 0, time.FixedZone("", 3600)) }
@@ -38,7 +38,7 @@ func TestDelivery(t *testing.T) {
 			server := (&smtptest.Server{}).Start(t)
 			m := message()
 			m.Subject, m.Text = c.subject, c.text
-			if err := (&Server{Host: server.Addr}).Send(m, now()); err != nil {
+			if err := (&Server{Host: server.Addr}).Send(t.Context(), m, now()); err != nil {
 				t.Fatal(err)
 			}
 			mails := server.Mails()
@@ -105,7 +105,7 @@ func TestLogin(t *testing.T) {
 		t.Run(c.offered, func(t *testing.T) {
 			server := (&smtptest.Server{Auth: c.offered, User: "me", Password: "s3cret", TLS: true}).Start(t)
 			s := &Server{Host: server.Addr, User: "me", Password: "s3cret", TLS: c.tls}
-			err := s.Send(message(), now())
+			err := s.Send(t.Context(), message(), now())
 			if err != nil {
 				if !strings.Contains(err.Error(), c.want) {
 					t.Error(err)
@@ -117,7 +117,7 @@ func TestLogin(t *testing.T) {
 				t.Errorf("%+v, want %s", got, c.want)
 			}
 			s.Password = "wrong"
-			if err := s.Send(message(), now()); err == nil || !strings.Contains(err.Error(), "login") {
+			if err := s.Send(t.Context(), message(), now()); err == nil || !strings.Contains(err.Error(), "login") {
 				t.Errorf("a wrong password: %v", err)
 			}
 		})
@@ -127,7 +127,7 @@ func TestLogin(t *testing.T) {
 // TestSecretsStayHidden: where encryption is asked for, nothing is said without it.
 func TestSecretsStayHidden(t *testing.T) {
 	server := (&smtptest.Server{Auth: "PLAIN", User: "me", Password: "s3cret"}).Start(t)
-	err := (&Server{Host: server.Addr, User: "me", Password: "s3cret", TLS: true}).Send(message(), now())
+	err := (&Server{Host: server.Addr, User: "me", Password: "s3cret", TLS: true}).Send(t.Context(), message(), now())
 	if err == nil || !strings.Contains(err.Error(), "encryption") || len(server.Mails()) != 0 {
 		t.Errorf("%v, %d mails", err, len(server.Mails()))
 	}
@@ -145,14 +145,14 @@ func TestCertificates(t *testing.T) {
 func TestRefusals(t *testing.T) {
 	server := (&smtptest.Server{Refuse: []string{"a@x.example"}}).Start(t)
 	m := message()
-	if err := (&Server{Host: server.Addr}).Send(m, now()); err != nil {
+	if err := (&Server{Host: server.Addr}).Send(t.Context(), m, now()); err != nil {
 		t.Errorf("one of two is refused: %v", err)
 	}
 	if diff := cmp.Diff([]string{"b@x.example"}, server.Mails()[0].To); diff != "" {
 		t.Error(diff)
 	}
 	m.To = m.To[:1]
-	if err := (&Server{Host: server.Addr}).Send(m, now()); err == nil || !strings.Contains(err.Error(), "nobody here") {
+	if err := (&Server{Host: server.Addr}).Send(t.Context(), m, now()); err == nil || !strings.Contains(err.Error(), "nobody here") {
 		t.Errorf("all are refused: %v", err)
 	}
 }
@@ -163,11 +163,11 @@ func TestInjection(t *testing.T) {
 		{From: "a@x\nBcc: b@x", To: []string{"c@x"}},
 		{From: "a@x", To: []string{"c@x\r\nBcc: b@x"}},
 	} {
-		if _, err := m.encode(now()); err == nil {
+		if _, err := m.Encode(now()); err == nil {
 			t.Errorf("%+v is accepted", m)
 		}
 	}
-	text, err := (&Message{From: "a@x", To: []string{"c@x"}, Subject: "x\nBcc: b@x"}).encode(now())
+	text, err := (&Message{From: "a@x", To: []string{"c@x"}, Subject: "x\nBcc: b@x"}).Encode(now())
 	if err == nil && strings.Contains(string(text), "\nBcc") {
 		t.Errorf("%s", text)
 	}
@@ -179,7 +179,7 @@ func TestNoServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.Close()
-	if err := (&Server{Host: l.Addr().String()}).Send(message(), now()); err == nil {
+	if err := (&Server{Host: l.Addr().String()}).Send(t.Context(), message(), now()); err == nil {
 		t.Error("nobody listens, and it is delivered")
 	}
 }

@@ -1,22 +1,16 @@
-package superlance
+package mail
 
 import (
-	"bytes"
 	"context"
-	"crypto/rand"
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"mime"
-	"mime/quotedprintable"
 	"net"
-	"net/mail"
 	"net/smtp"
 	"os"
 	"slices"
 	"strings"
 	"time"
-	"unicode/utf8"
 )
 
 // Server is a mail server, and how to talk to it.
@@ -25,22 +19,23 @@ type Server struct {
 	User     string // with Password; empty: no login
 	Password string
 	TLS      bool // the connection must be encrypted, by STARTTLS
+	// Implicit encrypts the connection from its first byte, and Offered by STARTTLS where the server offers that.
+	Implicit, Offered bool
 	// NoVerify accepts any certificate. That of a server of this machine is never verified.
 	NoVerify bool
-}
-
-// Message is a mail of plain text.
-type Message struct {
-	From, Subject, Text string // no subject, no such line
-	To                  []string
+	// Private refuses to log in where the connection is not encrypted, unless the server is of this machine.
+	Private bool
+	// Tell is told of the dialogue, line by line, without secrets; nil = nobody listens.
+	Tell func(line string)
 }
 
 // mailTime bounds the delivery of one message.
 const mailTime = time.Minute
 
-// Send delivers a message. A receiver that the server refuses is an error only when it refuses all.
-func (s *Server) Send(m *Message, now time.Time) error {
-	text, err := m.encode(now)
+// Send delivers a message, within a minute or until ctx ends. A receiver that the server refuses is an error only when it
+// refuses all.
+func (s *Server) Send(ctx context.Context, m *Message, now time.Time) error {
+	text, err := m.Encode(now)
 	if err != nil {
 		return err
 	}
@@ -48,30 +43,63 @@ func (s *Server) Send(m *Message, now time.Time) error {
 	if err != nil {
 		host, port = strings.Trim(s.Host, "[]"), "25"
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), mailTime)
+	ctx, cancel := context.WithTimeout(ctx, mailTime)
 	defer cancel()
-	conn, err := new(net.Dialer).DialContext(ctx, "tcp", net.JoinHostPort(host, port))
+	s.tell("connect to " + net.JoinHostPort(host, port))
+	conn, err := s.dial(ctx, host, port)
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
-	if limit, ok := ctx.Deadline(); ok {
-		if err := conn.SetDeadline(limit); err != nil {
-			return err
-		}
+	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	err = s.dialogue(conn, host, m, text)
+	if err != nil && ctx.Err() != nil { // the connection was closed since the time was over
+		return fmt.Errorf("the server took too long: %w", context.Cause(ctx))
 	}
+	return err
+}
+
+func (s *Server) dial(ctx context.Context, host, port string) (net.Conn, error) {
+	address := net.JoinHostPort(host, port)
+	if s.Implicit {
+		return (&tls.Dialer{Config: s.config(host)}).DialContext(ctx, "tcp", address)
+	}
+	return new(net.Dialer).DialContext(ctx, "tcp", address)
+}
+
+func (s *Server) config(host string) *tls.Config {
+	return &tls.Config{ServerName: host, InsecureSkipVerify: s.NoVerify || local(host)}
+}
+
+// dialogue hands over one message.
+func (s *Server) dialogue(conn net.Conn, host string, m *Message, text []byte) error {
 	c, err := smtp.NewClient(conn, host)
 	if err != nil {
-		return err
+		return s.told(err)
 	}
 	defer c.Close()
 	if err := s.prepare(c, host); err != nil {
 		return err
 	}
-	if err := deliver(c, m, text); err != nil {
+	if err := s.deliver(c, m, text); err != nil {
 		return err
 	}
-	return c.Quit()
+	_ = c.Quit() // it has taken the message: what it says now changes nothing
+	return nil
+}
+
+func (s *Server) tell(line string) {
+	if s.Tell != nil {
+		s.Tell(line)
+	}
+}
+
+// told tells what a step came to.
+func (s *Server) told(err error) error {
+	if err != nil {
+		s.tell("< " + err.Error())
+	}
+	return err
 }
 
 // prepare greets, encrypts and logs in.
@@ -80,23 +108,31 @@ func (s *Server) prepare(c *smtp.Client, host string) error {
 	if err != nil || strings.ContainsAny(name, " \r\n") {
 		name = "localhost"
 	}
-	if err := c.Hello(name); err != nil {
+	s.tell("> EHLO " + name)
+	if err := s.told(c.Hello(name)); err != nil {
 		return err
 	}
-	if s.TLS {
-		config := &tls.Config{ServerName: host, InsecureSkipVerify: s.NoVerify || local(host)}
-		if err := c.StartTLS(config); err != nil {
+	offered, _ := c.Extension("STARTTLS")
+	encrypted := s.Implicit
+	if s.TLS || s.Offered && offered && !s.Implicit {
+		s.tell("> STARTTLS")
+		if err := s.told(c.StartTLS(s.config(host))); err != nil {
 			return fmt.Errorf("encryption: %w", err)
 		}
+		encrypted = true
 	}
 	if s.User == "" || s.Password == "" {
 		return nil
 	}
-	auth, err := s.login(c)
+	if s.Private && !encrypted && !local(host) {
+		return errors.New("login: the server does not encrypt, and the password would be readable on the way")
+	}
+	auth, way, err := s.login(c)
 	if err == nil {
+		s.tell("> AUTH " + way + " (hidden)")
 		err = c.Auth(auth)
 	}
-	if err != nil {
+	if s.told(err) != nil {
 		return fmt.Errorf("login: %w", err)
 	}
 	return nil
@@ -109,7 +145,7 @@ func local(host string) bool {
 }
 
 // login chooses the best way to log in that the server knows.
-func (s *Server) login(c *smtp.Client) (smtp.Auth, error) {
+func (s *Server) login(c *smtp.Client) (smtp.Auth, string, error) {
 	_, words := c.Extension("AUTH")
 	offered := strings.Fields(strings.ToUpper(words))
 	for _, way := range []struct {
@@ -121,10 +157,10 @@ func (s *Server) login(c *smtp.Client) (smtp.Auth, error) {
 		{"LOGIN", login{s}},
 	} {
 		if slices.Contains(offered, way.name) {
-			return way.auth, nil
+			return way.auth, way.name, nil
 		}
 	}
-	return nil, fmt.Errorf("the server offers no way that is known here (%q)", words)
+	return nil, "", fmt.Errorf("the server offers no way that is known here (%q)", words)
 }
 
 // plain is the mechanism PLAIN. That of net/smtp refuses unencrypted connections; whether to encrypt is
@@ -162,83 +198,32 @@ func (l login) Next(question []byte, more bool) ([]byte, error) {
 }
 
 // deliver hands over a message to those receivers that the server accepts.
-func deliver(c *smtp.Client, m *Message, text []byte) error {
-	if err := c.Mail(address(m.From)); err != nil {
+func (s *Server) deliver(c *smtp.Client, m *Message, text []byte) error {
+	s.tell("> MAIL FROM:<" + Address(m.From) + ">")
+	if err := s.told(c.Mail(Address(m.From))); err != nil {
 		return err
 	}
 	var refused []error
 	for _, to := range m.To {
-		if err := c.Rcpt(address(to)); err != nil {
+		s.tell("> RCPT TO:<" + Address(to) + ">")
+		if err := s.told(c.Rcpt(Address(to))); err != nil {
 			refused = append(refused, fmt.Errorf("%s: %w", to, err))
 		}
 	}
 	if len(refused) == len(m.To) {
 		return errors.Join(refused...)
 	}
+	s.tell(fmt.Sprintf("> DATA, %d bytes", len(text)))
 	w, err := c.Data()
-	if err != nil {
+	if s.told(err) != nil {
 		return err
 	}
-	if _, err := w.Write(text); err != nil {
+	if _, err := w.Write(text); s.told(err) != nil {
 		return err
 	}
-	return w.Close()
-}
-
-// address is the bare address of what may be "Name <address>".
-func address(s string) string {
-	if a, err := mail.ParseAddress(s); err == nil {
-		return a.Address
+	if err := s.told(w.Close()); err != nil {
+		return err
 	}
-	return s
-}
-
-// encode makes headers and body. Nothing in a header may begin another header.
-func (m *Message) encode(now time.Time) ([]byte, error) {
-	host, err := os.Hostname()
-	if err != nil {
-		host = "localhost"
-	}
-	var b bytes.Buffer
-	for _, h := range []struct{ name, value string }{
-		{"Subject", mime.QEncoding.Encode("utf-8", m.Subject)},
-		{"From", m.From},
-		{"To", strings.Join(m.To, ", ")},
-		{"Date", now.UTC().Format("Mon, 02 Jan 2006 15:04:05 -0000")},
-		{"Message-ID", "<" + rand.Text() + "@" + host + ">"},
-		{"MIME-Version", "1.0"},
-	} {
-		if strings.ContainsAny(h.value, "\r\n") {
-			return nil, fmt.Errorf("%s of the mail has several lines: %q", h.name, h.value)
-		}
-		if h.value != "" {
-			b.WriteString(h.name + ": " + h.value + "\n")
-		}
-	}
-	if plainText(m.Text) {
-		b.WriteString("Content-Type: text/plain; charset=\"us-ascii\"\nContent-Transfer-Encoding: 7bit\n\n" + m.Text)
-		return b.Bytes(), nil
-	}
-	b.WriteString("Content-Type: text/plain; charset=\"utf-8\"\nContent-Transfer-Encoding: quoted-printable\n\n")
-	w := quotedprintable.NewWriter(&b)
-	if _, err := w.Write([]byte(strings.ToValidUTF8(m.Text, "\ufffd"))); err != nil {
-		return nil, err
-	}
-	if err := w.Close(); err != nil {
-		return nil, err
-	}
-	return b.Bytes(), nil
-}
-
-// longestLine is the longest that mail may have, in bytes. Source: RFC 5322, 2.1.1.
-const longestLine = 998
-
-// plainText reports whether a text can travel as it is.
-func plainText(s string) bool {
-	for line := range strings.SplitSeq(s, "\n") {
-		if len(line) > longestLine {
-			return false
-		}
-	}
-	return !strings.ContainsFunc(s, func(r rune) bool { return r >= utf8.RuneSelf || r == '\r' || r == 0 })
+	s.tell("< accepted")
+	return nil
 }
