@@ -16,7 +16,7 @@ import (
 
 // children are the modes in which our own binary is a measured program.
 func children() map[string]func([]string) int {
-	return map[string]func([]string) int{"child-act": childAct, "child-write": childWrite, "child-listen": childListen, "child-stamp": childStamp, "child-hostile": childHostile, "child-cost": childCost}
+	return map[string]func([]string) int{"child-act": childAct, "child-write": childWrite, "child-listen": childListen, "child-stamp": childStamp, "child-hostile": childHostile, "child-cost": childCost, "child-relay": childRelay}
 }
 
 // childAct FILE: its first act is a line "pid time" in FILE; then it idles until it is killed.

@@ -16,7 +16,8 @@
 //	clients  50 clients: getAllProcessInfo, and start and stop of a program each
 //	scale    N programs (-n, -pipes): memory, descriptors and threads of each process, status, crashes, the manager killed
 //	hostile  500 programs beside listeners that hang, flood, close, talk nonsense, die or say nothing: the interface, restarts, drops
-//	events   an event listener: how late PROCESS_LOG comes, a flood of it, PROCESS_STATE while 20 clients start and stop
+//	events   an event listener: how late PROCESS_LOG comes, a flood of it, PROCESS_STATE while 20 clients start and stop; beside
+//	         them the limit: a bare relay that makes one request and takes one answer for each event through two pipes
 //
 // Results are JSON lines (-out); "bench report FILE" prints them as Markdown tables with medians and the
 // ratio to the first system. Everything happens in a scratch directory, in memory where there is a memory

@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -78,14 +79,20 @@ func childStamp(args []string) int {
 	return 0
 }
 
+// The cases that the limit is measured for as well.
+const (
+	casePace  = "PROCESS_LOG, 200 a second"
+	caseFlood = "PROCESS_LOG flood"
+)
+
 // runEvents: what a listener gets, how late, and how much of it.
 func runEvents(ctx context.Context, b *bench) error {
 	for _, c := range []struct {
 		name    string
 		measure func(context.Context, *bench, system) (*figures, error)
 	}{
-		{"PROCESS_LOG, 200 a second", eventDelays},
-		{"PROCESS_LOG flood", eventFlood},
+		{casePace, eventDelays},
+		{caseFlood, eventFlood},
 		{"PROCESS_STATE, 20 clients", eventStates},
 	} {
 		err := b.each(ctx, "events", c.name, func(ctx context.Context, sys system) (*figures, error) { return c.measure(ctx, b, sys) })
@@ -93,7 +100,7 @@ func runEvents(ctx context.Context, b *bench) error {
 			return err
 		}
 	}
-	return nil
+	return eventLimit(ctx, b)
 }
 
 // withListener runs measure in a session with these programs, whose output makes events, and a listener. heard is
@@ -119,13 +126,15 @@ func (b *bench) withListener(sys system, events string, progs []program,
 	if err := s.up(len(progs) + 1); err != nil {
 		return nil, err
 	}
-	return measure(s, func() (l listened) {
-		text, err := os.ReadFile(file)
-		if err == nil {
-			_ = json.Unmarshal(text, &l) // a half written one is not seen: it is renamed
-		}
-		return l
-	})
+	return measure(s, func() listened { return heardBy(file) })
+}
+
+// heardBy is what a listener has said of itself so far.
+func heardBy(file string) (l listened) {
+	if text, err := os.ReadFile(file); err == nil {
+		_ = json.Unmarshal(text, &l) // a half written one is not seen: it is renamed
+	}
+	return l
 }
 
 func eventDelays(_ context.Context, b *bench, sys system) (*figures, error) {
@@ -135,21 +144,32 @@ func eventDelays(_ context.Context, b *bench, sys system) (*figures, error) {
 	}
 	return b.withListener(sys, "PROCESS_LOG", []program{{name: "w", argv: argv}}, func(_ *session, heard func() listened) (*figures, error) {
 		time.Sleep(b.o.secs + 3*time.Second)
-		l := heard()
-		f := &figures{}
-		f.set("events", float64(l.Events))
-		f.set("p50_ms", quantile(l.Delays, 0.5))
-		f.set("p99_ms", quantile(l.Delays, 0.99))
-		return f, nil
+		return delays(heard()), nil
 	})
 }
 
-func eventFlood(_ context.Context, b *bench, sys system) (*figures, error) {
-	s := filepath.Join(b.dir, "flood-"+sys.Name)
-	gate, result := s+".gate", s+".result"
+// delays are how late events came.
+func delays(l listened) *figures {
+	f := &figures{}
+	f.set("events", float64(l.Events))
+	f.set("p50_ms", quantile(l.Delays, 0.5))
+	f.set("p99_ms", quantile(l.Delays, 0.99))
+	return f
+}
+
+// floodWriter writes lines of a hundred bytes, each by itself, as long as a measurement takes, beginning when the gate
+// appears.
+func (b *bench) floodWriter(name string) (argv []string, gate, result string, err error) {
+	s := filepath.Join(b.dir, "flood-"+name)
+	gate, result = s+".gate", s+".result"
 	os.Remove(gate)
 	os.Remove(result)
-	argv, err := b.child("child-write", "-line=100", "-block=4000", "-bytes="+strconv.FormatInt(b.o.logMiB<<18, 10), "-gate="+gate, "-result="+result)
+	argv, err = b.child("child-write", "-line=100", "-block=100", "-bytes="+strconv.FormatInt(1<<40, 10), "-for="+b.o.secs.String(), "-gate="+gate, "-result="+result)
+	return argv, gate, result, err
+}
+
+func eventFlood(_ context.Context, b *bench, sys system) (*figures, error) {
+	argv, gate, result, err := b.floodWriter(sys.Name)
 	if err != nil {
 		return nil, err
 	}
@@ -157,23 +177,32 @@ func eventFlood(_ context.Context, b *bench, sys system) (*figures, error) {
 		if err := os.WriteFile(gate, nil, 0o644); err != nil {
 			return nil, err
 		}
-		var w written
-		var l listened
-		ok := until(b.o.limit, 20*time.Millisecond, func() bool {
-			text, err := os.ReadFile(result)
-			l = heard()
-			return !s.alive() || err == nil && json.Unmarshal(text, &w) == nil && l.Bytes >= w.Bytes
-		})
-		f := &figures{}
-		span := float64(l.Last-w.Begin) / 1e9
-		f.set("events_per_s", float64(l.Events)/span)
-		f.set("mb_per_s", float64(l.Bytes)/1e6/span)
-		f.set("lost_bytes", float64(w.Bytes-l.Bytes))
-		if !ok || !s.alive() {
-			return f, fmt.Errorf("%d of %d bytes came", l.Bytes, w.Bytes)
+		f, err := b.flooded(result, heard, s.alive)
+		if !s.alive() {
+			err = errors.Join(err, fmt.Errorf("the daemon has ended: %s", s.console()))
 		}
-		return f, nil
+		return f, err
 	})
+}
+
+// flooded waits until the listener has heard all of the flood, and says how much that was.
+func (b *bench) flooded(result string, heard func() listened, alive func() bool) (*figures, error) {
+	var w written
+	var l listened
+	ok := until(b.o.secs+b.o.limit, 20*time.Millisecond, func() bool {
+		text, err := os.ReadFile(result)
+		l = heard()
+		return !alive() || err == nil && json.Unmarshal(text, &w) == nil && l.Bytes >= w.Bytes
+	})
+	f := &figures{}
+	span := float64(l.Last-w.Begin) / 1e9
+	f.set("events_per_s", float64(l.Events)/span)
+	f.set("mb_per_s", float64(l.Bytes)/1e6/span)
+	f.set("lost_bytes", float64(w.Bytes-l.Bytes))
+	if !ok {
+		return f, fmt.Errorf("%d of %d bytes came", l.Bytes, w.Bytes)
+	}
+	return f, nil
 }
 
 func eventStates(ctx context.Context, b *bench, sys system) (*figures, error) {

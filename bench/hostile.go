@@ -5,7 +5,6 @@ package main
 import (
 	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -173,9 +172,7 @@ func (s *session) countDrops(f *figures, heard string) error {
 	var l listened
 	last := int64(-1)
 	until(s.b.o.limit, 300*time.Millisecond, func() bool {
-		if text, err := os.ReadFile(heard); err == nil {
-			_ = json.Unmarshal(text, &l) // a half written one is not seen: it is renamed
-		}
+		l = heardBy(heard)
 		still := l.Events == last
 		last = l.Events
 		return still

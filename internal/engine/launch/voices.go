@@ -59,6 +59,9 @@ func (h *Host) speak(n *instance, i core.Instance, pid int, out *outputs) {
 			}
 		}
 		out.of[k].Tap, out.over[k], out.of[k].Prompt = v.hear, v.end, true
+		if v.capture.Max == 0 { // else it may be what somebody waits for
+			out.of[k].Gather = v.gather
+		}
 	}
 }
 
@@ -107,6 +110,9 @@ func (v *voice) plain(data []byte) {
 		v.offer(logEvents[v.channel], data)
 	}
 }
+
+// gather says for how long output that is written bit by bit may become a larger event.
+func (v *voice) gather() time.Duration { return v.host.o.Events.Gather(logEvents[v.channel]) }
 
 func (v *voice) captured(data []byte) {
 	v.offer(commEvents[v.channel], data)

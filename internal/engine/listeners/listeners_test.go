@@ -379,3 +379,37 @@ func TestRest(t *testing.T) {
 		}
 	}
 }
+
+// TestGather: output is left to gather only while everybody who wants it has plenty to do, of that kind.
+func TestGather(t *testing.T) {
+	g, h := poolOf("g", "PROCESS_LOG", 1000, "l", "m"), poolOf("h", "PROCESS_LOG_STDOUT", 1000, "l")
+	r := newRig(t, nil, g, h)
+	gathers := func(when string, want time.Duration) {
+		t.Helper()
+		if got := r.p.Gather(model.EventProcessLogStdout); got != want {
+			t.Errorf("%s: %v, want %v", when, got, want)
+		}
+	}
+	gathers("nothing to do", 0)
+	for range 2*plenty - 1 {
+		r.output(100)
+	}
+	gathers("one pool of two has plenty", 0)
+	r.output(100)
+	gathers("both have plenty", gathering)
+	if got := r.p.Gather(model.EventProcessLogStderr); got != gathering {
+		t.Errorf("whoever wants stderr has plenty to do as well: %v", got)
+	}
+	if got := r.p.Gather(model.EventProcessCommunicationStdout); got != 0 {
+		t.Errorf("nobody wants this: %v", got)
+	}
+	r.hear(g, "l", "READY\n") // one is taken
+	gathers("one of them has one less than plenty", 0)
+	r.output(100)
+	gathers("again plenty", gathering)
+	for range 2 * plenty {
+		r.hear(h, "l", "READY\n")
+		r.hear(h, "l", "RESULT 2\nOK")
+	}
+	gathers("one has caught up", 0)
+}

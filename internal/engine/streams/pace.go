@@ -62,7 +62,10 @@ func (s *Stream) pace(avail, taken, left int, start time.Time) time.Duration {
 	if s.x != nil && s.x.fast >= 0 || avail >= int(s.capacity)/2 {
 		return 0 // it may have been waiting for us, and nobody knows how fast it really is
 	}
-	if half < shortestHalf || s.out.prompt {
+	switch {
+	case s.out.prompt && s.out.gather != nil:
+		return min(half/2, s.out.gather())
+	case half < shortestHalf || s.out.prompt:
 		return 0
 	}
 	return min(half/2, longestPause)

@@ -86,6 +86,9 @@ type Output struct {
 	// Prompt shows the Tap every piece as soon as it comes. Else a program that writes many small ones is looked at now
 	// and then, which costs less.
 	Prompt bool
+	// Gather, asked when a Prompt stream's bytes keep coming, says for how long they may be left to become a larger piece,
+	// 0 = not at all. The end of the program's output, and Drain, do not wait for that. nil = never.
+	Gather func() time.Duration
 	// Rest, asked after every step, says how long to leave the pipe alone, 0 = not at all: whoever has no use for a flood
 	// does not read it as fast as it comes.
 	Rest func() time.Duration

@@ -40,6 +40,7 @@ type output struct {
 	tap    func([]byte)
 	closed func()
 	rest   func() time.Duration
+	gather func() time.Duration
 	rules  rules
 	block  bool
 	prompt bool
@@ -66,7 +67,7 @@ type drain struct {
 // held.
 func (p *Pump) Attach(fd int, o Output) *Stream {
 	s := &Stream{p: p, fd: int32(fd), key: o.Key, out: output{
-		file: o.File, line: o.Line, tap: o.Tap, closed: o.Closed, rest: o.Rest, rules: o.rules(), block: o.Block, prompt: o.Prompt,
+		file: o.File, line: o.Line, tap: o.Tap, closed: o.Closed, rest: o.Rest, gather: o.Gather, rules: o.rules(), block: o.Block, prompt: o.Prompt,
 	}}
 	s.spliceable = pipe.IsPipe(fd)
 	s.initial = pipe.DefaultCapacity
