@@ -9,6 +9,7 @@ import (
 	"math"
 	"strconv"
 	"strings"
+	"time"
 	"unicode"
 
 	"github.com/upkeep-project/upkeep/internal/base/pytext"
@@ -232,3 +233,29 @@ func URL(s string) error {
 	}
 	return nil
 }
+
+// Duration reads a length of time: seconds, fractions allowed, or numbers with ms, s, m, h and d, the greatest first:
+// 90, 1.5, 500ms, 1h30m, 2d. It is never negative. What time.Duration prints is read as the same.
+func Duration(s string) (time.Duration, error) {
+	text := pytext.Strip(s)
+	if text != "" && strings.Trim(text, "0123456789.") == "" {
+		text += "s"
+	}
+	var days time.Duration
+	if number, rest, ok := strings.Cut(text, "d"); ok {
+		n, err := strconv.ParseUint(number, 10, 16)
+		if err != nil {
+			return 0, notDuration(s)
+		}
+		if days, text = time.Duration(n)*24*time.Hour, rest; text == "" {
+			return days, nil
+		}
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil || d < 0 || strings.ContainsAny(text, "+-") || d > math.MaxInt64-days {
+		return 0, notDuration(s)
+	}
+	return days + d, nil
+}
+
+func notDuration(s string) error { return errors.New("not a length of time: " + pytext.Repr(s)) }

@@ -5,6 +5,7 @@ import (
 	"math/big"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -307,4 +308,33 @@ func TestSignalNamesAreSignals(t *testing.T) {
 	if len(names) < 5 {
 		t.Error(names)
 	}
+}
+
+func TestDuration(t *testing.T) {
+	for in, want := range map[string]result{
+		"0": {value: time.Duration(0)}, "90": {value: 90 * time.Second}, "1.5": {value: 1500 * time.Millisecond}, ".5": {value: 500 * time.Millisecond},
+		"500ms": {value: 500 * time.Millisecond}, "1h30m": {value: 90 * time.Minute}, "2d": {value: 48 * time.Hour}, "1d12h": {value: 36 * time.Hour},
+		" 3s ": {value: 3 * time.Second}, "100000d": {err: "not a length of time: '100000d'"}, "": {err: "not a length of time: ''"},
+		"-1": {err: "not a length of time: '-1'"}, "+1s": {err: "not a length of time: '+1s'"}, "1d-1h": {err: "not a length of time: '1d-1h'"},
+		"soon": {err: "not a length of time: 'soon'"}, "1.5d": {err: "not a length of time: '1.5d'"}, "d": {err: "not a length of time: 'd'"},
+		"99999999999": {err: "not a length of time: '99999999999'"}, "1.2.3": {err: "not a length of time: '1.2.3'"},
+	} {
+		d, err := Duration(in)
+		check(t, "Duration", in, res(d, err), want)
+	}
+}
+
+func FuzzDuration(f *testing.F) {
+	for _, s := range []string{"0", "1.5", "1h30m", "2d", "1d12h", "-1s", "9223372036s", "65535d", "1µs"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		d, err := Duration(s)
+		if err != nil {
+			return
+		}
+		if again, err := Duration(d.String()); d < 0 || err != nil || again != d {
+			t.Errorf("Duration(%q) = %v, again %v, %v", s, d, again, err)
+		}
+	})
 }

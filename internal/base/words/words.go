@@ -100,6 +100,15 @@ func List(items []string) string {
 	return strings.Join(items[:last], ", ") + " and " + items[last]
 }
 
+// Either lists what can be chosen from: "a", "a or b", "a, b or c".
+func Either(items []string) string {
+	if len(items) < 2 {
+		return strings.Join(items, "")
+	}
+	last := len(items) - 1
+	return strings.Join(items[:last], ", ") + " or " + items[last]
+}
+
 // End is how a process ended, as far as words go. Signal is 0 when it ended by itself.
 type End struct {
 	Known  bool

@@ -78,18 +78,11 @@ func (k *Key) Words() []string {
 func (k *Key) Allowed() string {
 	switch {
 	case k.Type == Choice:
-		return oneOf(k.Values)
+		return words.Either(k.Values)
 	case len(k.Values) > 0:
-		return k.Type.Allowed() + ", or " + oneOf(k.Values)
+		return k.Type.Allowed() + ", or " + words.Either(k.Values)
 	}
 	return k.Type.Allowed()
-}
-
-func oneOf(list []string) string {
-	if n := len(list) - 1; n > 0 {
-		return strings.Join(list[:n], ", ") + " or " + list[n]
-	}
-	return strings.Join(list, "")
 }
 
 // Effect says when a changed value counts for what runs.

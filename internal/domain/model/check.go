@@ -2,7 +2,10 @@ package model
 
 import (
 	"strconv"
+	"strings"
 	"time"
+
+	"github.com/upkeep-project/upkeep/internal/base/words"
 )
 
 // CheckKind is what a check looks at.
@@ -83,13 +86,24 @@ type Check struct {
 	Action           CheckAction `json:",omitzero"` // live checks only
 }
 
-// String is the check as it would be configured, without what is default for its kind.
+// String is the check as check.NAME would have it, with all that matters for it.
 func (c Check) String() string {
 	s := c.Name + "=" + c.Kind.String()
-	for _, word := range []string{c.Target, c.Pattern} {
-		if word != "" {
-			s += " " + word
+	pattern := c.Pattern
+	target := c.Target
+	if c.Kind == CheckLog {
+		target, pattern = pattern, ""
+	}
+	if target != "" {
+		if key, _, ok := strings.Cut(target, "="); ok && key != "" && strings.Trim(key, "abcdefghijklmnopqrstuvwxyz") == "" {
+			s += " target=" + words.Quote(target)
+		} else {
+			s += " " + words.Quote(target)
 		}
+	}
+	of := "tree"
+	if c.Stderr {
+		of = "stderr"
 	}
 	for _, v := range []struct {
 		key  string
@@ -97,26 +111,38 @@ func (c Check) String() string {
 		said bool
 	}{
 		{"stage", c.Stage.String(), c.Stage != StageLive},
-		{"of", "stderr", c.Stderr},
-		{"of", "tree", c.Tree},
+		{"of", of, c.Stderr || c.Tree},
 		{"measure", "pss", c.PSS},
 		{"status", c.Status, c.Status != ""},
-		{"max", strconv.FormatInt(c.Limit, 10), c.Limit != 0},
+		{"body", pattern, pattern != ""},
+		{"max", c.limit(), c.Limit != 0},
 		{"age", c.Age.String(), c.Age != 0},
 		{"missing", "ok", c.MissingOK},
 		{"deep", "yes", c.Deep},
 		{"every", c.Every.String(), c.Every != 0},
 		{"timeout", c.Timeout.String(), c.Timeout != 0},
-		{"after", c.After.String(), c.After != 0},
+		{"after", c.After.String(), c.After != 0 || c.Stage == StageLive},
 		{"failures", strconv.Itoa(c.Failures), c.Failures != 0},
 		{"passes", strconv.Itoa(c.Passes), c.Passes != 0},
 		{"then", c.Action.String(), c.Action != CheckRestart},
 	} {
 		if v.said {
-			s += " " + v.key + "=" + v.text
+			s += " " + v.key + "=" + words.Quote(v.text)
 		}
 	}
 	return s
+}
+
+// limit is the limit as max= would have it.
+func (c Check) limit() string {
+	if c.Kind == CheckMemory {
+		for i, unit := range [...]string{"GB", "MB", "KB"} {
+			if size := int64(1) << (30 - 10*i); c.Limit%size == 0 {
+				return strconv.FormatInt(c.Limit/size, 10) + unit
+			}
+		}
+	}
+	return strconv.FormatInt(c.Limit, 10)
 }
 
 // Staged reports whether a program has a check of a stage.
