@@ -95,6 +95,7 @@ func (r *reader) template(o *options) template {
 		p.Command.UID, p.Command.User = u.UID, name
 	}
 	p.Command.Umask = o.mode("umask", -1)
+	p.Command.Clear = !o.boolean("inherit_env", true)
 	p.Command.IgnoreSIGPIPE = value(o, "child_sigpipe", false, func(v string) (bool, error) {
 		return choice("child_sigpipe", v, "ignore", "default")
 	})

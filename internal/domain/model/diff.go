@@ -182,6 +182,7 @@ var programFields = [...]programField{
 	{"environment", EffectRestart, compareEnv},
 	field("umask", EffectRestart, func(p *Program) int { return p.Command.Umask }, showUmask),
 	{"user", EffectRestart, compareUser},
+	field("inherit_env", EffectRestart, func(p *Program) bool { return !p.Command.Clear }, strconv.FormatBool),
 	field("child_sigpipe", EffectRestart, func(p *Program) bool { return p.Command.IgnoreSIGPIPE }, showSigpipe),
 	field("priority", EffectLive, func(p *Program) int { return p.Priority }, strconv.Itoa),
 	field("autostart", EffectLive, func(p *Program) bool { return p.Start.Auto }, strconv.FormatBool),

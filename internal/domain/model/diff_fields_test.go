@@ -12,7 +12,7 @@ import (
 func otherProgram() *Program {
 	p := &Program{
 		ID: sampleProgram().ID, Section: "other", Kind: KindProgram, Priority: 6, ServerURL: "http://x", Origin: Origin{File: "f", Line: 9},
-		Command: Command{Line: "x", Dir: "/x", Umask: 1, UID: 7, User: "x", Env: []EnvVar{{"C", "3"}}},
+		Command: Command{Line: "x", Dir: "/x", Umask: 1, UID: 7, User: "x", Clear: true, Env: []EnvVar{{"C", "3"}}},
 		Start:   StartPolicy{Secs: 9, Retries: 9, Delay: 9, Timeout: 9},
 		Attach:  AttachSpec{PIDFile: "/p", Track: TrackFork, Match: "m", Scan: true}, Disabled: true,
 		Depends: []Dependency{{"x", DependStarted}}, Checks: []Check{{Name: "c"}}, Notify: []string{"n"}, Email: []string{"e"},

@@ -137,6 +137,8 @@ type Command struct {
 	// IgnoreSIGPIPE starts the program with SIGPIPE and SIGXFSZ ignored, as the original does
 	// (child_sigpipe=ignore). Default: default dispositions.
 	IgnoreSIGPIPE bool `json:",omitzero"`
+	// Clear leaves out what the daemon has in its environment: the program gets Env and nothing else (inherit_env=false).
+	Clear bool `json:",omitzero"`
 }
 
 // EnvVar is one NAME=VALUE.

@@ -29,18 +29,23 @@ func newEnvironment(environ []string, serverURL string) environment {
 const serverVariable = "SUPERVISOR_SERVER_URL"
 
 // of is the environment of one program, later layers winning: the daemon's own, the SUPERVISOR_*
-// variables, the configured ones. For a program of another user the daemon's settings of the loader are
+// variables, the configured ones; with Clear the configured ones alone. For a program of another user the daemon's settings of the loader are
 // left out. Source: spec/supervisor 2.5, spec/reliability S14.
 func (e environment) of(p *model.Program, otherUser bool) []string {
 	m := maps.Clone(e.base)
+	if p.Command.Clear {
+		clear(m)
+	}
 	if otherUser {
 		maps.DeleteFunc(m, func(name, _ string) bool { return steersLoader(name) })
 	}
-	m["SUPERVISOR_ENABLED"] = "1"
-	m["SUPERVISOR_PROCESS_NAME"] = p.ID.Name
-	m["SUPERVISOR_GROUP_NAME"] = p.ID.Group
-	if url := cmp.Or(p.ServerURL, e.url); url != "" {
-		m[serverVariable] = url
+	if !p.Command.Clear {
+		m["SUPERVISOR_ENABLED"] = "1"
+		m["SUPERVISOR_PROCESS_NAME"] = p.ID.Name
+		m["SUPERVISOR_GROUP_NAME"] = p.ID.Group
+		if url := cmp.Or(p.ServerURL, e.url); url != "" {
+			m[serverVariable] = url
+		}
 	}
 	for _, v := range p.Command.Env {
 		m[command.EnvName(v.Name)] = v.Value
@@ -89,6 +94,9 @@ func (e environment) value(p *model.Program, name string) string {
 		if command.EnvName(v.Name) == name {
 			return v.Value
 		}
+	}
+	if p.Command.Clear {
+		return ""
 	}
 	return e.base[name]
 }

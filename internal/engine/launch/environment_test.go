@@ -61,6 +61,21 @@ func TestEnvironmentIsNotShared(t *testing.T) {
 	}
 }
 
+// TestClearEnvironment: inherit_env=false leaves the program's own variables alone.
+func TestClearEnvironment(t *testing.T) {
+	e := newEnvironment([]string{"PATH=/bin", "SECRET=x"}, "unix:///s")
+	p := &model.Program{Command: model.Command{Clear: true, Env: []model.EnvVar{{Name: "A", Value: "1"}}}}
+	if d := cmp.Diff([]string{"A=1"}, e.of(p, false)); d != "" {
+		t.Error(d)
+	}
+	if got := e.value(p, "SECRET"); got != "" {
+		t.Errorf("%s", got)
+	}
+	if got := e.path(p); got != "/bin" {
+		t.Errorf("commands are looked for in %s", got)
+	}
+}
+
 func TestServerURL(t *testing.T) {
 	for _, tt := range []struct {
 		daemon string
