@@ -13,7 +13,7 @@ func (a *App) makePools() {
 	o := listeners.Options{
 		Identifier: a.set().Identifier, Ring: a.ring, Log: a.log,
 		Table:  func() *core.Table { return a.core.Table() },
-		Bounce: func(id model.ID, gen uint64) { a.core.Bounce(id, gen) },
+		Bounce: func(id model.ID, gen uint64) { a.core.Renew(id, gen) },
 	}
 	if a.o.State != nil {
 		o.Journal = a.o.State.journal

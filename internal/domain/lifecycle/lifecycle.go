@@ -16,21 +16,22 @@ import (
 	"github.com/upkeep-project/upkeep/internal/domain/model"
 )
 
-// BackoffStep is the growth of the wait between attempts: 1 s, 2 s, 3 s …
-const BackoffStep = time.Second
-
 // KillInterval is the least time between two KILLs, whatever the stop wait is.
 const KillInterval = time.Second
 
 // Policy is the part of a definition that the machine looks at.
 type Policy struct {
-	Start model.StartPolicy
-	Stop  model.StopPolicy
-	Exit  model.ExitPolicy
+	Start   model.StartPolicy
+	Stop    model.StopPolicy
+	Exit    model.ExitPolicy
+	Checked bool // a start has succeeded only when its checks have passed too: Proved
+	Masked  bool // it may not be started
 }
 
 // PolicyOf is the policy of a program.
-func PolicyOf(p *model.Program) Policy { return Policy{Start: p.Start, Stop: p.Stop, Exit: p.Exit} }
+func PolicyOf(p *model.Program) Policy {
+	return Policy{Start: p.Start, Stop: p.Stop, Exit: p.Exit, Checked: p.Staged(model.StageStartup), Masked: p.Disabled}
+}
 
 // Kind is the kind of an event.
 type Kind uint8
@@ -46,15 +47,22 @@ const (
 	Ended                    // generation Gen has ended, with exit code Code
 	Timer                    // the timer with this Epoch is due
 	SignalFailed             // the signal to generation Gen could not be sent (and it is not gone)
+	Found                    // generation Gen is a process that has been running Since: nothing was spawned
+	Proved                   // the checks of the start of generation Gen have passed
+	StartFailed              // one of them has failed for good
+	Bounce                   // generation Gen is to be ended, and the program started by itself
+	Moved                    // generation Gen is another process now, which has not been sent what the one before was
+	Released                 // generation Gen is a stranger from now on
 	NumKinds     int  = iota
 )
 
 // Event is what happened.
 type Event struct {
 	Kind  Kind
-	Gen   uint64 // Spawned, SpawnFailed, Ended, SignalFailed
-	Code  int    // Ended: exit status, -1 after a signal or when nobody knows
-	Epoch uint64 // Timer
+	Gen   uint64        // all that are about a generation
+	Code  int           // Ended: exit status, -1 after a signal or when nobody knows
+	Epoch uint64        // Timer
+	Since time.Duration // Found: on the clock of Step's now
 }
 
 // Do is the kind of an action.
@@ -62,16 +70,17 @@ type Do uint8
 
 // The actions.
 const (
-	Enter      Do = iota // the state changed: From → To. Announce it
-	Spawn                // start generation Gen; answer with Spawned or SpawnFailed
-	Send                 // send Signal with Reach to generation Gen; answer SignalFailed if that fails
-	Arm                  // the one timer is due At, with Epoch; it replaces any earlier one
-	Disarm               // the timer is void
-	SayRunning           // confirmed: it has stayed up
-	SayEnded             // the process ended by itself; Expected tells how; after Enter
-	SayStopped           // the process ended because it was stopped; after Enter. Not said when none came to be
-	SayGaveUp            // no attempts left; after Enter
-	SayKill              // it did not end in time; before the Send of the KILL
+	Enter       Do = iota // the state changed: From → To. Announce it
+	Spawn                 // start generation Gen; answer with Spawned or SpawnFailed
+	Send                  // send Signal with Reach to generation Gen; answer SignalFailed if that fails
+	Arm                   // the one timer is due At, with Epoch; it replaces any earlier one
+	Disarm                // the timer is void
+	SayRunning            // confirmed: it has stayed up
+	SayEnded              // the process ended by itself; Expected tells how; after Enter
+	SayStopped            // the process ended because it was stopped; after Enter. Not said when none came to be
+	SayGaveUp             // no attempts left; after Enter
+	SayKill               // it did not end in time; before the Send of the KILL
+	SayUnproved           // its checks have not passed in time; before Enter of STOPPING
 )
 
 // Action is something to do, in the order given.
@@ -102,6 +111,9 @@ type Machine struct {
 	Killing  bool          `json:",omitzero"` // it is being stopped
 	Again    bool          `json:",omitzero"` // start it when it has stopped
 	Draining bool          `json:",omitzero"` // no automatic starts any more
+	Unproved bool          `json:",omitzero"` // STARTING: its checks have not passed
+	Failed   bool          `json:",omitzero"` // it is being stopped since its start has failed
+	Bouncing bool          `json:",omitzero"` // it is being stopped to be started by itself
 }
 
 const (
@@ -126,7 +138,7 @@ func (m *Machine) Step(p *Policy, now time.Duration, ev Event, out []Action) []A
 		s.stop(model.Stopped)
 	case Drain:
 		m.Draining = true
-		m.Again = false
+		m.Again, m.Bouncing = false, false
 		if m.State == model.Backoff {
 			s.disarm()
 		}
@@ -151,20 +163,64 @@ func (m *Machine) Step(p *Policy, now time.Duration, ev Event, out []Action) []A
 		}
 	case SignalFailed:
 		if m.Live && ev.Gen == m.Gen && m.State == model.Stopping {
-			m.Killing, m.Again = false, false
+			s.wanted(false)
+			m.Killing = false
 			s.disarm()
 			s.enter(model.Unknown)
+		}
+	case Found:
+		if m.Spawning && ev.Gen == m.Gen {
+			s.found(ev.Since)
+		}
+	default:
+		if m.Live && ev.Gen == m.Gen {
+			s.living(ev.Kind)
 		}
 	}
 	return s.out
 }
 
+// living is what happens to a living process and does not end it.
+func (s *step) living(kind Kind) {
+	m := s.m
+	switch kind {
+	case Proved:
+		if m.Unproved {
+			m.Unproved = false
+			s.disarm()
+			s.confirmIn(m.Started + s.p.Start.Secs - s.now)
+		}
+	case StartFailed:
+		if m.Unproved {
+			m.Failed = true
+			s.bringDown()
+		}
+	case Bounce:
+		if m.State == model.Running && !m.Draining && !s.p.Masked {
+			m.Bouncing = true
+			s.bringDown()
+		}
+	case Moved:
+		if m.State == model.Stopping {
+			s.send()
+		}
+	case Released:
+		s.wanted(false)
+		m.Live, m.Unproved, m.Killing, m.Tries = false, false, false, 0
+		s.disarm()
+		s.enter(model.Stopped)
+	}
+}
+
+// wanted is what an order that comes during a stop makes of it.
+func (s *step) wanted(up bool) { s.m.Again, s.m.Failed, s.m.Bouncing = up, false, false }
+
 // start obeys an order to start. While up it means nothing; while stopping it is kept for later.
 func (s *step) start() {
 	switch {
-	case s.m.State.Up() || s.m.Draining:
+	case s.m.State.Up() || s.m.Draining || s.p.Masked:
 	case s.m.State == model.Stopping:
-		s.m.Again = true
+		s.wanted(true)
 	case s.m.Live: // UNKNOWN with its process: never a second one
 	default:
 		s.m.Tries = 0
@@ -174,15 +230,10 @@ func (s *step) start() {
 
 // stop obeys an order to stop; a program that waits for its next attempt goes to idle at once.
 func (s *step) stop(idle model.State) {
-	s.m.Again = false
+	s.wanted(false)
 	switch s.m.State {
 	case model.Starting, model.Running:
-		s.m.Killing = true
-		s.disarm()
-		s.enter(model.Stopping)
-		if s.m.Live {
-			s.sendStop()
-		}
+		s.bringDown()
 	case model.Backoff:
 		s.disarm()
 		if idle == model.Fatal {
@@ -192,17 +243,50 @@ func (s *step) stop(idle model.State) {
 	}
 }
 
+// bringDown begins to end what runs, or is about to.
+func (s *step) bringDown() {
+	s.m.Killing, s.m.Unproved = true, false
+	s.disarm()
+	s.enter(model.Stopping)
+	if s.m.Live {
+		s.sendStop()
+	}
+}
+
 // spawned: the process exists. A stop may have been ordered meanwhile.
 func (s *step) spawned() {
 	s.m.Spawning, s.m.Live, s.m.Started = false, true, s.now
 	switch {
 	case s.m.Killing:
 		s.sendStop()
-	case s.p.Start.Secs <= 0:
-		s.confirm()
+	case !s.p.Checked:
+		s.confirmIn(s.p.Start.Secs)
 	default:
-		s.arm(s.now + s.p.Start.Secs)
+		s.m.Unproved = true
+		if s.p.Start.Timeout > 0 {
+			s.arm(s.now + s.p.Start.Timeout)
+		}
 	}
+}
+
+// found: there is a process already, and that it has stayed up is known.
+func (s *step) found(since time.Duration) {
+	s.m.Spawning, s.m.Live, s.m.Started = false, true, since
+	if s.m.Killing {
+		s.sendStop()
+		return
+	}
+	s.m.Tries = 0
+	s.enter(model.Running)
+}
+
+// confirmIn waits for as long as a process has still to stay up.
+func (s *step) confirmIn(left time.Duration) {
+	if left <= 0 {
+		s.confirm()
+		return
+	}
+	s.arm(s.now + left)
 }
 
 func (s *step) spawnFailed() {
@@ -219,15 +303,21 @@ func (s *step) spawnFailed() {
 // ended: the first matching row of spec/supervisor 2.6.
 func (s *step) ended(code int) {
 	m := s.m
-	m.Live = false
+	unproved := m.Unproved
+	m.Live, m.Unproved = false, false
 	s.disarm()
 	expected := s.p.Exit.Expected(code)
 	switch {
+	case m.Failed:
+		m.Killing, m.Failed = false, false
+		s.backoffEnter()
+		s.out = append(s.out, Action{Do: SayStopped, Gen: m.Gen, Expected: expected})
+		s.backoffNext()
 	case m.Killing:
 		s.stopped()
 		s.out = append(s.out, Action{Do: SayStopped, Gen: m.Gen, Expected: expected})
 		s.resume()
-	case m.State == model.Starting && s.now-m.Started < s.p.Start.Secs:
+	case m.State == model.Starting && (unproved || s.now-m.Started < s.p.Start.Secs):
 		// Too quick: a failed start, even with an expected code.
 		s.backoffEnter()
 		s.out = append(s.out, Action{Do: SayEnded, Gen: m.Gen, TooQuick: true})
@@ -240,10 +330,21 @@ func (s *step) ended(code int) {
 		m.Tries = 0
 		s.enterExited(expected)
 		s.out = append(s.out, Action{Do: SayEnded, Gen: m.Gen, Expected: expected})
-		again := s.p.Exit.Restart == model.RestartAlways || s.p.Exit.Restart == model.RestartUnexpected && !expected
-		if again && !m.Draining {
-			s.spawn()
+		if s.p.Exit.Restart == model.RestartAlways || s.p.Exit.Restart == model.RestartUnexpected && !expected {
+			s.byItself()
 		}
+	}
+}
+
+// byItself starts what nobody has asked for: not before the delay has passed.
+func (s *step) byItself() {
+	switch {
+	case s.m.Draining || s.p.Masked:
+	case s.p.Start.Delay > 0:
+		s.enter(model.Backoff)
+		s.arm(s.now + s.p.Start.Wait(0))
+	default:
+		s.spawn()
 	}
 }
 
@@ -253,13 +354,16 @@ func (s *step) stopped() {
 	s.enter(model.Stopped)
 }
 
-// resume obeys the order to start that came during the stop.
+// resume obeys the order to start that came during the stop, or goes on with what the stop was for.
 func (s *step) resume() {
-	again := s.m.Again && !s.m.Draining
-	s.m.Again = false
-	if again {
+	again, bouncing := s.m.Again && !s.m.Draining && !s.p.Masked, s.m.Bouncing
+	s.wanted(false)
+	switch {
+	case again:
 		s.m.Tries = 0
 		s.spawn()
+	case bouncing:
+		s.byItself()
 	}
 }
 
@@ -271,9 +375,18 @@ func (s *step) timer() {
 	s.m.Armed, s.m.Due = false, 0
 	switch s.m.State {
 	case model.Starting:
+		if s.m.Unproved {
+			s.out = append(s.out, Action{Do: SayUnproved, Gen: s.m.Gen})
+			s.m.Failed = true
+			s.bringDown()
+			return
+		}
 		s.confirm()
 	case model.Backoff:
-		if !s.m.Draining {
+		switch {
+		case s.p.Masked:
+			s.enter(model.Stopped)
+		case !s.m.Draining:
 			s.spawn()
 		}
 	case model.Stopping:
@@ -300,6 +413,11 @@ func (s *step) spawn() {
 // sendStop sends the first signal and limits the patience.
 func (s *step) sendStop() {
 	s.arm(s.now + s.p.Stop.Wait)
+	s.send()
+}
+
+// send sends the first signal.
+func (s *step) send() {
 	s.out = append(s.out, Action{Do: Send, Gen: s.m.Gen, Signal: s.p.Stop.Signal, Reach: s.p.Stop.Reach})
 }
 
@@ -311,12 +429,15 @@ func (s *step) backoffEnter() {
 // backoffNext waits for the next attempt or gives up.
 func (s *step) backoffNext() {
 	switch {
-	case s.m.Tries > s.p.Start.Retries:
+	case s.p.Start.Retries != model.Endless && s.m.Tries > s.p.Start.Retries:
 		s.m.Tries = 0
 		s.enter(model.Fatal)
 		s.out = append(s.out, Action{Do: SayGaveUp})
+	case s.p.Masked:
+		s.m.Tries = 0
+		s.enter(model.Stopped)
 	case !s.m.Draining:
-		s.arm(s.now + time.Duration(s.m.Tries)*BackoffStep)
+		s.arm(s.now + s.p.Start.Wait(s.m.Tries))
 	}
 }
 

@@ -35,6 +35,7 @@ func (p Past) Begin(byItself bool) Past {
 	next := Past{Ended: p.Ended, Lasted: p.Lasted}
 	if byItself {
 		next.Restarts, next.Tries = p.Restarts+1, p.Tries
+		next.Check, next.CheckText = p.Check, p.CheckText
 	}
 	return next
 }

@@ -142,6 +142,7 @@ func (c *Core) apply(a *Application, ch Change) error {
 		a.went = append(a.went, noted{s, s.spec.ID, plan.Remove})
 		c.leave(a.gone, s)
 	}
+	c.depart()
 	slices.SortStableFunc(replace, byPriority)
 	for _, s := range replace {
 		c.replace(a.up, s)
@@ -281,6 +282,9 @@ func (c *Core) reshape(a *Application, g *group, n NewGroup) (leave, replace []*
 func (c *Core) redefine(a *Application, s *Slot, d *definition, forAll []model.FieldChange) bool {
 	fields := append(model.Diff(s.spec, d.Spec), forAll...)
 	kind := plan.ForProgram(fields, s.m.State)
+	if (c.gentle || d.Spec.Disabled) && kind == plan.Replace {
+		kind = plan.Refresh
+	}
 	if model.Differs(fields) {
 		a.note(s, kind)
 		c.logf(s, activity.Info, "changed: '%s' (%s)", s.spec.ID.Name, keys(fields))
@@ -288,10 +292,13 @@ func (c *Core) redefine(a *Application, s *Slot, d *definition, forAll []model.F
 	s.begin = kind == plan.Replace
 	if model.EffectOf(fields) == model.EffectRestart && s.inhabited() {
 		s.next.Store(d)
+		c.repolicy(s)
 		c.touch(s)
+		c.mask(s)
 		return kind == plan.Replace
 	}
 	c.exchange(s, d)
+	c.mask(s)
 	return kind == plan.Replace
 }
 
@@ -311,14 +318,21 @@ func (s *Slot) inhabited() bool { return s.m.Live || s.m.Spawning }
 
 // exchange puts a definition into force. What lives goes on under it.
 func (c *Core) exchange(s *Slot, d *definition) {
-	s.spec, s.logs, s.policy = d.Spec, d.Logs, lifecycle.PolicyOf(d.Spec)
+	s.spec, s.logs = d.Spec, d.Logs
 	s.publish()
 	s.next.Store(nil)
+	c.repolicy(s)
+	c.index = nil
 	c.touch(s)
 	s.retune = s.m.Spawning
 	if s.m.Live {
 		s.tune()
+		c.look(s)
+		if s.m.Unproved && !s.policy.Checked { // nobody would ever say that they have passed
+			c.step(s, lifecycle.Event{Kind: lifecycle.Proved, Gen: s.m.Gen})
+		}
 	}
+	c.reconsider()
 }
 
 // exchangeAt puts the definition that waits into force on the way into a state in which no process is left.
@@ -340,6 +354,7 @@ func (s *Slot) tune() {
 // replace ends the process and starts the program anew. A stop that is ordered meanwhile counts.
 func (c *Core) replace(o *order, s *Slot) {
 	o.pending++
+	c.unpart(s)
 	c.step(s, lifecycle.Event{Kind: lifecycle.Stop})
 	c.cancelDelayed(s)
 	c.startOne(o, s, Each, true)
@@ -362,8 +377,9 @@ func (c *Core) leave(o *order, s *Slot) {
 	}
 	w := &wait{order: o, goal: goalDown}
 	s.waits = append(s.waits, w)
-	c.step(s, lifecycle.Event{Kind: lifecycle.Stop})
-	c.cancelDelayed(s)
+	if c.part(s); len(c.relations().dependents) == 0 {
+		c.stopNow(s)
+	}
 	if s.waitsFor(w) {
 		c.mention(s, w)
 	}
@@ -378,15 +394,16 @@ func (s *Slot) goes() {
 // revive keeps a program after all that was to be forgotten.
 func (c *Core) revive(a *Application, s *Slot, d *definition) {
 	s.leaving = false
-	s.policy = lifecycle.PolicyOf(s.spec)
+	c.repolicy(s)
 	if s.inhabited() {
 		s.next.Store(d)
+		c.repolicy(s)
 		c.touch(s)
 	} else {
 		c.exchange(s, d)
 	}
 	c.unwish(s.spec.ID)
-	s.begin = d.Spec.Start.Auto
+	s.begin = d.Spec.Start.Auto && !c.passive && !d.Spec.Disabled
 	a.fresh = append(a.fresh, s)
 	a.note(s, plan.Add)
 }
@@ -463,7 +480,7 @@ func (s *Slot) restoreExchange(r exchangeRecord) {
 	s.begin = r.Begin
 	if r.Old != nil && !r.Leaving {
 		s.next.Store(&definition{s.spec, s.logs})
-		s.spec, s.logs, s.policy = r.Old.Spec, r.Old.Logs, lifecycle.PolicyOf(r.Old.Spec)
+		s.spec, s.logs = r.Old.Spec, r.Old.Logs
 	}
 }
 

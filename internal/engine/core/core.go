@@ -71,6 +71,10 @@ type Options struct {
 	Wishes  Wishes
 	// Safe starts nothing but what somebody orders: this daemon has crashed too often.
 	Safe bool
+	// Passive starts nothing but what somebody orders, and nothing a second time: what ends, stays so. It watches.
+	Passive bool
+	// Gentle: a changed definition ends and starts nothing; it counts from the next start on.
+	Gentle bool
 	// Announce has the first groups that are added come with the event that the daemon runs, before any program
 	// is started.
 	Announce bool
@@ -80,25 +84,30 @@ type Options struct {
 	// Settled is called on the core's goroutine when what was done is committed; nil = nobody waits for that. It
 	// must return at once.
 	Settled func()
+	// Watch is told of the instances that live; nil = nobody watches them.
+	Watch Watch
 	// Lines is Log where the file of it is known; nil = nobody asks which lines are written.
 	Lines Lines
 }
 
 // Core owns the programs. Make one with New; Run it on one goroutine, or drive it with Turn.
 type Core struct {
-	host   Host
-	log    Log
-	ring   *events.Ring
-	inbox  inbox
-	timers timers
-	groups []*group // ascending priority, ties in order of addition
-	table  atomic.Pointer[Table]
-	state  atomic.Int32
-	storm  limiter
-	end    ending
-	keep   keeping
-	safe   bool
-	told   func() // Options.Settled
+	host            Host
+	log             Log
+	ring            *events.Ring
+	inbox           inbox
+	timers          timers
+	groups          []*group // ascending priority, ties in order of addition
+	table           atomic.Pointer[Table]
+	state           atomic.Int32
+	storm           limiter
+	end             ending
+	keep            keeping
+	safe            bool
+	passive, gentle bool   // as in Options
+	told            func() // Options.Settled
+	watch           Watch
+	waiting
 
 	drain    func(groups []string, done func()) // Options.Drain
 	announce bool                               // that the daemon runs is to be told
@@ -108,7 +117,7 @@ type Core struct {
 
 // New makes a core without programs, in state RUNNING.
 func New(o Options) *Core {
-	c := &Core{host: o.Host, log: o.Log, ring: o.Ring, safe: o.Safe, told: o.Settled, announce: o.Announce, drain: o.Drain}
+	c := &Core{host: o.Host, log: o.Log, ring: o.Ring, safe: o.Safe, passive: o.Passive, gentle: o.Gentle, told: o.Settled, announce: o.Announce, drain: o.Drain, watch: o.Watch}
 	c.keep = keeping{journal: o.Journal, wishes: o.Wishes, lines: o.Lines, wished: map[model.ID]bool{}}
 	c.inbox.init()
 	c.table.Store(&Table{})
@@ -231,6 +240,7 @@ func (c *Core) EndedAt(i Instance, e model.Exit, at time.Duration) {
 		s.exit, s.stop = e, c.wallAt(at)
 		s.past.Ended, s.past.Lasted = i.Gen, max(0, s.stop.Sub(s.start))
 		s.ends.add(at)
+		s.noteEnd()
 		proc := s.proc
 		c.stepAt(s, at, lifecycle.Event{Kind: lifecycle.Ended, Gen: i.Gen, Code: e.Code()})
 		c.commit() // its end is known before its pid is given up

@@ -93,12 +93,15 @@ func (c *Core) nextTurn() {
 
 // quitTurn stops the class whose turn it is.
 func (c *Core) quitTurn() {
+	related := len(c.relations().dependents) > 0
 	for _, g := range slices.Backward(c.end.turn) {
 		for _, s := range slices.Backward(g.entry.ByPriority()) {
-			c.step(s, lifecycle.Event{Kind: lifecycle.Quit})
-			c.cancelDelayed(s)
+			if c.part(s); !related {
+				c.stopNow(s)
+			}
 		}
 	}
+	c.depart()
 }
 
 // drainTurn begins to wait for the listeners of the class whose turn it is, so that they hear of the end of all

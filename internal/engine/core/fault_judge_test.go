@@ -254,7 +254,7 @@ func (r *realm) judgeBackoff(p *prog, ev model.Event) {
 		}
 		at = r.heardEnd(p)
 	}
-	sh.due = at + time.Duration(sh.tries)*lifecycle.BackoffStep
+	sh.due = at + time.Duration(sh.tries)*time.Second
 }
 
 // heardEnd is the time of the end that the core is told of; it counts for the storm.

@@ -59,4 +59,6 @@ func (c *Core) takeIn(i Instance, p Process, since time.Duration) {
 	s.start = c.wallAt(since) // not now, as for one that starts
 	c.enter(s, lifecycle.Action{Do: lifecycle.Enter, From: model.Starting, To: model.Running, Gen: i.Gen})
 	c.touch(s)
+	c.look(s)
+	c.reconsider()
 }

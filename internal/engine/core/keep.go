@@ -87,6 +87,11 @@ type slotRecord struct {
 	Past     model.Past        `json:",omitzero"`
 	Said     uint64            `json:",omitempty"` // the key of the last line that tells of what is recorded here
 	exchangeRecord
+	// Ready and Completed are of the present instance and of the last ones; Parting and Releasing are orders under way.
+	Ready     bool `json:",omitempty"`
+	Completed bool `json:",omitempty"`
+	Parting   bool `json:",omitempty"`
+	Releasing bool `json:",omitempty"`
 }
 
 // keeping is what the core does about surviving.
@@ -267,6 +272,7 @@ func (c *Core) record(s *Slot) slotRecord {
 		Machine: s.m, PID: s.pid, Start: s.start, Stop: s.stop, Exit: s.exit, HasExit: s.hasExit,
 		Failure: s.failure, SpawnErr: s.lastErr, Ends: [2]time.Duration{s.ends.before, s.ends.last},
 		Turn: s.turn, Sending: s.sending, Past: s.past, Said: s.said, exchangeRecord: s.exchangeRecord(),
+		Ready: s.ready, Completed: s.completed, Parting: s.parting, Releasing: s.releasing,
 	}
 	return r
 }
@@ -357,6 +363,9 @@ func wishValue(up bool) []byte {
 
 // wanted reports whether a program that has just become active is to be started.
 func (c *Core) wanted(s *Slot) bool {
+	if c.passive || s.masked() {
+		return false
+	}
 	if up, known := c.keep.wished[s.spec.ID]; known {
 		return up
 	}

@@ -25,6 +25,8 @@ var (
 	ErrNoGroup        = errors.New("no such group")
 	ErrEnding         = errors.New("shutting down")
 	ErrNotDurable     = errors.New("done, but it would not survive a power cut")
+	ErrDisabled       = errors.New("disabled")
+	ErrDependency     = errors.New("a dependency has failed") // a *DependencyError
 )
 
 // SignalError says why a signal could not be sent to a process that is there. Its text is the original's.
@@ -59,8 +61,10 @@ type order struct {
 	wished  bool   // it changed what is to run, which is to be durable
 	fail    error  // why none of it counts as done
 	then    func() // instead of answering, in a turn of its own
-	done    chan struct{}
-	core    *Core
+	// internal: no person has given it
+	internal bool
+	done     chan struct{}
+	core     *Core
 }
 
 func (o *order) settle(s *Slot, err error) {
@@ -113,12 +117,18 @@ const (
 
 // begin performs act for each slot on the core's goroutine.
 func (c *Core) begin(slots []*Slot, act func(*order, *Slot)) *order {
+	return c.beginSet(func() []*Slot { return slots }, act)
+}
+
+// beginSet is begin for a set whose order is known only on the core's goroutine.
+func (c *Core) beginSet(set func() []*Slot, act func(*order, *Slot)) *order {
 	o := &order{done: make(chan struct{}), core: c}
 	c.post(func() {
-		for _, s := range slots {
+		for _, s := range set() {
 			o.pending++
 			act(o, s)
 		}
+		c.depart()
 		if o.wished {
 			c.durable(o)
 		}
@@ -145,20 +155,28 @@ func (c *Core) wait(ctx context.Context, o *order) ([]Outcome, error) {
 	return o.out, nil
 }
 
-// Start orders the slots to start, in the order given. With confirm it waits for RUNNING, else for the
-// process to exist. A program that is stopping is started when it has stopped (F16).
+// Start orders the slots to start, in the order given, but what others of them depend on first. With confirm it waits for
+// RUNNING, else for the process to exist or the program to wait for others. A program that is stopping is started when it
+// has stopped (F16). What they depend on is started too.
 func (c *Core) Start(ctx context.Context, slots []*Slot, mode Mode, confirm bool) ([]Outcome, error) {
 	return c.wait(ctx, c.start(slots, mode, confirm))
 }
 
 func (c *Core) start(slots []*Slot, mode Mode, confirm bool) *order {
-	return c.begin(slots, func(o *order, s *Slot) { c.startOne(o, s, mode, confirm) })
+	return c.beginSet(func() []*Slot { return c.needsFirst(slots) }, func(o *order, s *Slot) { c.startOne(o, s, mode, confirm) })
 }
 
 func (c *Core) startOne(o *order, s *Slot, mode Mode, confirm bool) {
+	if s.parting && c.State() == model.DaemonRunning && !s.masked() {
+		c.stopNow(s) // the newest order counts
+	}
 	switch {
 	case s.leaving || s.gone: // nobody would know of its process
 		o.settle(s, ErrNoGroup)
+	case s.masked() && mode == Needed:
+		o.skip()
+	case s.masked():
+		o.settle(s, ErrDisabled)
 	case s.m.State.Up() && mode == Needed:
 		o.skip()
 	case s.m.State.Up():
@@ -178,11 +196,13 @@ func (c *Core) startOne(o *order, s *Slot, mode Mode, confirm bool) {
 		}
 		s.waits = append(s.waits, w)
 		o.wish(s, true)
+		c.startNeeded(o, s)
 		c.step(s, lifecycle.Event{Kind: lifecycle.Start})
 	}
 }
 
-// Stop orders the slots to stop, in the order given, and with gone waits until they have.
+// Stop orders the slots to stop, in the order given, and with gone waits until they have. One on which others of them
+// depend is asked when those are gone.
 func (c *Core) Stop(ctx context.Context, slots []*Slot, mode Mode, gone bool) ([]Outcome, error) {
 	return c.wait(ctx, c.stopFor(model.Actor(ctx), slots, mode, gone))
 }
@@ -204,19 +224,20 @@ func (c *Core) stopFor(who string, slots []*Slot, mode Mode, gone bool) *order {
 			o.settle(s, ErrNotRunning)
 		default:
 			s.past.StopBy = who
-			c.stopOne(o, s, gone)
+			c.stopOne(o, s, gone, c.together(slots))
 		}
 	})
 }
 
-func (c *Core) stopOne(o *order, s *Slot, gone bool) {
+func (c *Core) stopOne(o *order, s *Slot, gone, together bool) {
 	o.wish(s, false)
 	w := &wait{order: o, goal: goalDown}
 	if gone {
 		s.waits = append(s.waits, w)
 	}
-	c.step(s, lifecycle.Event{Kind: lifecycle.Stop})
-	c.cancelDelayed(s)
+	if c.part(s); !together {
+		c.stopNow(s)
+	}
 	switch {
 	case gone:
 		if s.waitsFor(w) {

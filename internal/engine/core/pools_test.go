@@ -14,21 +14,21 @@ func TestBounce(t *testing.T) {
 	s.pass(2 * time.Second)
 	s.state("cat", model.Running)
 	id, gen := s.slot("cat").Program().ID, s.slot("cat").Status().Generation
-	s.core.Bounce(id, gen+1) // another instance
-	s.core.Bounce(model.ID{Group: "x", Name: "x"}, 1)
-	s.core.Bounce(s.slot("off").Program().ID, s.slot("off").Status().Generation)
+	s.core.Renew(id, gen+1) // another instance
+	s.core.Renew(model.ID{Group: "x", Name: "x"}, 1)
+	s.core.Renew(s.slot("off").Program().ID, s.slot("off").Status().Generation)
 	s.pass(time.Second)
 	if now := s.slot("cat").Status(); now.Generation != gen || now.State != model.Running {
 		t.Errorf("%s, generation %d", now.State, now.Generation)
 	}
 	s.state("off", model.Stopped)
-	s.core.Bounce(id, gen)
+	s.core.Renew(id, gen)
 	s.pass(3 * time.Second)
 	s.state("cat", model.Running)
 	if now := s.slot("cat").Status(); now.Generation != gen+1 {
 		t.Errorf("generation %d, was %d", now.Generation, gen)
 	}
-	s.core.Bounce(id, gen) // the old one once more
+	s.core.Renew(id, gen) // the old one once more
 	s.pass(time.Second)
 	if now := s.slot("cat").Status(); now.Generation != gen+1 {
 		t.Errorf("generation %d, was %d", now.Generation, gen)
@@ -36,7 +36,7 @@ func TestBounce(t *testing.T) {
 	if _, err := s.stop("cat", true); err != nil {
 		t.Fatal(err)
 	}
-	s.core.Bounce(id, gen+1)
+	s.core.Renew(id, gen+1)
 	s.pass(3 * time.Second)
 	s.state("cat", model.Stopped) // what somebody stopped stays so
 }

@@ -193,9 +193,11 @@ func (c *Core) Restore(sv *Saved) {
 			s := c.newSlot(g, p, r.Logs[i])
 			if old, ok := sv.slots[p.ID]; ok {
 				s.restore(old)
+				c.repolicy(s)
 			} else {
 				s.begin = c.wanted(s)
 			}
+			s.policy = c.policyOf(s.spec)
 			g.entry.Slots = append(g.entry.Slots, s)
 		}
 		c.restoreLeaving(g, leaving[r.Spec.Name], sv)
@@ -211,6 +213,8 @@ func (c *Core) Restore(sv *Saved) {
 		}
 	}
 	c.relaunch(decided)
+	c.resumeParting()
+	c.calm()
 	if sv.ending == model.DaemonRunning {
 		c.resumeChanges()
 	}
@@ -218,6 +222,17 @@ func (c *Core) Restore(sv *Saved) {
 	if sv.ending != model.DaemonRunning && sv.begun {
 		c.BeginEnd(sv.ending)
 	}
+}
+
+// Autostart starts what is down and would be started if it had come just now. Call it after Restore and before Run.
+func (c *Core) Autostart() {
+	for _, s := range c.slots() {
+		if s.m.State.Down() && !s.inhabited() && !s.leaving && s.spec.Start.Auto && c.wanted(s) {
+			c.startNeeded(&order{core: c, internal: true}, s)
+			c.step(s, lifecycle.Event{Kind: lifecycle.Start})
+		}
+	}
+	c.commit()
 }
 
 // restoreLines goes on to keep the lines of an earlier process until they are in the log, to which they have
@@ -260,6 +275,7 @@ func (s *Slot) restore(r slotRecord) {
 	s.failure, s.lastErr = r.Failure, r.SpawnErr
 	s.ends = ends{before: r.Ends[0], last: r.Ends[1]}
 	s.turn, s.sending, s.said, s.past = r.Turn, r.Sending, r.Said, r.Past
+	s.ready, s.completed, s.parting, s.releasing = r.Ready, r.Completed, r.Parting, r.Releasing
 	s.publish()
 }
 
@@ -279,6 +295,9 @@ func (c *Core) resume(s *Slot, records map[model.ID]slotRecord) (launch bool) {
 		return false
 	}
 	switch {
+	case s.releasing && s.m.Live: // it was decided, and perhaps not done
+		c.releaseAgain(s, r)
+		return false
 	case r.Process == nil && s.m.Live:
 		r = unwatched(s.pid)
 	case r.Gone:
@@ -289,6 +308,9 @@ func (c *Core) resume(s *Slot, records map[model.ID]slotRecord) (launch bool) {
 		s.proc = r.Process
 		s.pid = s.proc.PID()
 		s.publish()
+		if r.Exit == nil {
+			c.look(s)
+		}
 	case s.m.Spawning && r.Process == nil: // it was decided, but nothing was executed
 		switch {
 		case s.m.Killing:
@@ -346,6 +368,9 @@ func (c *Core) adopt(s *Slot, known bool) bool {
 	i.Gen = cmp.Or(r.Gen, i.Gen)
 	c.occupy(i, r.Process, cmp.Or(r.Since, c.host.Now()))
 	s.publish()
+	if r.Exit == nil {
+		c.look(s)
+	}
 	c.touch(s)
 	c.logf(s, activity.Warn, "adopted: '%s' with pid %d", s.spec.ID.Name, s.pid)
 	if r.Exit != nil {
@@ -358,7 +383,7 @@ func (c *Core) adopt(s *Slot, known bool) bool {
 func (c *Core) occupy(i Instance, p Process, since time.Duration) {
 	s := i.Slot
 	c.timers.clear(&s.timer)
-	s.begin, s.sending, s.turn = false, nil, 0
+	s.begin, s.sending, s.turn, s.ready, s.releasing, s.parting = false, nil, 0, false, false, false
 	s.m = lifecycle.Adopted(i.Gen, since)
 	s.proc, s.pid = p, p.PID()
 	s.start = c.wallAt(since)

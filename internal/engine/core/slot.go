@@ -43,6 +43,9 @@ type Slot struct {
 	dirty   bool    // the journal does not know the latest
 	gone    bool    // no longer in the table
 	changing
+	depending
+	watched
+	ready   bool          // what the checks of the ready stage say of the present instance
 	sending *sending      // a signal of the stop sequence that may not have been sent
 	said    uint64        // the key of its last line
 	turn    time.Duration // of the launch under way in the storm budget; 0 = it needs none
@@ -64,17 +67,39 @@ func (s *Slot) Logs() LogPaths {
 func (s *Slot) Status() model.Status { return *s.status.Load() }
 
 func (c *Core) newSlot(g *group, p *model.Program, logs LogPaths) *Slot {
-	s := &Slot{spec: p, logs: logs, group: g, policy: lifecycle.PolicyOf(p)}
+	s := &Slot{spec: p, logs: logs, group: g, policy: c.policyOf(p)}
 	s.said = c.keep.saying // lines of an earlier program of this name stand
 	s.timer.fn = func() { c.step(s, lifecycle.Event{Kind: lifecycle.Timer, Epoch: s.epoch}) }
 	s.publish()
 	return s
 }
 
+// calm gives up attempts that an earlier process was waiting for, where nothing comes by itself.
+func (c *Core) calm() {
+	if !c.passive {
+		return
+	}
+	for _, s := range c.slots() {
+		if s.m.State == model.Backoff {
+			c.step(s, lifecycle.Event{Kind: lifecycle.Stop})
+		}
+	}
+}
+
+// policyOf is what the machine of a program goes by.
+func (c *Core) policyOf(p *model.Program) lifecycle.Policy {
+	policy := lifecycle.PolicyOf(p)
+	if c.passive {
+		policy.Start.Retries, policy.Exit.Restart = 0, model.RestartNever
+	}
+	return policy
+}
+
 func (s *Slot) publish() {
 	st := &model.Status{
 		Program: s.spec, ID: s.spec.ID, State: s.m.State, Generation: s.m.Gen, Start: s.start, Stop: s.stop,
 		Exit: s.exit, HasExit: s.hasExit, SpawnErr: s.lastErr, Tries: s.m.Tries, Killing: s.m.Killing,
+		Ready: s.isReady(), Waiting: s.unmet,
 		StdoutLog: s.logs.Stdout, StderrLog: s.logs.Stderr, Past: s.past,
 	}
 	if s.m.State == model.Fatal { // the machine begins to count anew
@@ -92,7 +117,7 @@ func (c *Core) step(s *Slot, ev lifecycle.Event) { c.stepAt(s, c.host.Now(), ev)
 // stepAt is step for an event that happened at the given time, and is only known now.
 func (c *Core) stepAt(s *Slot, at time.Duration, ev lifecycle.Event) {
 	var room [8]lifecycle.Action
-	s.auto = (ev.Kind == lifecycle.Ended || ev.Kind == lifecycle.Timer) && !s.m.Killing
+	s.auto = (ev.Kind == lifecycle.Ended || ev.Kind == lifecycle.Timer) && (!s.m.Killing || s.m.Bouncing || s.m.Failed)
 	actions := s.m.Step(&s.policy, at, ev, room[:0])
 	c.touch(s) // before the first effect, which commits it
 	for _, a := range actions {
@@ -100,9 +125,11 @@ func (c *Core) stepAt(s *Slot, at time.Duration, ev lifecycle.Event) {
 	}
 	s.publish()
 	c.touch(s)
+	c.look(s)
 	c.retire(s)
 	c.rest(s)
 	c.progress(s)
+	c.reconsider()
 }
 
 // rest tells the host of a program that has come to rest, after that is recorded, unless it is started again
@@ -154,6 +181,9 @@ func (c *Core) do(s *Slot, a lifecycle.Action) {
 	case lifecycle.SayKill:
 		s.past.Forced = true
 		c.logf(s, activity.Warn, "killing '%s' (%d) with SIGKILL", name, s.pid)
+	case lifecycle.SayUnproved:
+		s.past.Check, s.past.CheckText = "", "its startup checks had not passed after "+words.Duration(s.spec.Start.Timeout)
+		c.logf(s, activity.Warn, "unproved: %s, %s", name, s.past.CheckText)
 	}
 }
 
@@ -164,12 +194,14 @@ func (c *Core) enter(s *Slot, a lifecycle.Action) {
 	case model.Starting:
 		s.start, s.hasExit, s.failure, s.lastErr = c.host.Wall(), false, "", ""
 	case model.Backoff:
-		s.past.Tries, s.lastErr = a.Tries, s.failure
-		if s.failure == "" {
+		if a.Tries > 0 { // else it only waits for its delay
+			s.past.Tries, s.lastErr = a.Tries, s.failure
+		}
+		if a.Tries > 0 && s.failure == "" {
 			s.lastErr = "Exited too quickly (process log may have details)"
 		}
 	case model.Exited:
-		s.hasExit = true
+		s.hasExit, s.completed = true, s.completed || a.Expected
 		if !a.Expected {
 			s.lastErr = fmt.Sprintf("Bad exit code %d", s.exit.Code())
 		}
@@ -191,7 +223,7 @@ func (c *Core) enter(s *Slot, a lifecycle.Action) {
 // launch starts an instance, later when too many others ended as often as this one.
 func (c *Core) launch(s *Slot, i Instance) {
 	s.proc, s.pid, s.turn, s.sending = nil, 0, 0, nil
-	s.past = s.past.Begin(s.auto)
+	s.past, s.ready, s.completed = s.past.Begin(s.auto), false, s.completed && s.auto
 	if c.safe && s.auto {
 		c.LaunchFailed(i, safeText)
 		return
@@ -210,23 +242,25 @@ func (c *Core) launchAt(s *Slot, i Instance, at time.Duration) {
 	if at > c.host.Now() {
 		s.delayed = &timer{fn: func() {
 			s.delayed = nil
-			c.commit()
-			c.host.Launch(i)
+			c.launchFree(s, i)
 		}}
 		c.timers.set(s.delayed, at)
 		return
 	}
-	c.commit()
-	c.host.Launch(i)
+	c.launchFree(s, i)
 }
 
-// cancelDelayed gives up a launch that still waits for its turn, so that a stop need not wait too.
+// cancelDelayed gives up a launch that still waits for its turn or for other programs, so that a stop need not wait too.
 func (c *Core) cancelDelayed(s *Slot) {
-	if s.delayed == nil {
+	switch {
+	case s.delayed != nil:
+		c.timers.clear(s.delayed)
+		s.delayed = nil
+	case s.held:
+		c.unhold(s)
+	default:
 		return
 	}
-	c.timers.clear(s.delayed)
-	s.delayed = nil
 	c.giveUp(s)
 }
 

@@ -119,6 +119,7 @@ func (c *Core) addGroups(add []NewGroup) error {
 		for _, s := range e.Slots {
 			if s.begin {
 				s.begin = false
+				c.startNeeded(&order{core: c, internal: true}, s)
 				c.step(s, lifecycle.Event{Kind: lifecycle.Start})
 			}
 		}
@@ -197,6 +198,8 @@ func (c *Core) ask(f func() error) <-chan error {
 }
 
 func (c *Core) publishTable() {
+	c.index = nil
+	defer c.reconsider() // what some wait for may have come, or gone
 	t := &Table{}
 	for _, g := range c.groups {
 		t.Groups = append(t.Groups, g.entry)

@@ -2,9 +2,9 @@ package core
 
 import "github.com/upkeep-project/upkeep/internal/domain/model"
 
-// Bounce ends one instance of a program and starts the program anew, without waiting. Nothing happens when that
+// Renew ends one instance of a program and starts the program anew, without waiting. Nothing happens when that
 // instance is not the one that runs any more, is being stopped, or everything ends.
-func (c *Core) Bounce(id model.ID, gen uint64) {
+func (c *Core) Renew(id model.ID, gen uint64) {
 	c.post(func() {
 		s := c.Table().Slot(id)
 		if s == nil || s.gone || s.leaving || s.m.Gen != gen || !s.m.Live || c.State() != model.DaemonRunning {
@@ -13,7 +13,7 @@ func (c *Core) Bounce(id model.ID, gen uint64) {
 		if s.m.State != model.Starting && s.m.State != model.Running {
 			return
 		}
-		o := &order{core: c, done: make(chan struct{})}
+		o := &order{core: c, done: make(chan struct{}), internal: true}
 		c.replace(o, s)
 		o.sealed = true
 		o.check()
