@@ -4,7 +4,7 @@
 set -eu
 missing=""
 need() { # command package
-	if ! command -v "$1" >/dev/null 2>&1 && [ ! -x "$1" ]; then
+	if ! command -v "$1" >/dev/null 2>&1 && [ ! -x "$1" ] && [ ! -e "$1" ]; then
 		missing="$missing $2"
 	fi
 }
@@ -13,6 +13,7 @@ need gcc gcc
 [ -e /usr/include/stdlib.h ] || missing="$missing libc6-dev"
 need /usr/bin/python3 python3
 need /usr/bin/supervisord supervisor
+need /usr/lib/python3/dist-packages/configobj python3-configobj
 need strace strace
 need mmdebstrap mmdebstrap
 need nginx nginx-light
