@@ -42,6 +42,9 @@ type Figures struct {
 	Memory  int64   // resident bytes
 	Threads int
 	Listen  []string // addresses: ":8000", "127.0.0.1:5432"
+	// Own is all of the process alone, Tree of it and all that it has started; nil where many programs are asked for or the
+	// system does not tell.
+	Own, Tree *Usage
 }
 
 // Branch is one process of a program.

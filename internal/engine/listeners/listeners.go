@@ -356,6 +356,17 @@ type drain struct {
 	done   func() // nil = nobody does
 }
 
+// Waiting is how many events wait in each pool, by the name of its group.
+func (p *Pools) Waiting() map[string]int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	out := make(map[string]int, len(p.pools))
+	for _, pl := range p.pools {
+		out[pl.name] = len(pl.buffer)
+	}
+	return out
+}
+
 // Drain calls done as soon as the pools of these groups have delivered all events, or nobody is there to take them.
 func (p *Pools) Drain(groups []string, done func()) {
 	p.mu.Lock()

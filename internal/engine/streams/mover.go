@@ -381,6 +381,7 @@ func (s *Stream) flush(c *scratch, final, eof bool) error {
 	for b.pending(eof) && !s.p.detached.Load() {
 		lost, err := b.write(s.out.file, c, s.out.rules, final, eof, s.x.stall)
 		s.x.lost += lost
+		s.dropped(lost)
 		if errors.Is(err, logs.ErrPartial) && b.mem.room() < longest && !final {
 			final = true // no memory to hold it in
 			continue

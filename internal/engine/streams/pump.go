@@ -23,6 +23,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/upkeep-project/upkeep/internal/domain/model"
 	"github.com/upkeep-project/upkeep/internal/engine/activity"
 	"github.com/upkeep-project/upkeep/internal/engine/logs"
 	"github.com/upkeep-project/upkeep/internal/sys/pipe"
@@ -92,6 +93,8 @@ type Output struct {
 	// Rest, asked after every step, says how long to leave the pipe alone, 0 = not at all: whoever has no use for a flood
 	// does not read it as fast as it comes.
 	Rest func() time.Duration
+	// Flow counts the bytes that are taken out of the pipe, and those that its log has lost; nil = nobody counts.
+	Flow *model.Flow
 	// Block makes the program wait when the log cannot be written, instead of dropping output.
 	Block bool
 }

@@ -4,6 +4,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/upkeep-project/upkeep/internal/domain/model"
 	"github.com/upkeep-project/upkeep/internal/engine/activity"
 	"github.com/upkeep-project/upkeep/internal/engine/logs"
 	"github.com/upkeep-project/upkeep/internal/sys/pipe"
@@ -41,6 +42,7 @@ type output struct {
 	closed func()
 	rest   func() time.Duration
 	gather func() time.Duration
+	flow   *model.Flow // nil = nobody counts
 	rules  rules
 	block  bool
 	prompt bool
@@ -67,7 +69,7 @@ type drain struct {
 // held.
 func (p *Pump) Attach(fd int, o Output) *Stream {
 	s := &Stream{p: p, fd: int32(fd), key: o.Key, out: output{
-		file: o.File, line: o.Line, tap: o.Tap, closed: o.Closed, rest: o.Rest, gather: o.Gather, rules: o.rules(), block: o.Block, prompt: o.Prompt,
+		file: o.File, line: o.Line, tap: o.Tap, closed: o.Closed, rest: o.Rest, gather: o.Gather, flow: o.Flow, rules: o.rules(), block: o.Block, prompt: o.Prompt,
 	}}
 	s.spliceable = pipe.IsPipe(fd)
 	s.initial = pipe.DefaultCapacity
@@ -231,6 +233,9 @@ func (s *Stream) run() {
 	s.mu.Lock()
 	s.busy = false
 	s.taken += int64(v.taken)
+	if s.out.flow != nil && v.taken > 0 {
+		s.out.flow.Written.Add(uint64(v.taken))
+	}
 	if s.p.detached.Load() {
 		if s.left {
 			s.p.calm <- struct{}{} // has room for all
@@ -337,7 +342,15 @@ func (s *Stream) countLossLocked() {
 	if why == nil {
 		why = errStuck
 	}
+	s.dropped(lost)
 	s.p.log(activity.Error, "%s: %d bytes of output were lost: %v", s.out.file.Path(), lost, why)
+}
+
+// dropped counts what the log has lost.
+func (s *Stream) dropped(n int64) {
+	if s.out.flow != nil && n > 0 {
+		s.out.flow.Dropped.Add(uint64(n))
+	}
 }
 
 // verdict is the outcome of a step.

@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/upkeep-project/upkeep/internal/domain/model"
 	"github.com/upkeep-project/upkeep/internal/engine/logs"
 )
 
@@ -78,7 +79,8 @@ func TestFullDisk(t *testing.T) {
 			var rec recorder
 			s := logs.NewStore()
 			p := newPump(t, Options{Log: &rec, StreamMemory: 256 << 10})
-			o := Output{File: open(t, s, disk+"/log", logs.Options{}), StripANSI: mode == "stripped"}
+			var flow model.Flow
+			o := Output{File: open(t, s, disk+"/log", logs.Options{}), StripANSI: mode == "stripped", Flow: &flow}
 			shown := 0
 			if mode == "consumer" {
 				o.Tap = func(b []byte) { shown += len(b) }
@@ -112,6 +114,9 @@ func TestFullDisk(t *testing.T) {
 				lost, gaps := account(t, first+content(t, disk+"/log"), text+"last\n")
 				if lost == 0 || gaps == 0 {
 					t.Errorf("%d bytes lost in %d gaps: the test has shown nothing", lost, gaps)
+				}
+				if w, d := flow.Written.Load(), flow.Dropped.Load(); w != uint64(len(text)+5) || d != uint64(lost) {
+					t.Errorf("counted: %d bytes, %d dropped; it was %d, %d", w, d, len(text)+5, lost)
 				}
 			} else {
 				t.Errorf("the end is not there: %.100q", content(t, disk+"/log"))
