@@ -19,6 +19,7 @@ func Sections() Table {
 		{Kind: "eventlistener", Naming: Named, Text: "Processes that are told about events.", Keys: listener, All: merge(listener, program)},
 		{Kind: "defaults", Naming: Either, Text: "What programs say when they do not say it themselves.", Ours: true, All: defaults},
 		{Kind: "program-default", Text: "Another name of [defaults].", Ours: true, All: defaults},
+		{Kind: "notify", Naming: Named, Text: "Who is told when something happens, how, and about what.", Ours: true, Keys: notifyKeys()},
 		{Kind: "rpcinterface", Naming: Named, Text: "Further methods of the XML-RPC interface.", Open: true, daemon: true, Keys: rpcKeys()},
 		{Kind: "ctlplugin", Naming: Named, Text: "A further command of supervisorctl.", Open: true, Keys: pluginKeys()},
 	}

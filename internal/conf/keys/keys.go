@@ -21,6 +21,7 @@ const (
 	Bool                  // yes or no
 	Number                // decimal
 	Seconds               // decimal
+	Duration              // seconds with fractions, or with units
 	Size                  // bytes, KB, MB, GB
 	Mode                  // octal
 	Level                 // of a log
@@ -41,7 +42,8 @@ const (
 func (t Type) Allowed() string {
 	return [...]string{
 		Text: "text", Bool: "yes or no (true, yes, on, 1; false, no, off, 0)", Number: "a whole number", Seconds: "a whole number of seconds",
-		Size: "a size: bytes, or a number with KB, MB or GB", Mode: "an octal mode such as 0700 or 022",
+		Duration: "a length of time: seconds, or numbers with ms, s, m, h or d",
+		Size:     "a size: bytes, or a number with KB, MB or GB", Mode: "an octal mode such as 0700 or 022",
 		Level: "a level: critical, error, warn, info, debug, trace or blather", User: "a user of this machine, by name or number",
 		Owner: "USER or USER:GROUP of this machine", Signal: "the name or number of a signal", Path: "a path whose folder exists",
 		Directory: "a folder", Variables: `NAME="value",OTHER="value"`, Words: "a command and its arguments, in the quotes of a shell",
@@ -51,7 +53,7 @@ func (t Type) Allowed() string {
 
 // Key is one option of a section.
 type Key struct {
-	Name     string // env.NAME stands for every key that begins with env.
+	Name     string // env.NAME and check.NAME stand for all keys that begin so
 	Type     Type
 	Default  string // as it would be written; empty = none, or one that cannot be written
 	Required bool
@@ -152,8 +154,8 @@ func (s *Section) Names() []string {
 
 // Key finds a key as it is written in a file, folded; nil when the section has none of that name.
 func (s *Section) Key(name string) *Key {
-	if IsVariable(name) {
-		name = variableKey
+	if prefix := Family(name); prefix != "" {
+		name = prefix + "NAME" // it stands for all of them in the table
 	}
 	for i := range s.All {
 		if s.All[i].Name == name {
@@ -190,21 +192,29 @@ func (s *Section) Effect(k *Key) Effect {
 	return effect
 }
 
-// EnvPrefix begins the keys that hold one environment variable each.
-const EnvPrefix = "env."
+// The prefixes of the open families of keys: what stands behind one is a name that is chosen freely.
+const (
+	EnvPrefix   = "env."   // one environment variable each
+	CheckPrefix = "check." // one check each
+)
 
-// variableKey stands for all of them in the table.
-const variableKey = EnvPrefix + "NAME"
-
-// IsVariable reports whether a key holds an environment variable: env.NAME.
-func IsVariable(key string) bool {
-	return len(key) > len(EnvPrefix) && strings.EqualFold(key[:len(EnvPrefix)], EnvPrefix)
+// Family is the prefix of the open family that a key is of: env.NAME, check.NAME; empty = it is of none.
+func Family(key string) string {
+	for _, prefix := range [...]string{EnvPrefix, CheckPrefix} {
+		if len(key) > len(prefix) && strings.EqualFold(key[:len(prefix)], prefix) {
+			return prefix
+		}
+	}
+	return ""
 }
 
-// Fold makes keys that mean the same equal: case does not count, except in the names of environment variables.
+// IsVariable reports whether a key holds an environment variable: env.NAME.
+func IsVariable(key string) bool { return Family(key) == EnvPrefix }
+
+// Fold makes keys that mean the same equal: case does not count, except in the names that are chosen freely.
 func Fold(key string) string {
-	if IsVariable(key) {
-		return EnvPrefix + key[len(EnvPrefix):]
+	if prefix := Family(key); prefix != "" {
+		return prefix + key[len(prefix):]
 	}
 	return strings.ToLower(key)
 }
@@ -232,6 +242,9 @@ func (t Table) Kind(kind string) *Section {
 	return nil
 }
 
+// checksField is what changes of a program's checks are called, which come of several keys.
+const checksField = "checks"
+
 // Use is a key in one kind of section.
 type Use struct {
 	Section *Section
@@ -239,7 +252,8 @@ type Use struct {
 }
 
 // Explain lists the kinds of sections that have a key of their own of that name, and what it means there. KIND.KEY asks
-// for one of them: unix_http_server.file. nil when nothing is called so.
+// for one of them: unix_http_server.file. What changes of a program are called without being a key, as checks, is explained
+// by the keys that it comes from. nil when nothing is called so.
 func (t Table) Explain(name string) []Use {
 	kind, rest, dotted := strings.Cut(name, ".")
 	var uses []Use
@@ -252,11 +266,21 @@ func (t Table) Explain(name string) []Use {
 			}
 		}
 	}
+	if uses == nil && name == checksField {
+		for i := range t {
+			for j := range t[i].Keys {
+				if k := &t[i].Keys[j]; k.as == name {
+					uses = append(uses, Use{&t[i], k})
+				}
+			}
+		}
+	}
 	return uses
 }
 
 func (k *Key) matches(name string) bool {
-	return strings.EqualFold(k.Name, name) || IsVariable(name) && IsVariable(k.Name)
+	prefix := Family(name)
+	return strings.EqualFold(k.Name, name) || prefix != "" && prefix == Family(k.Name)
 }
 
 // Names are the names of all keys, sorted, each once.

@@ -9,7 +9,7 @@ func programKeys() []Key {
 		{Name: "priority", Type: Number, Default: "999", Text: "The place in the order: lower ones are started first and stopped last. Programs of equal priority go together."},
 		{Name: "autostart", Type: Bool, Default: "true", Text: "Starts with the daemon. A program that is not started so waits to be asked for."},
 		{Name: "startsecs", Type: Seconds, Default: "1", Text: "How long it must live to count as running; an earlier end is a failed start, whatever the exit status. 0 counts at once, which is what commands that end by themselves need."},
-		{Name: "startretries", Type: Number, Default: "3", Text: "How many further attempts follow a failed start, the first after one second, each a second later than the one before. Then the program is given up (FATAL) until somebody starts it."},
+		{Name: "startretries", Type: Number, Values: []string{"unlimited"}, Default: "3", Text: "How many further attempts follow a failed start, the first after one second, each a second later than the one before. Then the program is given up (FATAL) until somebody starts it. With unlimited it never is."},
 		{Name: "autorestart", Type: Choice, Values: []string{"true", "false", "unexpected"}, Default: "unexpected", Text: "Whether it is started again when it ends after it had been running: always, never, or only when its exit status is not one of exitcodes."},
 		{Name: "exitcodes", Type: List, Default: "0", Text: "The exit statuses that are expected, separated by commas. Death by a signal is never expected."},
 		{Name: "stopsignal", Type: Signal, Default: "TERM", Text: "The signal that asks it to end. Programs differ: some stop gracefully at QUIT or INT."},
@@ -33,10 +33,11 @@ func programKeys() []Key {
 	}
 	keys = append(keys, streamKeys("stdout", "output")...)
 	keys = append(keys, streamKeys("stderr", "error output")...)
-	return append(keys, Key{
+	keys = append(keys, Key{
 		Name: "log_full", Type: Choice, Values: []string{"drop", "block"}, Default: "drop", Ours: true,
 		Text: "What happens on a full disk when memory is used up as well: drop loses output, and a line in the log counts what is lost; block lets the program wait.",
 	})
+	return append(keys, watchKeys()...)
 }
 
 // streamKeys are the keys of one of the two outputs.

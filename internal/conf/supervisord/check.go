@@ -66,32 +66,41 @@ func DefaultCheck(kind model.CheckKind) model.Check {
 // ParseCheck reads the value of check.NAME: KIND [TARGET] [key=value ...], in the quotes of a shell. What is not said has its
 // default. What Check.String writes is read as the same check. An error says what is wrong with which word.
 func ParseCheck(name, text string) (model.Check, error) {
+	r, err := parseCheck(name, text)
+	if err != nil {
+		return model.Check{}, err
+	}
+	return r.check, nil
+}
+
+// parseCheck is ParseCheck, and knows what was said.
+func parseCheck(name, text string) (*checkReader, error) {
 	if !checkName(name) {
-		return model.Check{}, fmt.Errorf("the name of a check has letters, digits, _ . and - in it, at most 64, not %s", pytext.Repr(name))
+		return nil, fmt.Errorf("the name of a check has letters, digits, _ . and - in it, at most 64, not %s", pytext.Repr(name))
 	}
 	if !utf8.ValidString(text) || strings.ContainsRune(text, 0) {
-		return model.Check{}, errors.New("a check is text")
+		return nil, errors.New("a check is text")
 	}
 	list, err := shellwords.Split(text)
 	if err != nil {
-		return model.Check{}, err
+		return nil, err
 	}
 	if len(list) == 0 {
-		return model.Check{}, errors.New("what is to be checked? " + words.Either(checkKinds()))
+		return nil, errors.New("what is to be checked? " + words.Either(checkKinds()))
 	}
 	kind, err := parseCheckKind(list[0])
 	if err != nil {
-		return model.Check{}, err
+		return nil, err
 	}
 	r := checkReader{check: DefaultCheck(kind), said: map[string]bool{}}
 	r.check.Name = name
 	if err := r.words(list[1:]); err != nil {
-		return model.Check{}, err
+		return nil, err
 	}
 	if err := r.finish(); err != nil {
-		return model.Check{}, err
+		return nil, err
 	}
-	return r.check, nil
+	return &r, nil
 }
 
 // checkName reports whether a check can have a name.

@@ -58,7 +58,7 @@ type Config struct {
 	Native        *Native   // of LoadNative; nil = it is no native instance
 	Invalid       []Invalid // of a native instance: files that cannot be used
 	Foreign       *Foreign  `json:",omitempty"` // the programs are defined in another dialect; nil = they are not
-	Shared        Shared    `json:"-"` // of a native instance: what the files of programs have in common
+	Shared        Shared    `json:"-"`          // of a native instance: what the files of programs have in common
 }
 
 // Location is a configuration file: as the user wrote it, which messages show, and absolute.

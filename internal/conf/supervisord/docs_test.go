@@ -42,6 +42,7 @@ func newSample() sample {
 		{"group:g", map[string]string{"programs": "member"}},
 		{"fcgi-program:f", map[string]string{"command": "/bin/cat", "socket": "unix:///tmp/f.sock"}},
 		{"eventlistener:l", map[string]string{"command": "/bin/cat", "events": "EVENT"}},
+		{"notify:n", map[string]string{"to": "mailto:root"}},
 		{"rpcinterface:e", map[string]string{rpcSocketKey: "/tmp/e.sock"}},
 		{"ctlplugin:c", map[string]string{ctlFactoryKey: "my:factory"}},
 	}

@@ -56,6 +56,9 @@ func (r *reader) config(args *Args) (*Config, error) {
 	if c.Model, err = r.groups(global); err != nil {
 		return nil, err
 	}
+	if c.Model.Notifiers, err = r.notifiers(); err != nil {
+		return nil, err
+	}
 	if c.Servers, err = r.servers(); err != nil {
 		return nil, err
 	}

@@ -47,7 +47,8 @@ func (r *reader) programList(o *options, group string, kind model.Kind, global m
 	before := len(r.problems)
 	t := r.template(o)
 	t.program.Section, t.program.Kind, t.program.Origin = name, kind, origin(o.sect)
-	if kind == model.KindEventListener && t.program.IO.NoStdin {
+	r.consistent(o, &t.program, kind)
+	if kind == model.KindEventListener && t.program.IO.NoStdin && !t.program.IO.Direct {
 		o.fail("stdin", errors.New("stdin=none: events come to a listener through its standard input"))
 	}
 	var list []*model.Program
@@ -65,7 +66,7 @@ func (r *reader) template(o *options) template {
 	p.Start.Auto = o.boolean("autostart", true)
 	p.Exit.Restart = value(o, "autorestart", model.RestartUnexpected, autoRestart)
 	p.Start.Secs = seconds(o.integer("startsecs", 1))
-	p.Start.Retries = o.number("startretries", 3)
+	p.Start.Retries = value(o, "startretries", 3, retries)
 	stop, err := units.Signal("TERM")
 	o.fail("stopsignal", err)
 	p.Stop.Signal = value(o, "stopsignal", stop, units.Signal)
@@ -110,6 +111,7 @@ func (r *reader) template(o *options) template {
 	o.fail("process_name", err)
 	least := value(o, "stop_reach", model.ReachProcess, stopReach)
 	p.Stop.Reach, p.Stop.KillReach = max(reach(stopGroup), least), max(reach(killGroup), least)
+	r.managing(o, p)
 	o.fail("numprocs", t.check())
 	if stopGroup && !killGroup {
 		//lint:ignore ST1005 the dialect's words
@@ -172,6 +174,11 @@ func (r *reader) process(o *options, t *template, group string, num int, global 
 		}
 		p.IO.Stderr.Log, p.IO.Stderr.Path = model.LogNone, ""
 	}
+	if p.IO.Direct {
+		p.IO.Stdout.MaxBytes, p.IO.Stdout.Backups, p.IO.Stderr.MaxBytes, p.IO.Stderr.Backups = 0, 0, 0, 0
+	}
+	r.attach(o, t, &p.Attach)
+	p.Checks = r.checks(o)
 	line, ok := o.text("command")
 	if !ok {
 		o.fail("command", errors.New("program section "+o.sect.Name+" does not specify a command"))
@@ -183,7 +190,8 @@ func (r *reader) process(o *options, t *template, group string, num int, global 
 	if r.watch != nil && p.ID == r.watch.id {
 		r.watch.values = r.effective(o)
 	}
-	p.Exit.Codes = slices.Clone(p.Exit.Codes)
+	p.Exit.Codes, p.Depends = slices.Clone(p.Exit.Codes), slices.Clone(p.Depends)
+	p.Notify, p.Email = slices.Clone(p.Notify), slices.Clone(p.Email)
 	return &p
 }
 

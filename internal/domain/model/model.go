@@ -3,6 +3,7 @@
 package model
 
 import (
+	"math"
 	"strings"
 	"time"
 )
@@ -155,8 +156,9 @@ type StartPolicy struct {
 	Timeout time.Duration `json:",omitzero"`
 }
 
-// Endless is the number of retries that never runs out (startretries=unlimited).
-const Endless = -1
+// Endless is the number of retries that never runs out (startretries=unlimited). Numbers below 0 mean what 0 does, and the
+// original shows them as they are, so that -1 is none of ours.
+const Endless = math.MinInt32
 
 // Reach says how far a signal goes.
 type Reach uint8
