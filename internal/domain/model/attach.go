@@ -29,3 +29,8 @@ type AttachSpec struct {
 
 // Fits reports whether a process that runs already may be taken instead of a start.
 func (a AttachSpec) Fits() bool { return a.Scan || a.Track == TrackPIDFile }
+
+// WritesPIDFile reports whether the pid file of a program is ours to write: it is an output of the program else.
+func (p *Program) WritesPIDFile() bool {
+	return p.Attach.PIDFile != "" && p.Attach.Track == TrackChild
+}

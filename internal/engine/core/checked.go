@@ -53,7 +53,7 @@ func (c *Core) SetReady(i Instance, ready bool) {
 func (c *Core) Bounce(i Instance, check, text string) {
 	c.post(func() {
 		s := i.Slot
-		if !c.present(i) || s.leaving || s.parting || s.masked() || s.m.State != model.Running || c.State() != model.DaemonRunning {
+		if !c.present(i) || c.passive || s.leaving || s.parting || s.masked() || s.m.State != model.Running || c.State() != model.DaemonRunning {
 			return
 		}
 		s.past.Check, s.past.CheckText = check, text
@@ -91,15 +91,21 @@ func (c *Core) LaunchedFound(i Instance, p Process, since time.Duration) {
 			p.Release() // nobody asked for it, and it is not ours to end
 			return
 		}
-		s.proc, s.pid = p, p.PID()
-		s.start, s.turn, s.past.Adopted = c.wallAt(since), 0, true
-		c.logf(s, activity.Info, "adopted: '%s' with pid %d; what it writes is not logged", s.spec.ID.Name, s.pid)
-		if s.retune {
-			s.tune()
-		}
-		c.step(s, lifecycle.Event{Kind: lifecycle.Found, Gen: i.Gen, Since: since})
-		c.settleSpawned(s)
+		c.foundAt(i, p, since)
 	})
+}
+
+// foundAt takes a process that has run since then as the instance that was to be started.
+func (c *Core) foundAt(i Instance, p Process, since time.Duration) {
+	s := i.Slot
+	s.proc, s.pid = p, p.PID()
+	s.start, s.turn, s.past.Adopted = c.wallAt(since), 0, true
+	c.logf(s, activity.Info, "adopted: '%s' with pid %d; what it writes is not logged", s.spec.ID.Name, s.pid)
+	if s.retune {
+		s.tune()
+	}
+	c.step(s, lifecycle.Event{Kind: lifecycle.Found, Gen: i.Gen, Since: since})
+	c.settleSpawned(s)
 }
 
 // present reports whether an instance is the living one of its program.

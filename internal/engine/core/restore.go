@@ -23,6 +23,8 @@ type Resumed struct {
 	// Gone: it was there, as the pid, and nothing is left that could tell how it ended.
 	Gone bool
 	PID  int
+	// Found: it was not launched, but ran already and was taken.
+	Found bool
 	// Gen is the generation as which it was launched; 0 = the one that was asked for.
 	Gen uint64
 	// Exit is how it ended, if it has; nil = it lives, and its end is reported later.
@@ -321,6 +323,8 @@ func (c *Core) resume(s *Slot, records map[model.ID]slotRecord) (launch bool) {
 			return true
 		}
 		return false
+	case s.m.Spawning && r.Found:
+		c.foundAt(i, r.Process, cmp.Or(r.Since, c.host.Now()))
 	case s.m.Spawning:
 		c.launchedAt(i, r.Process, cmp.Or(r.Since, c.host.Now())) // at once: its end may be reported any moment
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/upkeep-project/upkeep/internal/domain/model"
+	"github.com/upkeep-project/upkeep/internal/engine/activity"
 	"github.com/upkeep-project/upkeep/internal/engine/core"
 	"github.com/upkeep-project/upkeep/internal/sys/procfd"
 	"github.com/upkeep-project/upkeep/internal/sys/procstat"
@@ -108,38 +109,63 @@ func (c *candidate) Since() time.Duration { return c.host.since(c.handle) }
 
 // Take makes it an instance: known to the journal and the keeper, and watched.
 func (c *candidate) Take(i core.Instance) (core.Process, error) {
-	h, handle := c.host, c.handle
-	inst := &instance{host: h, handle: handle}
-	if !h.pids.claim(handle.PID(), inst) {
-		return nil, fmt.Errorf("pid %d: %w", handle.PID(), ErrTaken)
+	h := c.host
+	inst, undo, err := c.take(i, birth{})
+	if err != nil {
+		return nil, err
 	}
-	undo := func() {
+	if err := h.o.Watcher.Watch(inst.handle, func() { h.ended(i, inst) }); err != nil {
+		undo()
+		return nil, fmt.Errorf("pid %d: %w", inst.PID(), err)
+	}
+	c.handle = nil
+	return inst, nil
+}
+
+// take makes it an instance that is not watched yet. undo takes that back.
+func (c *candidate) take(i core.Instance, b birth) (inst *instance, undo func(), err error) {
+	h, handle, p := c.host, c.handle, i.Slot.Program()
+	inst = &instance{host: h, handle: handle}
+	if !h.pids.claim(handle.PID(), inst) {
+		return nil, nil, fmt.Errorf("pid %d: %w", handle.PID(), ErrTaken)
+	}
+	if old := h.let.get(handle.PID()); old != nil {
+		old.letGo(false)
+	}
+	undo = func() {
 		h.pids.remove(handle.PID(), inst)
 		if inst.key != "" {
 			h.keys.remove(inst.key, inst)
 			h.unbear(inst.key)
 		}
+		h.dropPIDFile(inst.birth.PIDFile, handle.PID())
 	}
+	b.Process = handle.Identity()
+	if p.WritesPIDFile() {
+		b.PIDFile = p.Attach.PIDFile
+	}
+	inst.birth = b
 	if h.o.Store != nil || h.o.Journal != nil {
 		inst.key = keyOf(i)
 		h.keys.set(inst.key, inst)
 	}
 	if h.o.Journal != nil {
-		if err := h.record(inst.key, birth{Process: handle.Identity()}); err != nil && h.o.Store == nil {
+		if err := h.record(inst.key, b); err != nil && h.o.Store == nil {
 			undo()
-			return nil, errors.Join(errUnknown, err)
+			return nil, nil, errors.Join(errUnknown, err)
 		}
 	}
 	if h.o.Store != nil {
 		h.holdAnew(inst.key, [3]int{-1, -1, -1}, handle)
 	}
-	if err := h.o.Watcher.Watch(handle, func() { h.ended(i, inst) }); err != nil {
-		undo()
-		return nil, fmt.Errorf("pid %d: %w", handle.PID(), err)
+	h.track(inst, p.ID, [3]uint64{}, nil)
+	if b.PIDFile != "" {
+		if err := h.writePIDFile(b.PIDFile, handle.PID(), h.userOf(p)); err != nil {
+			h.o.Log.Logf(activity.Warn, "%s (pid %d) runs without its pid file: %v", p.ID, handle.PID(), err)
+		}
 	}
-	h.track(inst, i.Slot.Program().ID, [3]uint64{}, nil)
-	c.handle = nil
-	return inst, nil
+	h.tellDeaf(p, handle.PID())
+	return inst, undo, nil
 }
 
 // Close lets go of a process that was not taken.

@@ -117,6 +117,10 @@ type birth struct {
 	Cgroup  string          `json:",omitzero"` // directory of its control group; empty = none
 	// Mark is set when it is let go; without one it is taken for let go.
 	Mark spawn.Mark `json:",omitzero"`
+	// PIDFile is the file that was written for it; empty = none.
+	PIDFile string `json:",omitzero"`
+	Found   bool   `json:",omitzero"` // it ran already, and was taken in the place of a start
+	Moved   bool   `json:",omitzero"` // it is what the process that was started has left
 }
 
 // marks gives out the words of spawn.Marks. It is safe for concurrent use.
@@ -180,7 +184,17 @@ func (h *Host) letGo(b birth) bool {
 // then, there is never an instance that nobody knows of.
 func (h *Host) bear(i core.Instance, req *spawn.Request, group *cgroup.Group) (key string, b *birth, err error) {
 	b = &birth{}
+	p := i.Slot.Program()
+	if p.WritesPIDFile() {
+		b.PIDFile = p.Attach.PIDFile
+	}
 	if h.o.Store == nil && h.o.Journal == nil {
+		if b.PIDFile != "" {
+			req.Identified = func(pid, _ int) error {
+				b.Process.PID = pid
+				return h.writePIDFile(b.PIDFile, pid, req.Cred)
+			}
+		}
 		return "", b, nil
 	}
 	key = keyOf(i)
@@ -217,13 +231,18 @@ func (h *Host) bear(i core.Instance, req *spawn.Request, group *cgroup.Group) (k
 		if err != nil {
 			return err
 		}
+		b.Process = id
 		if h.o.Journal != nil {
-			b.Process = id
 			if group != nil {
 				b.Cgroup = group.Dir()
 			}
 			if err := h.record(key, *b); err != nil && h.o.Store == nil {
 				return errors.Join(errUnknown, err)
+			}
+		}
+		if b.PIDFile != "" { // after the record, which tells whoever follows this process to remove it
+			if err := h.writePIDFile(b.PIDFile, pid, req.Cred); err != nil {
+				return err
 			}
 		}
 		if h.o.Store != nil {

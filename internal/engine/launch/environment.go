@@ -12,8 +12,9 @@ import (
 
 // environment is what every program inherits, prepared once.
 type environment struct {
-	base map[string]string
-	url  string
+	base   map[string]string
+	url    string
+	notify func(*model.Program) string // Watched.Notify
 }
 
 func newEnvironment(environ []string, serverURL string) environment {
@@ -23,6 +24,7 @@ func newEnvironment(environ []string, serverURL string) environment {
 			e.base[command.EnvName(k)] = v
 		}
 	}
+	e.private()
 	return e
 }
 
@@ -50,6 +52,7 @@ func (e environment) of(p *model.Program, otherUser bool) []string {
 	for _, v := range p.Command.Env {
 		m[command.EnvName(v.Name)] = v.Value
 	}
+	e.messages(p, m)
 	out := make([]string, 0, len(m))
 	for _, k := range slices.Sorted(maps.Keys(m)) {
 		out = append(out, k+"="+m[k])

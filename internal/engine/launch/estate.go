@@ -95,7 +95,10 @@ func (r *remains) process() procfd.Handle {
 	if r.handle != nil {
 		return r.handle
 	}
-	if fd := r.held.fd(rolePidfd); fd >= 0 {
+	if fd := r.held.fd(rolePidfd); fd >= 0 && r.birth.Moved && r.birth.Process.PID != r.held.PID {
+		pipe.Close(fd) // of the one before
+		r.held.Ended = false
+	} else if fd >= 0 {
 		handle, err := procfd.FromPidfd(fd, r.held.PID)
 		if err == nil {
 			r.handle = handle

@@ -3,13 +3,13 @@
 package launch
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sync"
 	"syscall"
 	"time"
 
-	"github.com/upkeep-project/upkeep/internal/base/units"
 	"github.com/upkeep-project/upkeep/internal/domain/model"
 	"github.com/upkeep-project/upkeep/internal/engine/activity"
 	"github.com/upkeep-project/upkeep/internal/engine/core"
@@ -18,8 +18,6 @@ import (
 	"github.com/upkeep-project/upkeep/internal/engine/streams"
 	"github.com/upkeep-project/upkeep/internal/sys/cgroup"
 	"github.com/upkeep-project/upkeep/internal/sys/clock"
-	"github.com/upkeep-project/upkeep/internal/sys/command"
-	"github.com/upkeep-project/upkeep/internal/sys/pipe"
 	"github.com/upkeep-project/upkeep/internal/sys/procfd"
 	"github.com/upkeep-project/upkeep/internal/sys/spawn"
 )
@@ -37,7 +35,11 @@ const listenerPipe = 256 << 10
 // Reports is where the answers to launches go: the core.
 type Reports interface {
 	Launched(core.Instance, core.Process)
+	// LaunchedFound: nothing was started, for the process ran already, since that time.
+	LaunchedFound(i core.Instance, p core.Process, since time.Duration)
 	LaunchFailed(core.Instance, string)
+	// Moved: the process has ended with 0 and left another one, which is the instance from now on.
+	Moved(core.Instance, core.Process)
 	Ended(core.Instance, model.Exit)
 }
 
@@ -58,13 +60,17 @@ type Options struct {
 	StripANSI  bool
 	AutoDir    string // directory of automatic logs
 	Identifier string
-	LogTimes   bool // note beside the logs when their bytes came, and in which run
+	// Flows are the counters of a program's channels; nil = nobody counts.
+	Flows    func(model.ID) *[2]model.Flow
+	LogTimes bool // note beside the logs when their bytes came, and in which run
 
 	// What makes instances survive this process; nil = they do not.
 	Store   Store
 	Journal core.Journal
 	// Marks is where the spawner notes which instances were let go; nil = nowhere.
 	Marks *spawn.Marks
+
+	Watched Watched
 
 	// What makes a stop complete; nil = what outlives one is not known, and there are no control groups.
 	Census  *procfd.Census
@@ -98,10 +104,15 @@ type Host struct {
 	births sync.RWMutex
 	pids   known[int]    // every one not yet released
 	keys   known[string] // every one of which something is left
+	let    known[int]    // those that were let go of and are not reaped
 
 	marks   marks
 	estate  estate
 	sockets *sockets
+	crowd   crowd
+
+	ctx context.Context // ends with Close
+	end context.CancelFunc
 }
 
 // New makes a host. Call Tell; it launches when Serve is called.
@@ -110,6 +121,7 @@ func New(o Options) *Host {
 		o: o, env: newEnvironment(o.Environ, o.ServerURL), order: orderPatience, last: make(chan struct{}),
 		sockets: newSockets(o.Store, o.Log),
 	}
+	h.ctx, h.end = context.WithCancel(context.Background())
 	close(h.last)
 	h.more = sync.NewCond(&h.mu)
 	return h
@@ -119,6 +131,7 @@ func New(o Options) *Host {
 type job struct {
 	inst         core.Instance
 	before, done chan struct{}
+	asked        time.Duration // when it was asked for
 }
 
 // Tell says who hears of starts and ends. Those of instances that are taken back by Resume may come at once.
@@ -139,6 +152,7 @@ func (h *Host) Close() {
 	h.closed, h.queue = true, nil
 	h.more.Broadcast()
 	h.mu.Unlock()
+	h.end()
 	h.working.Wait()
 }
 
@@ -156,7 +170,7 @@ func (h *Host) Launch(i core.Instance) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if !h.closed {
-		j := job{i, h.last, make(chan struct{})}
+		j := job{i, h.last, make(chan struct{}), h.Now()}
 		h.last = j.done
 		h.queue = append(h.queue, j)
 		h.more.Signal()
@@ -177,6 +191,7 @@ func (h *Host) work() {
 		h.queue[0] = job{}
 		if h.queue = h.queue[1:]; len(h.queue) == 0 {
 			h.queue = nil // after a burst it is long
+			h.crowd.forget()
 		}
 		h.mu.Unlock()
 		h.launch(j)
@@ -186,7 +201,11 @@ func (h *Host) work() {
 func (h *Host) launch(j job) {
 	i := j.inst // alone is kept as long as the instance lives
 	p := i.Slot.Program()
-	inst, err := h.start(i, p)
+	inst, err := h.seek(i, p, j.asked)
+	found := inst != nil
+	if err == nil && !found {
+		inst, err = h.start(i, p)
+	}
 	await(j.before, h.order) // reports are in the order of the queue
 	defer close(j.done)
 	var lost *lostError
@@ -197,13 +216,24 @@ func (h *Host) launch(j job) {
 		h.to.LaunchFailed(i, failureText(p, err))
 		return
 	}
-	h.to.Launched(i, inst)
-	if err := h.o.Watcher.Watch(inst.handle, func() { h.ended(i, inst) }); err != nil {
-		// Nobody would notice its end: what cannot be supervised must not run.
-		h.o.Log.Logf(activity.Critical, "cannot watch %s (pid %d), it is killed: %v", p.ID.Name, inst.PID(), err)
-		_ = inst.Signal(int(syscall.SIGKILL), model.ReachGroup)
-		h.to.Ended(i, model.Exit{Reason: "it could not be watched"})
+	if found {
+		h.to.LaunchedFound(i, inst, h.since(inst.handle))
+	} else {
+		h.to.Launched(i, inst)
 	}
+	h.watch(i, inst)
+}
+
+// watch has the end of an instance noticed.
+func (h *Host) watch(i core.Instance, inst *instance) {
+	err := h.o.Watcher.Watch(inst.handle, func() { h.ended(i, inst) })
+	if err == nil {
+		return
+	}
+	// Nobody would notice its end: what cannot be supervised must not run.
+	h.o.Log.Logf(activity.Critical, "cannot watch %s (pid %d), it is killed: %v", i.Slot.Program().ID.Name, inst.PID(), err)
+	_ = inst.Signal(int(syscall.SIGKILL), model.ReachGroup)
+	h.to.Ended(i, model.Exit{Reason: "it could not be watched"})
 }
 
 // await waits until c is closed, as long as the patience lasts.
@@ -233,13 +263,6 @@ func (h *Host) start(i core.Instance, p *model.Program) (*instance, error) {
 	req := &spawn.Request{
 		Path: path, Argv: argv, Dir: p.Command.Dir, Umask: p.Command.Umask,
 		IgnoreSIGPIPE: p.Command.IgnoreSIGPIPE,
-		Stdin:         spawn.StdioPipe, Stdout: spawn.StdioPipe, Stderr: spawn.StdioPipe,
-	}
-	if p.IO.MergeStderr {
-		req.Stderr = spawn.StdioMerge
-	}
-	if p.IO.NoStdin {
-		req.Stdin = spawn.StdioNull
 	}
 	if uid := p.Command.UID; uid >= 0 && uid != h.o.UID {
 		if req.Cred, err = spawn.LookupCred(uid); err != nil {
@@ -253,10 +276,11 @@ func (h *Host) start(i core.Instance, p *model.Program) (*instance, error) {
 			return nil, err
 		}
 	}
-	out, err := h.outputs(i.Slot)
+	out, err := h.connections(i.Slot, req)
 	if err != nil {
 		return nil, &streamsError{err}
 	}
+	defer out.handed()
 	group := h.enclose(i, p, req)
 	key, born, err := h.bear(i, req, group)
 	if err != nil {
@@ -274,9 +298,13 @@ func (h *Host) start(i core.Instance, p *model.Program) (*instance, error) {
 		}
 		h.unbear(key)
 		abandon(group)
+		h.dropPIDFile(born.PIDFile, born.Process.PID)
 		return nil, err
 	}
-	inst := &instance{host: h, handle: res.Handle, key: key}
+	if born.Process.PID == 0 {
+		born.Process = res.Handle.Identity()
+	}
+	inst := &instance{host: h, handle: res.Handle, key: key, birth: *born}
 	h.know(inst)
 	h.track(inst, p.ID, born.Pipes, group)
 	h.speak(inst, i, inst.PID(), out)
@@ -308,13 +336,25 @@ func (h *Host) ended(i core.Instance, inst *instance) {
 // reportEnd moves what an instance wrote to its logs, without waiting for descendants that hold the pipes,
 // and reports how it ended.
 func (h *Host) reportEnd(i core.Instance, inst *instance) {
+	if inst.isDetached() {
+		inst.letGo(true)
+		return
+	}
 	streams.Drain(inst.out...)
+	if h.follow(i, inst) {
+		return
+	}
 	h.sweep(i, inst)
 	e, over, err := inst.handle.Wait(true)
 	if err != nil || !over {
 		e = model.Exit{Reason: fmt.Sprint("wait: ", err)}
 	}
-	e = h.wasKilled(i, inst, e)
+	h.over(i, inst, h.wasKilled(i, inst, e))
+}
+
+// over reports an end.
+func (h *Host) over(i core.Instance, inst *instance, e model.Exit) {
+	h.dropPIDFile(inst.birth.PIDFile, inst.PID())
 	h.runEnds(i.Slot, e)
 	h.to.Ended(i, e)
 }
@@ -334,201 +374,4 @@ func (h *Host) ReapOrphans() {
 	procfd.ReapOrphans(h.Known, func(pid int, e model.Exit) {
 		h.o.Log.Logf(activity.Info, "reaped unknown pid %d (%s)", pid, core.ExitText(e))
 	})
-}
-
-// instance is one running process and its streams.
-type instance struct {
-	host   *Host
-	handle procfd.Handle
-	key    string // in the store and the journal; empty = in none
-	in     *streams.Input
-	out    []*streams.Stream
-	roles  []rune // of out
-	cgroup *cgroup.Group
-	listen func(*streams.Input) // begins the conversation with a listener; nil = it is none
-
-	mu       sync.Mutex
-	open     int  // outputs that have not come to their end
-	released bool // the process
-	users    int  // of the handle besides its owner
-}
-
-// use counts those who use the handle, and closes it after the last, its owner or another one.
-func (n *instance) use(more int) {
-	n.mu.Lock()
-	n.users += more
-	last := n.users < 0
-	n.mu.Unlock()
-	if last {
-		n.handle.Close()
-	}
-}
-
-// know makes an instance one of ours.
-func (h *Host) know(n *instance) {
-	h.pids.set(n.handle.PID(), n)
-	if n.key != "" {
-		h.keys.set(n.key, n)
-	}
-}
-
-// streamKey is the key of the k-th output.
-func (n *instance) streamKey(k int) string { return n.key + "/" + string(n.roles[k]) }
-
-// connect attaches our ends of the pipes (stdin, stdout, stderr; -1 = none).
-func (n *instance) connect(fds [3]int, out *outputs) {
-	if fds[0] >= 0 {
-		limit := stdinLimit
-		if n.listen != nil {
-			limit = listenerLimit
-			_, _ = pipe.SetCapacity(fds[0], listenerPipe) // a smaller one is as good, and slower
-		}
-		n.in = n.host.o.Pump.AttachInput(fds[0], limit)
-		if n.listen != nil {
-			n.listen(n.in)
-		}
-	}
-	for _, fd := range fds[1:] {
-		if fd >= 0 {
-			n.open++
-		}
-	}
-	for k, fd := range fds[1:] {
-		if fd < 0 {
-			if out.of[k].File != nil {
-				out.of[k].File.Close()
-			}
-			continue
-		}
-		out.of[k].Closed = n.closed
-		if over := out.over[k]; over != nil {
-			out.of[k].Closed = func() {
-				over()
-				n.closed()
-			}
-		}
-		n.roles = append(n.roles, [2]rune{roleStdout, roleStderr}[k])
-		if n.key != "" {
-			out.of[k].Key = n.streamKey(len(n.roles) - 1)
-			out.of[k].Stages = n.host.estate.stages(out.of[k].Key)
-		}
-		n.out = append(n.out, n.host.o.Pump.Attach(fd, out.of[k]))
-	}
-	n.settle()
-}
-
-// closed notes that one output has come to its end.
-func (n *instance) closed() {
-	n.mu.Lock()
-	n.open--
-	n.mu.Unlock()
-	n.settle()
-}
-
-// settle gives up what the store and the journal have of an instance of which nothing is left.
-func (n *instance) settle() {
-	n.mu.Lock()
-	over := n.released && n.open == 0 && n.key != ""
-	key := n.key
-	if over {
-		n.key = ""
-	}
-	n.mu.Unlock()
-	if over {
-		if n.host.keys.remove(key, n) { // else it is another's by now
-			n.host.unbear(key)
-		}
-	}
-}
-
-// PID is the process's pid.
-func (n *instance) PID() int { return n.handle.PID() }
-
-// Signal sends one signal.
-func (n *instance) Signal(sig int, reach model.Reach) error { return n.handle.Signal(sig, reach) }
-
-// WriteStdin queues data; streams.ErrClosed when there is no standard input.
-func (n *instance) WriteStdin(data []byte) error {
-	if n.in == nil {
-		return streams.ErrClosed
-	}
-	return n.in.Write(data)
-}
-
-// Release reaps the process and lets go of it. Its outputs stay connected for descendants that hold
-// them; the pump lets go of those at their end.
-func (n *instance) Release() {
-	if n.in != nil {
-		n.in.Close()
-	}
-	pid := n.handle.PID()
-	if _, _, err := n.handle.Wait(false); err != nil {
-		n.host.o.Log.Logf(activity.Critical, "waitpid error %v; a process may not be cleaned up properly", err)
-	}
-	n.host.pids.remove(pid, n) // the number may belong to a new instance already
-	n.use(-1)
-	abandon(n.cgroup)
-	if n.key != "" && n.host.o.Store != nil {
-		_ = n.host.o.Store.Release(n.key) // who reports a lost keeper is its link
-	}
-	n.mu.Lock()
-	n.released = true
-	n.mu.Unlock()
-	n.settle()
-}
-
-// streamsError is a failure to open logs.
-type streamsError struct{ err error }
-
-func (e *streamsError) Error() string { return e.err.Error() }
-func (e *streamsError) Unwrap() error { return e.err }
-
-// failureText is spawnerr: why a program could not be started. Source: spec/supervisor 2.5.
-func failureText(p *model.Program, err error) string {
-	name := p.ID.Name
-	var (
-		command *CommandError
-		socket  *SocketError
-		logging *streamsError
-		pipe    *spawn.PipeError
-		errno   syscall.Errno
-	)
-	known := errors.As(err, &errno)
-	switch {
-	case errors.As(err, &command):
-		return command.Error()
-	case errors.As(err, &socket):
-		return socket.Error()
-	case known && (errno == syscall.EMFILE || errno == syscall.ENFILE):
-		return fmt.Sprintf("too many open files to spawn '%s'", name)
-	case errors.As(err, &logging) && !known:
-		return fmt.Sprintf("unknown error making dispatchers for '%s': %v", name, err)
-	case errors.As(err, &logging) || errors.As(err, &pipe):
-		return fmt.Sprintf("unknown error making dispatchers for '%s': %s", name, units.ErrnoName(errno))
-	case known && errno == syscall.EAGAIN:
-		return fmt.Sprintf("Too many processes in process table to spawn '%s'", name)
-	case known:
-		return fmt.Sprintf("unknown error during fork for '%s': %s", name, units.ErrnoName(errno))
-	}
-	return fmt.Sprintf("unknown error during fork for '%s': %v", name, err)
-}
-
-// CommandError says why a command cannot be run. Its text is the original's.
-type CommandError struct {
-	Text    string
-	Missing bool // there is no such file
-}
-
-func (e *CommandError) Error() string { return e.Text }
-
-// split parses a command line.
-func split(line string) ([]string, error) {
-	argv, err := command.Split(line)
-	if err != nil {
-		return nil, &CommandError{Text: fmt.Sprintf("can't parse command %s: %v", repr(line), err)}
-	}
-	if len(argv) == 0 {
-		return nil, &CommandError{Text: "command is empty"}
-	}
-	return argv, nil
 }

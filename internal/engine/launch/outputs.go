@@ -24,10 +24,12 @@ const (
 // outputs is where the two channels of an instance go.
 type outputs struct {
 	of   [2]streams.Output
-	over [2]func() // called when a channel has come to its end, before all else; nil = nothing is
+	hand []*os.File // what the program writes to itself, until it has them
+	over [2]func()  // called when a channel has come to its end, before all else; nil = nothing is
 }
 
 func (o *outputs) close() {
+	o.handed()
 	for _, x := range o.of {
 		if x.File != nil {
 			x.File.Close()
@@ -46,6 +48,9 @@ func (h *Host) outputs(s *core.Slot) (*outputs, error) {
 		}
 		o := &out.of[k]
 		o.StripANSI, o.Block = h.o.StripANSI, p.IO.BlockWhenFull
+		if h.o.Flows != nil {
+			o.Flow = &h.o.Flows(p.ID)[k]
+		}
 		if st.Syslog && h.o.Syslog != nil {
 			name := p.ID.Name
 			o.Line = func(line []byte) { h.o.Syslog(name + " " + string(line)) }

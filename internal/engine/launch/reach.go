@@ -21,9 +21,10 @@ const sweepPatience = 2 * time.Second
 // namedAtMost bounds the processes that one line names.
 const namedAtMost = 20
 
-// enclose gives an instance whose stop reaches everything it forked a control group, where there are any.
+// enclose gives an instance whose stop reaches everything it forked, or that is to be found again when it has sent itself
+// away, a control group, where there are any.
 func (h *Host) enclose(i core.Instance, p *model.Program, req *spawn.Request) *cgroup.Group {
-	if h.o.Cgroups == nil || p.Stop.KillReach != model.ReachTree {
+	if h.o.Cgroups == nil || p.Stop.KillReach != model.ReachTree && p.Attach.Track == model.TrackChild {
 		return nil
 	}
 	g, err := h.o.Cgroups.Create(keyOf(i))

@@ -11,7 +11,6 @@ import (
 	"github.com/upkeep-project/upkeep/internal/engine/activity"
 	"github.com/upkeep-project/upkeep/internal/engine/core"
 	"github.com/upkeep-project/upkeep/internal/engine/streams"
-	"github.com/upkeep-project/upkeep/internal/sys/cgroup"
 	"github.com/upkeep-project/upkeep/internal/sys/procfd"
 	"github.com/upkeep-project/upkeep/internal/sys/procstat"
 )
@@ -39,11 +38,16 @@ func (h *Host) Resume(i core.Instance, whichever bool) core.Resumed {
 		handle, _ = procfd.Adopt(found)
 	}
 	if handle == nil {
-		return h.departed(r, slot)
+		heir, ok := h.inherited(slot.Program(), r.birth)
+		if !ok {
+			return h.departed(r, slot)
+		}
+		handle, r.birth.Process, r.birth.Moved, r.born = heir, heir.Identity(), true, false
 	}
 	if r.handle = h.foreign(handle); !h.begun(r.birth, r.handle) {
 		// It never became the program: its manager died before it could let it go on.
 		_ = r.handle.Signal(int(syscall.SIGKILL), model.ReachProcess)
+		h.dropPIDFile(r.birth.PIDFile, r.birth.Process.PID)
 		h.bury(r)
 		return core.Resumed{}
 	}
@@ -53,9 +57,13 @@ func (h *Host) Resume(i core.Instance, whichever bool) core.Resumed {
 		r.birth.Pipes = pipesOf(handle.PID())
 	}
 	inst := h.takeBack(i, r)
-	out := core.Resumed{Process: inst, Gen: i.Gen, Since: h.since(handle)}
+	out := core.Resumed{Process: inst, Gen: i.Gen, Since: h.since(handle), Found: r.birth.Found}
 	if exit, over, err := handle.Wait(true); err == nil && over {
 		streams.Drain(inst.out...)
+		if h.follow(i, inst) {
+			return out
+		}
+		h.dropPIDFile(inst.birth.PIDFile, inst.PID())
 		h.sweep(i, inst)
 		h.runEnds(slot, exit)
 		out.Exit = &exit
@@ -70,6 +78,7 @@ func (h *Host) Resume(i core.Instance, whichever bool) core.Resumed {
 // departed gives up an instance whose process is gone.
 func (h *Host) departed(r *remains, s *core.Slot) core.Resumed {
 	out := core.Resumed{Gone: h.letGo(r.birth), PID: r.birth.Process.PID}
+	h.dropPIDFile(r.birth.PIDFile, r.birth.Process.PID)
 	if out.Gone {
 		h.lateOutput(r, s)
 		h.runEnds(s, model.Exit{})
@@ -151,20 +160,21 @@ func (h *Host) takeBack(i core.Instance, r *remains) *instance {
 			fds[k] = h.reopen(handle.PID(), k, b.Pipes[k])
 		}
 	}
-	inst := &instance{host: h, handle: handle, key: key}
-	h.know(inst)
-	var group *cgroup.Group
-	if b.Cgroup != "" && h.o.Cgroups != nil {
-		if g, err := h.o.Cgroups.Reopen(b.Cgroup); err == nil {
-			group = g
-		}
+	if b.Process.PID == 0 {
+		b.Process = handle.Identity()
 	}
+	inst := &instance{host: h, handle: handle, key: key, birth: b}
+	h.know(inst)
+	group := h.reopenGroup(b)
 	h.track(inst, p.ID, b.Pipes, group)
-	if h.o.Store != nil && r.held.Key == "" {
+	switch {
+	case h.o.Store == nil:
+	case r.held.Key == "":
 		h.holdAnew(key, fds, handle)
+	case b.Moved && r.held.PID != handle.PID(): // we were killed before the keeper was told
+		_ = h.o.Store.Bind(key, handle.PID(), procfd.Descriptor(handle))
 	}
 	if h.o.Journal != nil && !r.born {
-		b.Process = handle.Identity()
 		_ = h.record(key, b) // the journal reports its own trouble
 	}
 	out, err := h.outputs(i.Slot)

@@ -153,6 +153,24 @@ func (r *rig) Launched(i core.Instance, p core.Process) {
 	r.procs[i] = p
 }
 
+// LaunchedFound makes the rig the core of what was found.
+func (r *rig) LaunchedFound(i core.Instance, p core.Process, _ time.Duration) {
+	r.Launched(i, p)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.reports[len(r.reports)-1].what = "found"
+}
+
+// Moved lets go of the one before.
+func (r *rig) Moved(i core.Instance, p core.Process) {
+	r.mu.Lock()
+	old := r.procs[i]
+	r.reports = append(r.reports, report{name: i.Slot.Program().ID.Name, what: "moved", proc: p})
+	r.procs[i] = p
+	r.mu.Unlock()
+	old.Release()
+}
+
 func (r *rig) LaunchFailed(i core.Instance, text string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -37,6 +37,7 @@ var (
 
 // speak connects the output of an instance with the pools: what a listener says, and what becomes events.
 func (h *Host) speak(n *instance, i core.Instance, pid int, out *outputs) {
+	h.attend(i, out)
 	if h.o.Events == nil {
 		return
 	}

@@ -51,6 +51,23 @@ func (c *Command) Fits(p *Process) bool {
 	return slices.Equal(rest, c.Argv[1:]) && c.sameFiles(p)
 }
 
+// Titled reports whether a process executes the command's file under a title of its own, as servers do that say what they
+// are about: "nginx: master process". Alone it proves little, since the arguments cannot be compared.
+func (c *Command) Titled(p *Process) bool {
+	var words []string
+	for k, a := range p.Args {
+		if k == 0 {
+			words = strings.Fields(a)
+		} else if a != "" { // what is left of the room is empty
+			return false
+		}
+	}
+	if c.Path == "" || c.script != nil || len(words) < 2 || Exe(p.PID) == "" || !c.executes(p) {
+		return false
+	}
+	return strings.TrimSuffix(filepath.Base(words[0]), ":") == filepath.Base(c.Path)
+}
+
 // named reports whether argument 0 of a process can be the command's.
 func (c *Command) named(arg string) bool {
 	return arg == c.Argv[0] || arg == c.Path || filepath.Base(arg) == filepath.Base(c.Argv[0])

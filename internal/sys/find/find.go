@@ -9,7 +9,6 @@ package find
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"strings"
 
@@ -136,6 +135,3 @@ func Older(a, b *Process) int {
 	}
 	return a.PID - b.PID
 }
-
-// errForm refuses what the kernel does not write.
-var errForm = errors.New("the kernel's description of a process cannot be read")

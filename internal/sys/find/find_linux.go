@@ -130,3 +130,6 @@ func gone(err error) error {
 	}
 	return err
 }
+
+// errForm refuses what the kernel does not write.
+var errForm = errors.New("the kernel's description of a process cannot be read")

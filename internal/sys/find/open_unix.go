@@ -2,26 +2,7 @@
 
 package find
 
-import (
-	"errors"
-	"io/fs"
-	"os"
-	"syscall"
-)
+import "syscall"
 
 // nonblock keeps an open from waiting for the other end of a FIFO.
 const nonblock = syscall.O_NONBLOCK
-
-// openFlags keep an open from following a link, from waiting, and from getting a terminal.
-const openFlags = os.O_RDONLY | syscall.O_NOFOLLOW | nonblock | syscall.O_NOCTTY
-
-// ownerOf is the owner of a file.
-func ownerOf(info fs.FileInfo) int {
-	if st, ok := info.Sys().(*syscall.Stat_t); ok {
-		return int(st.Uid)
-	}
-	return -1
-}
-
-// isLink reports whether an open has failed because a link stands there.
-func isLink(err error) bool { return errors.Is(err, syscall.ELOOP) || errors.Is(err, syscall.EMLINK) }

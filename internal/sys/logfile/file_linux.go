@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 
@@ -108,6 +109,34 @@ func info(st *unix.Stat_t) Info {
 
 // Truncate empties a regular file.
 func (f *File) Truncate() error { return unix.Ftruncate(f.fd, 0) }
+
+// Own sets the mode of the file and, where they are not negative, its owner and group.
+func (f *File) Own(perm os.FileMode, uid, gid int) error {
+	if uid >= 0 || gid >= 0 {
+		if err := unix.Fchown(f.fd, uid, gid); err != nil {
+			return os.NewSyscallError("fchown", err)
+		}
+	}
+	return os.NewSyscallError("fchmod", unix.Fchmod(f.fd, uint32(perm.Perm())))
+}
+
+// Handout is a descriptor for a program that writes to the file itself: for writing at its end, blocking, the caller's.
+// It belongs to an opening of its own where the file is a regular one.
+func (f *File) Handout() (*os.File, error) {
+	if !f.regular {
+		fd, err := unix.FcntlInt(uintptr(f.fd), unix.F_DUPFD_CLOEXEC, 3)
+		if err != nil {
+			return nil, os.NewSyscallError("fcntl", err)
+		}
+		return os.NewFile(uintptr(fd), "log"), nil
+	}
+	name := "/proc/self/fd/" + strconv.Itoa(f.fd) // the file that was opened, whatever its name means by now
+	fd, err := unix.Open(name, unix.O_WRONLY|unix.O_APPEND|unix.O_CLOEXEC|unix.O_NOCTTY, 0)
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: name, Err: err}
+	}
+	return os.NewFile(uintptr(fd), "log"), nil
+}
 
 // ReadAt reads at a position, as io.ReaderAt.
 func (f *File) ReadAt(p []byte, off int64) (int, error) {

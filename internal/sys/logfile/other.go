@@ -48,6 +48,19 @@ func (f *File) Stat() (Info, error) {
 // Truncate empties a regular file.
 func (f *File) Truncate() error { return f.f.Truncate(0) }
 
+// Own sets the mode of the file and, where they are not negative, its owner and group.
+func (f *File) Own(perm os.FileMode, uid, gid int) error {
+	if uid >= 0 || gid >= 0 {
+		if err := f.f.Chown(uid, gid); err != nil {
+			return err
+		}
+	}
+	return f.f.Chmod(perm)
+}
+
+// Handout is a descriptor for a program that writes to the file itself; it is the caller's.
+func (f *File) Handout() (*os.File, error) { return duplicate(f.f) }
+
 // ReadAt reads at a position, as io.ReaderAt.
 func (f *File) ReadAt(p []byte, off int64) (int, error) { return f.f.ReadAt(p, off) }
 

@@ -5,6 +5,8 @@ package logfile
 import (
 	"os"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // openLog opens a log to append to it and to read it.
@@ -30,4 +32,13 @@ func infoOfPath(path string) (Info, error) {
 		return Info{}, err
 	}
 	return infoOf(fi), nil
+}
+
+// duplicate is the same opening under another descriptor.
+func duplicate(f *os.File) (*os.File, error) {
+	fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 3)
+	if err != nil {
+		return nil, os.NewSyscallError("fcntl", err)
+	}
+	return os.NewFile(uintptr(fd), f.Name()), nil
 }

@@ -120,3 +120,12 @@ func infoOfPath(path string) (Info, error) {
 	defer f.Close()
 	return InfoOfFile(f)
 }
+
+// duplicate is the same opening under another handle.
+func duplicate(f *os.File) (*os.File, error) {
+	self, h := windows.CurrentProcess(), windows.Handle(0)
+	if err := windows.DuplicateHandle(self, windows.Handle(f.Fd()), self, &h, 0, false, windows.DUPLICATE_SAME_ACCESS); err != nil {
+		return nil, os.NewSyscallError("DuplicateHandle", err)
+	}
+	return os.NewFile(uintptr(h), f.Name()), nil
+}

@@ -205,7 +205,7 @@ func (d *Direct) stdio(r *Request, pipes *Pipes) (out [3]windows.Handle, err err
 		from := windows.Handle(d.null.Fd())
 		switch kind {
 		case StdioFile:
-			from = windows.Handle(r.StdinFile.Fd())
+			from = windows.Handle(r.file(i).Fd())
 		case StdioPipe:
 			from = pipes.theirs[i]
 		case StdioMerge:

@@ -32,7 +32,7 @@ type Stdio uint8
 const (
 	StdioNull  Stdio = iota // the null device
 	StdioPipe               // a pipe whose other end is in the Result
-	StdioFile               // stdin only: Request.StdinFile
+	StdioFile               // StdinFile, StdoutFile or StderrFile of the Request
 	StdioMerge              // stderr only: the same as stdout
 )
 
@@ -80,7 +80,8 @@ type Request struct {
 	IgnoreSIGPIPE bool
 
 	Stdin, Stdout, Stderr Stdio
-	StdinFile             *os.File // for StdioFile; stays open and the caller's
+	// The files for StdioFile; they stay open and the caller's.
+	StdinFile, StdoutFile, StderrFile *os.File
 
 	// Pipes are the pipes, when the caller has made them beforehand with MakePipes; nil = Spawn makes
 	// them. Spawn closes the program's ends in any case; our ends are in the Result on success and stay
@@ -162,14 +163,19 @@ func (e *ExecError) Error() string { return fmt.Sprintf("cannot execute %q: %v",
 // Unwrap is the system's error.
 func (e *ExecError) Unwrap() error { return e.Err }
 
+// file is that of a standard descriptor.
+func (r *Request) file(i int) *os.File {
+	return [3]*os.File{r.StdinFile, r.StdoutFile, r.StderrFile}[i]
+}
+
 // Check refuses what cannot be meant.
 func (r *Request) Check() error {
 	switch {
 	case r.Path == "" || len(r.Argv) == 0:
 		return errors.New("spawner: nothing to execute")
-	case r.Stdin == StdioFile && r.StdinFile == nil:
-		return errors.New("spawner: no file for the standard input")
-	case r.Stdin > StdioFile || r.Stdout > StdioPipe || (r.Stderr > StdioPipe && r.Stderr != StdioMerge):
+	case r.Stdin == StdioFile && r.StdinFile == nil || r.Stdout == StdioFile && r.StdoutFile == nil || r.Stderr == StdioFile && r.StderrFile == nil:
+		return errors.New("spawner: no file for a standard descriptor")
+	case r.Stdin > StdioFile || r.Stdout > StdioFile || r.Stderr > StdioMerge:
 		return errors.New("spawner: no such kind of descriptor")
 	case r.Pipes != nil && !r.Pipes.fits(r):
 		return errors.New("spawner: these are not the pipes of the program")

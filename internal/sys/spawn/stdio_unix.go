@@ -29,7 +29,7 @@ func openStdio(r *Request, null int) (*stdio, error) {
 		case StdioPipe:
 			s.theirs[i] = uintptr(s.pipes.theirs[i])
 		case StdioFile:
-			s.theirs[i] = r.StdinFile.Fd()
+			s.theirs[i] = r.file(i).Fd()
 		case StdioMerge:
 			s.theirs[i] = s.theirs[1]
 		default:

@@ -24,7 +24,7 @@ import (
 // is closed at the end of the test.
 func Run(t *testing.T, make func(testing.TB) spawn.Spawner) {
 	for name, check := range map[string]func(*testing.T, spawn.Spawner){
-		"Stdio": stdio, "StdinPipe": stdinPipe, "World": world, "UmaskPrivacy": umaskPrivacy,
+		"Stdio": stdio, "Files": files, "StdinPipe": stdinPipe, "World": world, "UmaskPrivacy": umaskPrivacy,
 		"SlowPath": slowPath, "Credentials": credentials,
 	} {
 		t.Run(name, func(t *testing.T) { check(t, make(t)) })
@@ -75,6 +75,36 @@ func stdio(t *testing.T, d spawn.Spawner) {
 			want := outcome{PID: got.PID, Stdout: tc.stdout, Stderr: tc.err, Exit: model.Exit{Known: true}}
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Error(diff)
+			}
+		})
+	}
+}
+
+// files: outputs that are files of the caller's.
+func files(t *testing.T, d spawn.Spawner) {
+	for name, shim := range map[string]bool{"plain": false, "shim": true} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			var of [2]*os.File
+			for i, name := range []string{"out", "err"} {
+				f, err := os.OpenFile(filepath.Join(dir, name), os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer f.Close()
+				of[i] = f
+			}
+			r := shell("echo out; echo err >&2")
+			r.IgnoreSIGPIPE = shim
+			r.Stdin, r.Stdout, r.Stderr = spawn.StdioNull, spawn.StdioFile, spawn.StdioFile
+			r.StdoutFile, r.StderrFile = of[0], of[1]
+			run(t, d, r)
+			r.Stderr, r.StderrFile = spawn.StdioMerge, nil
+			run(t, d, r)
+			for name, want := range map[string]string{"out": "out\nout\nerr\n", "err": "err\n"} {
+				if b, err := os.ReadFile(filepath.Join(dir, name)); err != nil || string(b) != want {
+					t.Errorf("%s: %q, %v", name, b, err)
+				}
 			}
 		})
 	}
