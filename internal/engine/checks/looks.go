@@ -1,0 +1,198 @@
+package checks
+
+import (
+	"fmt"
+	"hash/fnv"
+	"strconv"
+	"time"
+
+	"github.com/upkeep-project/upkeep/internal/base/words"
+	"github.com/upkeep-project/upkeep/internal/domain/model"
+)
+
+const (
+	// defaultEvery is the time between two looks for which none is said, leastEvery the shortest that there is.
+	defaultEvery = 10 * time.Second
+	leastEvery   = 100 * time.Millisecond
+	// firstEager is when a check that something waits for looks the second time; the span doubles until it is that
+	// between two looks.
+	firstEager = 250 * time.Millisecond
+	// forgetAfter is how often programs that are not there any more are forgotten.
+	forgetAfter = 10 * time.Minute
+)
+
+func (k *check) every() time.Duration {
+	if k.Every <= 0 {
+		return defaultEvery
+	}
+	return max(k.Every, leastEvery)
+}
+
+// measured reports whether a look is a short question to the system, which is asked for many programs in one turn.
+func (k *check) measured() bool {
+	return k.Kind == model.CheckCPU || k.Kind == model.CheckFiles || k.Kind == model.CheckMemory && !k.PSS
+}
+
+// told reports whether the check is about what others tell, and nothing is asked.
+func (k *check) told() bool {
+	return k.Kind == model.CheckNotify || k.Kind == model.CheckHeartbeat || k.Kind == model.CheckLog
+}
+
+// schedule plans the first look of a check.
+func (c *Checks) schedule(k *check, now time.Duration) {
+	w := k.of
+	if k.disabled != "" || k.gone || w.failed || k.Stage == model.StageLive && !w.proved {
+		return
+	}
+	at := now
+	if k.Stage == model.StageLive {
+		at = max(now, w.since+k.After)
+		switch {
+		case k.measured() && k.Tree: // all at once, since they share one walk over the processes
+			every := k.every()
+			at = (at + every - 1) / every * every
+		case !k.told():
+			at += k.phase()
+		}
+	}
+	k.plan = at
+	c.queue.set(&k.timer, at)
+}
+
+// phase spreads the looks of programs that have the same interval and began together.
+func (k *check) phase() time.Duration {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(k.of.spec.ID.Namespec() + "/" + k.Name)) // never fails
+	return time.Duration(h.Sum64() % uint64(k.every()))
+}
+
+// again plans the next look.
+func (c *Checks) again(k *check, now time.Duration) {
+	if k.gone || k.of.failed || k.flight != nil {
+		return
+	}
+	every := k.every()
+	if k.Stage != model.StageLive && k.verdict == model.Unjudged {
+		if span := firstEager << min(k.eager, 20); span < every {
+			k.eager++
+			k.plan = now
+			every = span
+		}
+	}
+	if k.plan += every; k.plan <= now {
+		k.plan = now + every - (now-k.plan)%every
+	}
+	c.queue.set(&k.timer, k.plan)
+}
+
+// begin takes a look.
+func (c *Checks) begin(k *check, now time.Duration) {
+	switch {
+	case k.gone || k.flight != nil:
+	case k.told():
+		if f, judged := c.listen(k, now); judged {
+			c.judge(k, f, now)
+		}
+		c.rest(k, now)
+	case k.measured():
+		c.batch = append(c.batch, k)
+	default:
+		c.fly(k, now)
+	}
+}
+
+// turn does what is due, and says how long there is nothing to do.
+func (c *Checks) turn() (next time.Duration, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for {
+		now := c.o.Now()
+		t := c.queue.next(now)
+		if t == nil {
+			break
+		}
+		t.fire(now)
+	}
+	c.measure()
+	if len(c.queue) == 0 {
+		return 0, false
+	}
+	return max(0, c.queue[0].at-c.o.Now()), true
+}
+
+// measure asks for all that a turn wants to know of processes, without holding up who asks us meanwhile.
+func (c *Checks) measure() {
+	batch := c.batch
+	c.batch = nil
+	for len(batch) > 0 {
+		part := batch[:min(len(batch), 64)]
+		batch = batch[len(part):]
+		pids := make([]int, len(part))
+		for i, k := range part {
+			if pids[i] = k.of.pid; k.of.main != 0 {
+				pids[i] = k.of.main
+			}
+		}
+		found := make([]Measure, len(part))
+		c.mu.Unlock()
+		for i, k := range part {
+			found[i] = c.o.World.Measure(pids[i], &k.Check)
+		}
+		c.mu.Lock()
+		now := c.o.Now()
+		for i, k := range part {
+			if k.gone {
+				continue
+			}
+			if f, judged := k.compare(found[i], now); judged {
+				c.judge(k, f, now)
+			}
+			c.again(k, now)
+		}
+	}
+}
+
+// compare holds what is used against the limit; judged is false when it takes another look to know.
+func (k *check) compare(m Measure, now time.Duration) (f Finding, judged bool) {
+	if m.Trouble != nil {
+		return Finding{Trouble: m.Trouble}, true
+	}
+	switch k.Kind {
+	case model.CheckCPU:
+		before, at := k.spent, k.spentAt
+		k.spent, k.spentAt = m.Spent, now
+		if at == 0 || now <= at || m.Spent < before {
+			return f, false
+		}
+		percent := 100 * float64(m.Spent-before) / float64(now-at)
+		f.OK = percent <= float64(k.Limit)
+		f.Text = fmt.Sprintf("%.0f%% of a processor, limit %d%%", percent, k.Limit)
+	case model.CheckFiles:
+		f.OK = m.Amount <= k.Limit
+		f.Text = strconv.FormatInt(m.Amount, 10) + " open files, limit " + strconv.FormatInt(k.Limit, 10)
+	default:
+		f.OK = m.Amount <= k.Limit
+		f.Text = Against(m.Amount, k.Limit)
+	}
+	return f, true
+}
+
+// Against says a size and its limit: "612 MB, limit 512 MB"; so exactly that they are not the same words when they differ.
+func Against(n, limit int64) string {
+	a, b := words.Size(n), words.Size(limit)
+	if a == b && n != limit {
+		a, b = strconv.FormatInt(n, 10)+" bytes", strconv.FormatInt(limit, 10)+" bytes"
+	}
+	return a + ", limit " + b
+}
+
+// sweep forgets programs that are not there any more.
+func (c *Checks) sweep() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for id, w := range c.programs {
+		if !w.up && (len(w.checks) == 0 || c.o.Known != nil && !c.o.Known(id)) {
+			delete(c.programs, id)
+		}
+	}
+}

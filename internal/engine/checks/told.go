@@ -1,0 +1,313 @@
+package checks
+
+import (
+	"bytes"
+	"fmt"
+	"regexp"
+	"sync/atomic"
+	"time"
+
+	"github.com/upkeep-project/upkeep/internal/base/termtext"
+	"github.com/upkeep-project/upkeep/internal/base/words"
+	"github.com/upkeep-project/upkeep/internal/domain/model"
+	"github.com/upkeep-project/upkeep/internal/engine/core"
+	"github.com/upkeep-project/upkeep/internal/sys/notified"
+)
+
+const (
+	// toldApart is how far apart looks at what is told are at least, however often it is.
+	toldApart = 100 * time.Millisecond
+	// maxText bounds a program's own words, in bytes.
+	maxText = 200
+	// maxExtend bounds how much more time a program can ask for at once.
+	maxExtend = time.Hour
+)
+
+// listen looks at what was told; judged is false while there is nothing to be said.
+func (c *Checks) listen(k *check, now time.Duration) (f Finding, judged bool) {
+	switch {
+	case k.Kind == model.CheckHeartbeat && k.tripped:
+		return Finding{Text: "the program says itself that it is not well"}, true
+	case k.Kind == model.CheckHeartbeat:
+		ago := now - k.beat
+		return Finding{OK: ago <= k.Age, Text: fmt.Sprintf("last sign of life %s ago, limit %s", words.Duration(ago), words.Limit(k.Age))}, true
+	case k.Kind == model.CheckNotify:
+		if k.answered {
+			return Finding{OK: true, Text: "the program has said that it is ready"}, true
+		}
+		k.text = "the program has not said that it is ready"
+		return f, false
+	case k.Stage != model.StageLive:
+		if k.answered {
+			return Finding{OK: true, Text: k.line}, true
+		}
+		k.text = "no such line yet"
+		return f, false
+	case k.matches > 0:
+		f.Text = k.line
+		k.matches = 0
+		return f, true
+	}
+	return Finding{OK: true, Text: "no such line"}, true
+}
+
+// rest plans the next look at what is told, if one is needed without anything being told.
+func (c *Checks) rest(k *check, now time.Duration) {
+	if k.gone || k.of.failed {
+		return
+	}
+	settled := k.verdict == model.Passing && k.fails == 0
+	switch {
+	case k.Kind == model.CheckHeartbeat && settled:
+		c.queue.set(&k.timer, max(k.beat+k.Age+1, now+toldApart))
+	case k.Kind == model.CheckHeartbeat, k.Kind == model.CheckLog && k.Stage == model.StageLive && !settled, k.answered && !settled:
+		c.queue.set(&k.timer, now+k.every())
+	}
+}
+
+// poke has a look taken at what was told, in its stage and its time.
+func (c *Checks) poke(k *check, now time.Duration) {
+	w := k.of
+	if k.gone || k.disabled != "" || w.failed {
+		return
+	}
+	at := now
+	if k.Stage == model.StageLive {
+		if !w.proved {
+			return // it is planned when the start has succeeded
+		}
+		at = max(at, w.since+k.After)
+	}
+	if k.verdict != model.Unjudged {
+		at = max(at, k.plan+toldApart)
+	}
+	k.plan = at
+	c.queue.set(&k.timer, at)
+	c.nudge()
+}
+
+// Notified takes a message of a process; parent tells the parent of one, 0 = none. Only what descends from an instance of a
+// program that is to send such messages is believed. Source: spec/reliability S17.
+func (c *Checks) Notified(m notified.Message, parent func(pid int) int) {
+	c.mu.Lock()
+	roots := make(map[int]*program)
+	for _, w := range c.living {
+		if w.expects() {
+			roots[w.pid] = w
+		}
+	}
+	c.mu.Unlock()
+	w := rootOf(m.PID, roots, parent)
+	if w == nil {
+		return
+	}
+	main := m.MainPID
+	if main > 0 && rootOf(main, roots, parent) != w {
+		main = 0
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !w.up || roots[w.pid] != w {
+		return
+	}
+	c.hear(w, m, main, c.o.Now())
+}
+
+// maxDepth bounds the way from a process to the root of its tree.
+const maxDepth = 64
+
+func rootOf(pid int, roots map[int]*program, parent func(int) int) *program {
+	for range maxDepth {
+		if w := roots[pid]; w != nil || pid <= 1 {
+			return w
+		}
+		pid = parent(pid)
+	}
+	return nil
+}
+
+// expects reports whether a program is to send messages.
+func (w *program) expects() bool {
+	for _, k := range w.checks {
+		if k.Kind == model.CheckNotify || k.Kind == model.CheckHeartbeat {
+			return true
+		}
+	}
+	return false
+}
+
+// hear believes a message.
+func (c *Checks) hear(w *program, m notified.Message, main int, now time.Duration) {
+	if main > 0 {
+		w.main = main
+	}
+	if m.HasStatus {
+		w.status = oneLine([]byte(m.Status))
+	}
+	if m.Extend > 0 && w.deadline.pos >= 0 {
+		c.queue.set(&w.deadline, max(w.deadline.at, now+min(m.Extend, maxExtend)))
+	}
+	if m.Ready {
+		w.stopping = false
+		c.keep(w, true)
+	}
+	for _, k := range w.checks {
+		switch {
+		case k.Kind == model.CheckNotify && m.Ready:
+			k.answered = true
+			c.poke(k, now)
+		case k.Kind == model.CheckHeartbeat && (m.Beat || m.Trip):
+			well := k.verdict == model.Passing && !k.tripped && k.fails == 0
+			k.tripped = m.Trip
+			if !m.Trip {
+				k.beat = now
+			}
+			if !well || m.Trip {
+				c.poke(k, now)
+			}
+		}
+	}
+	if m.Stopping {
+		w.stopping = true
+		if w.spec.Staged(model.StageReady) {
+			c.sayReady(w, false)
+		}
+	}
+}
+
+// oneLine is foreign text for one line of ours.
+func oneLine(text []byte) string {
+	if cut := bytes.IndexAny(text, "\r\n"); cut >= 0 {
+		text = text[:cut]
+	}
+	if len(text) > maxText {
+		text = bytes.ToValidUTF8(text[:maxText], nil)
+	}
+	return termtext.String(string(text), termtext.Plain)
+}
+
+// ear listens to the output of one instance.
+type ear struct {
+	inst  core.Instance
+	early map[string]heard // what came before the instance was told, by the check
+	of    [2]atomic.Pointer[[]pattern]
+}
+
+// heard are lines that a check looks for.
+type heard struct {
+	n    int
+	line string // the last
+}
+
+// pattern is what a check looks for in a channel.
+type pattern struct {
+	name string
+	re   *regexp.Regexp
+}
+
+// Lines gives what is to be called with each line that an instance writes to stdout (0) or stderr (1); nil = nobody wants
+// to know. It is asked before the instance begins.
+func (c *Checks) Lines(i core.Instance, p *model.Program, channel int) func(line []byte) {
+	list := patterns(p, channel)
+	if len(list) == 0 {
+		return nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e := c.ears[p.ID]
+	if e == nil || e.inst != i {
+		e = &ear{inst: i, early: map[string]heard{}}
+		c.ears[p.ID] = e
+	}
+	e.of[channel].Store(&list)
+	return func(line []byte) {
+		for _, one := range *e.of[channel].Load() {
+			if one.re.Match(line) {
+				c.line(p.ID, e, one.name, oneLine(line))
+			}
+		}
+	}
+}
+
+// patterns are what the checks of a program look for in one channel.
+func patterns(p *model.Program, channel int) []pattern {
+	var list []pattern
+	for n := range p.Checks {
+		k := &p.Checks[n]
+		if k.Kind != model.CheckLog || channelOf(p, k) != channel {
+			continue
+		}
+		if re, err := regexp.Compile(k.Pattern); err == nil { // else the check says so
+			list = append(list, pattern{k.Name, re})
+		}
+	}
+	return list
+}
+
+// channelOf is where the lines of a check come from.
+func channelOf(p *model.Program, k *model.Check) int {
+	if k.Stderr && !p.IO.MergeStderr {
+		return 1
+	}
+	return 0
+}
+
+// line takes a line that a check looks for.
+func (c *Checks) line(id model.ID, e *ear, name, text string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	w := c.programs[id]
+	if w == nil || !w.up || w.inst != e.inst {
+		if h := e.early[name]; c.ears[id] == e && h.n < maxEarly {
+			e.early[name] = heard{h.n + 1, text}
+		}
+		return
+	}
+	for _, k := range w.checks {
+		if k.Kind == model.CheckLog && k.Name == name {
+			k.found(heard{1, text})
+			c.poke(k, c.o.Now())
+		}
+	}
+}
+
+// maxEarly bounds a count.
+const maxEarly = 1 << 20
+
+func (k *check) found(h heard) {
+	if h.n == 0 || k.answered {
+		return
+	}
+	k.line = h.line
+	k.matches += h.n
+	k.answered = k.Stage != model.StageLive
+}
+
+// attune has an instance's ear listen for what its checks look for now, and takes what came before.
+func (c *Checks) attune(w *program) {
+	e := c.ears[w.spec.ID]
+	if e != nil && e.inst != w.inst {
+		delete(c.ears, w.spec.ID) // of an instance that never was
+		e = nil
+	}
+	for _, k := range w.checks {
+		if k.Kind != model.CheckLog || k.disabled != "" {
+			continue
+		}
+		if e == nil || e.of[channelOf(w.spec, &k.Check)].Load() == nil {
+			k.disabled = "what this instance writes is not read here: it begins with the next start"
+			continue
+		}
+		k.found(e.early[k.Name])
+	}
+	if e == nil {
+		return
+	}
+	clear(e.early)
+	for n := range e.of {
+		if e.of[n].Load() != nil {
+			list := patterns(w.spec, n)
+			e.of[n].Store(&list)
+		}
+	}
+}
