@@ -175,6 +175,7 @@ type CheckState struct {
 	Text     string        // what the last look has found, for people: "503 Service Unavailable", "612 MB, limit 512 MB"
 	At       time.Time     // of the last look; zero = none yet
 	Took     time.Duration // that look
+	Times    Times         // how long looks took, since the daemon has begun
 	Looks    uint64        // since the daemon has begun
 	Failed   uint64        // of those
 	Acted    uint64        // how often its action was taken

@@ -1,6 +1,9 @@
 package model
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+	"time"
+)
 
 // RestartReason is why a program was started again.
 type RestartReason uint8
@@ -52,3 +55,37 @@ type Counts struct {
 
 // Flow counts bytes of one channel of a program, across its instances. It is safe for concurrent use.
 type Flow struct{ Written, Dropped atomic.Uint64 }
+
+// timeEnds are the upper ends of the classes of Times, ascending; what took longer than the last is in none.
+var timeEnds = [10]time.Duration{
+	time.Millisecond, 5 * time.Millisecond, 10 * time.Millisecond, 50 * time.Millisecond, 100 * time.Millisecond,
+	500 * time.Millisecond, time.Second, 5 * time.Second, 10 * time.Second, time.Minute,
+}
+
+// Times counts how often something took how long.
+type Times struct {
+	In    [len(timeEnds)]uint64 // by class: longer than the class before, up to its end
+	Count uint64
+	Sum   time.Duration
+}
+
+// Add counts one.
+func (t *Times) Add(d time.Duration) {
+	t.Count++
+	t.Sum += d
+	for i, end := range timeEnds {
+		if d <= end {
+			t.In[i]++
+			return
+		}
+	}
+}
+
+// Upto calls f for each class in ascending order, with its end and how many took no longer than that.
+func (t *Times) Upto(f func(end time.Duration, count uint64)) {
+	var below uint64
+	for i, end := range timeEnds {
+		below += t.In[i]
+		f(end, below)
+	}
+}

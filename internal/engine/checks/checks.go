@@ -163,7 +163,10 @@ type check struct {
 }
 
 // counts are since the daemon has begun, over all instances.
-type counts struct{ looks, failed, acted uint64 }
+type counts struct {
+	looks, failed, acted uint64
+	times                model.Times
+}
 
 // Up begins to look after an instance.
 func (c *Checks) Up(i core.Instance, p *model.Program, pid int, since time.Duration) {
@@ -394,7 +397,7 @@ func (c *Checks) States(ids []model.ID) map[model.ID][]model.CheckState {
 		for n, k := range w.checks {
 			list[n] = model.CheckState{
 				Check: k.Check, Verdict: k.verdict, Text: k.shown(), At: k.at, Took: k.took,
-				Looks: k.looks, Failed: k.failed, Acted: k.acted, Disabled: k.disabled,
+				Looks: k.looks, Failed: k.failed, Acted: k.acted, Times: k.times, Disabled: k.disabled,
 			}
 		}
 		out[id] = list

@@ -135,6 +135,7 @@ func (c *Checks) land(f *flight, found Finding) {
 	k.flight = nil
 	k.slow = now-f.began >= slowAfter
 	k.took = now - f.began
+	k.times.Add(k.took)
 	c.leave(f.lane, now)
 	if !k.gone && !c.closed {
 		c.judge(k, found, now)
