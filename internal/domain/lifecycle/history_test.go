@@ -38,9 +38,13 @@ func newHistory(seed uint64, rules []rule) *history {
 	pick := func(of ...time.Duration) time.Duration { return of[h.rnd.IntN(len(of))] }
 	reach := func() model.Reach { return model.Reach(h.rnd.IntN(3)) }
 	h.p = &Policy{
-		Start: model.StartPolicy{Secs: pick(0, time.Millisecond, time.Second, 2500*time.Millisecond), Retries: h.rnd.IntN(6)},
-		Stop:  model.StopPolicy{Signal: 1 + h.rnd.IntN(31), Wait: pick(0, time.Millisecond, time.Second, 10*time.Second), Reach: reach(), KillReach: reach()},
-		Exit:  model.ExitPolicy{Restart: model.Restart(h.rnd.IntN(3)), Codes: [][]int{nil, {0}, {0, 2}}[h.rnd.IntN(3)]},
+		Start: model.StartPolicy{
+			Secs: pick(0, time.Millisecond, time.Second, 2500*time.Millisecond), Retries: []int{0, 1, 2, 3, 4, 5, model.Endless}[h.rnd.IntN(7)],
+			Delay: pick(0, 0, time.Millisecond, 2500*time.Millisecond), Timeout: pick(0, time.Millisecond, time.Second, 10*time.Second),
+		},
+		Checked: h.rnd.IntN(3) == 0,
+		Stop:    model.StopPolicy{Signal: 1 + h.rnd.IntN(31), Wait: pick(0, time.Millisecond, time.Second, 10*time.Second), Reach: reach(), KillReach: reach()},
+		Exit:    model.ExitPolicy{Restart: model.Restart(h.rnd.IntN(3)), Codes: [][]int{nil, {0}, {0, 2}}[h.rnd.IntN(3)]},
 	}
 	return h
 }
@@ -92,7 +96,12 @@ func (h *history) do(ev Event) error {
 	for _, a := range s.acts {
 		h.answer(a)
 	}
-	if ev.Kind == Spawned && s.fresh {
+	if (ev.Kind == Spawned || ev.Kind == Found) && s.fresh {
+		for _, kind := range []Kind{Proved, StartFailed, Bounce, Moved, Released} {
+			if h.rnd.IntN(6) == 0 || kind == Proved && h.rnd.IntN(2) == 0 {
+				h.send(h.span(), Event{Kind: kind, Gen: ev.Gen})
+			}
+		}
 		h.send(h.span(), Event{Kind: Ended, Gen: ev.Gen, Code: []int{0, 1, 2, -1}[h.rnd.IntN(4)]})
 	}
 	return nil
@@ -105,12 +114,19 @@ func (h *history) answer(a Action) {
 		h.said[a.To]++
 	case Spawn:
 		kind := Spawned
-		if h.rnd.IntN(4) == 0 {
+		switch h.rnd.IntN(8) {
+		case 0, 1:
 			kind = SpawnFailed
+		case 2:
+			kind = Found
 		}
-		h.send(h.span()/100, Event{Kind: kind, Gen: a.Gen})
+		ev := Event{Kind: kind, Gen: a.Gen}
+		if kind == Found {
+			ev.Since = h.now - h.span()
+		}
+		h.send(h.span()/100, ev)
 		if h.rnd.IntN(10) == 0 {
-			h.send(h.span(), Event{Kind: kind, Gen: a.Gen})
+			h.send(h.span(), ev)
 		}
 	case Arm:
 		wait := a.At - h.now

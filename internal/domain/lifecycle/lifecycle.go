@@ -356,12 +356,14 @@ func (s *step) stopped() {
 
 // resume obeys the order to start that came during the stop, or goes on with what the stop was for.
 func (s *step) resume() {
-	again, bouncing := s.m.Again && !s.m.Draining && !s.p.Masked, s.m.Bouncing
+	again, bouncing := s.m.Again && !s.m.Draining, s.m.Bouncing
 	s.wanted(false)
 	switch {
 	case again:
 		s.m.Tries = 0
-		s.spawn()
+		if !s.p.Masked {
+			s.spawn()
+		}
 	case bouncing:
 		s.byItself()
 	}
@@ -434,7 +436,6 @@ func (s *step) backoffNext() {
 		s.enter(model.Fatal)
 		s.out = append(s.out, Action{Do: SayGaveUp})
 	case s.p.Masked:
-		s.m.Tries = 0
 		s.enter(model.Stopped)
 	case !s.m.Draining:
 		s.arm(s.now + s.p.Start.Wait(s.m.Tries))

@@ -120,12 +120,17 @@ func TestStepDoesNotAllocate(t *testing.T) {
 	}
 }
 
-// TestPolicyOf takes exactly the three policies.
+// TestPolicyOf takes exactly the three policies, whether there are checks of the start, and whether it may be started.
 func TestPolicyOf(t *testing.T) {
 	p := &model.Program{
 		Start: model.StartPolicy{Retries: 7}, Stop: model.StopPolicy{Signal: 3}, Exit: model.ExitPolicy{Codes: []int{4}},
 	}
 	want := Policy{Start: p.Start, Stop: p.Stop, Exit: p.Exit}
+	if d := cmp.Diff(want, PolicyOf(p)); d != "" {
+		t.Error(d)
+	}
+	p.Disabled, p.Checks = true, []model.Check{{Stage: model.StageReady}, {Stage: model.StageStartup}}
+	want.Masked, want.Checked = true, true
 	if d := cmp.Diff(want, PolicyOf(p)); d != "" {
 		t.Error(d)
 	}
@@ -172,6 +177,11 @@ func FuzzStep(f *testing.F) {
 	f.Fuzz(func(t *testing.T, script []byte) {
 		p := samplePolicy()
 		p.Start.Retries = 1
+		if len(script) > 0 {
+			p.Checked = script[0]&64 != 0
+			p.Start.Delay = time.Duration(script[0]&32) * 50 * time.Millisecond
+			p.Start.Timeout = time.Duration(script[0]&16) * 100 * time.Millisecond
+		}
 		var w world
 		var s seen
 		now := time.Duration(0)
@@ -181,6 +191,8 @@ func FuzzStep(f *testing.F) {
 			script = script[2:]
 			now += time.Duration(arg) * 100 * time.Millisecond
 			ev := Event{Kind: Kind(kind % NumKinds), Gen: w.gen - uint64(kind/NumKinds%2), Code: int(arg%3) - 1, Epoch: w.epoch - uint64(kind/NumKinds%2)}
+			ev.Since = now - time.Duration(arg)*time.Second
+			p.Masked = kind/NumKinds%8 == 7
 			observe(realStep, &s, p, now, w, ev, room)
 			for i := range rules {
 				if !rules[i].holds(&s) {

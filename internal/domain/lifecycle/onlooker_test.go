@@ -35,15 +35,19 @@ type world struct {
 	signalAt time.Duration // when, until the first KILL
 	killed   bool
 	killAt   time.Duration // the last KILL
+	unproved bool          // STARTING: the checks of the start have not passed
+	failing  bool          // STOPPING since the start has failed
+	bouncing bool          // STOPPING for a check, to be started by itself
+	resend   bool          // the next signal is the first one of another process
 }
 
 // fresh reports whether the event is about the present: the answer to the spawn under way, news of the
 // living process, the timer in force. Orders always are.
 func (w *world) fresh(ev Event) bool {
 	switch ev.Kind {
-	case Spawned, SpawnFailed:
+	case Spawned, SpawnFailed, Found:
 		return w.spawning && ev.Gen == w.gen
-	case Ended, SignalFailed:
+	case Ended, SignalFailed, Proved, StartFailed, Bounce, Moved, Released:
 		return w.live && ev.Gen == w.gen
 	case Timer:
 		return w.armed && ev.Epoch == w.epoch
@@ -61,56 +65,105 @@ func (w *world) hear(p *Policy, now time.Duration, ev Event) {
 	}
 	switch ev.Kind {
 	case Start:
-		if w.draining {
+		if w.draining || p.Masked {
 			return
 		}
-		w.down = false
+		w.down, w.failing, w.bouncing = false, false, false
 		w.again = w.state == model.Stopping
 		if resting(w.state) {
 			w.failed = 0
 		}
 	case Stop, Quit:
 		w.down = w.down || w.state != model.Unknown // there the order is refused: spec/supervisor 2.7
-		w.again = false
+		w.again, w.failing, w.bouncing = false, false, false
 		w.draining = w.draining || ev.Kind == Quit
 	case Drain:
-		w.draining, w.again = true, false
+		w.draining, w.again, w.bouncing = true, false, false
 	case Spawned:
 		w.spawning, w.live, w.born = false, true, now
+		w.unproved = p.Checked && w.state == model.Starting
+	case Found:
+		w.spawning, w.live, w.born = false, true, ev.Since
 	case SpawnFailed:
 		w.spawning = false
 		w.fail(now)
 	case Ended:
-		quick := w.state == model.Starting && now-w.born < p.Start.Secs
-		w.live, w.born = false, 0
-		if quick {
+		failed := w.failing || w.state == model.Starting && (w.unproved || now-w.born < p.Start.Secs)
+		w.live, w.born, w.unproved = false, 0, false
+		if failed {
 			w.fail(now)
 		}
 	case Timer:
+		if w.due <= now && w.unproved {
+			w.unproved, w.failing = false, true
+		}
 		w.armed, w.due = false, 0
+	default:
+		w.hearLiving(p, ev.Kind)
+	}
+}
+
+// hearLiving takes notice of what happens to a living process and does not end it.
+func (w *world) hearLiving(p *Policy, kind Kind) {
+	switch kind {
+	case Proved:
+		w.unproved = false
+	case StartFailed:
+		w.failing = w.failing || w.unproved
+		w.unproved = false
+	case Bounce:
+		w.bouncing = w.bouncing || w.state == model.Running && !w.draining && !p.Masked
+	case Moved:
+		w.resend = w.state == model.Stopping
+	case Released:
+		w.live, w.born, w.unproved, w.failed = false, 0, false, 0
+		w.down, w.again, w.failing, w.bouncing = true, false, false, false
 	case SignalFailed:
 		if w.state == model.Stopping {
-			w.down = false // whoever ordered the stop has been told that it failed
+			w.down, w.failing, w.bouncing = false, false, false // whoever ordered the stop has been told that it failed
 		}
 	}
 }
 
 func (w *world) fail(now time.Duration) {
-	if w.state == model.Starting {
+	if w.state == model.Starting || w.failing {
 		w.failed++
 		w.failedAt = now
 	}
+}
+
+func b2i(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// wait is how long BACKOFF lasts. Source: spec/supervisor 2.4; restart_delay; a minute at most where attempts never end.
+func wait(p *Policy, failed int) time.Duration {
+	out := time.Duration(failed) * time.Second
+	if p.Start.Retries == model.Endless {
+		out = min(out, time.Minute)
+	}
+	return max(out, p.Start.Delay)
+}
+
+// limited reports whether the attempts are used up after a number of failed ones.
+func limited(p *Policy, failed int) bool {
+	return p.Start.Retries != model.Endless && failed > p.Start.Retries
 }
 
 // see takes notice of an action.
 func (w *world) see(now time.Duration, a Action) {
 	switch a.Do {
 	case Enter:
-		w.enter(a.To)
+		w.enter(now, a.To)
 	case Spawn:
 		w.spawning, w.gen = true, a.Gen
 	case Send:
-		if w.signaled {
+		if w.resend {
+			w.resend = false
+		} else if w.signaled {
 			w.killed, w.killAt, w.signalAt = true, now, 0
 		} else {
 			w.signaled, w.signalAt = true, now
@@ -122,8 +175,9 @@ func (w *world) see(now time.Duration, a Action) {
 	}
 }
 
-func (w *world) enter(to model.State) {
+func (w *world) enter(now time.Duration, to model.State) {
 	if w.state == model.Stopping {
+		w.failing = false
 		w.signaled, w.signalAt, w.killed, w.killAt = false, 0, false, 0
 		if w.again && to == model.Stopped {
 			w.failed = 0
@@ -132,8 +186,12 @@ func (w *world) enter(to model.State) {
 	if to == model.Running || to == model.Exited || to == model.Fatal {
 		w.failed = 0
 	}
-	if to != model.Backoff {
-		w.failedAt = 0
+	if to != model.Stopped && to != model.Stopping { // after the one something may follow, in the other is the stop
+		w.bouncing = false
+	}
+	w.failedAt, w.unproved = 0, false
+	if to == model.Backoff {
+		w.failedAt = now
 	}
 	w.state = to
 }
@@ -168,6 +226,7 @@ func observe(step stepper, s *seen, p *Policy, now time.Duration, w world, ev Ev
 	s.after = w
 	s.after.m = m
 	s.after.again = w.again && w.state == model.Stopping // fulfilled or void once the stop is over
+	s.after.bouncing = w.bouncing && w.state == model.Stopping
 	m2 := s.before.m
 	var again [maxActs]Action
 	second := step(&m2, p, now, ev, again[:0])
@@ -209,7 +268,8 @@ func (s *seen) each(do Do, ok func(w *world, a Action) bool) bool {
 
 // quick reports that a process ended before its start was confirmed.
 func (s *seen) quick() bool {
-	return s.ev.Kind == Ended && s.fresh && s.before.state == model.Starting && s.now-s.before.born < s.p.Start.Secs
+	return s.ev.Kind == Ended && s.fresh && s.before.state == model.Starting &&
+		(s.before.unproved || s.now-s.before.born < s.p.Start.Secs)
 }
 
 // expected is the meaning of the exit code, read from the list itself.

@@ -1,10 +1,6 @@
 package lifecycle
 
-import (
-	"time"
-
-	"github.com/upkeep-project/upkeep/internal/domain/model"
-)
+import "github.com/upkeep-project/upkeep/internal/domain/model"
 
 // edge is a change of state.
 type edge struct{ from, to model.State }
@@ -27,6 +23,19 @@ func graph() map[edge]bool {
 		{model.Stopping, model.Stopped}:  true, // 2.6
 		{model.Stopping, model.Unknown}:  true, // 2.7
 		{model.Unknown, model.Exited}:    true, // F2
+		{model.Stopping, model.Backoff}:  true, // the checks of a start have not passed
+		{model.Exited, model.Backoff}:    true, // restart_delay
+		{model.Stopped, model.Backoff}:   true, // restart_delay, after a check has ended it
+		{model.Starting, model.Stopped}:  true, // released
+		{model.Running, model.Stopped}:   true, // released
+		{model.Unknown, model.Stopped}:   true, // released
+	}
+}
+
+// releases are the changes that only a release makes.
+func releases() map[edge]bool {
+	return map[edge]bool{
+		{model.Starting, model.Stopped}: true, {model.Running, model.Stopped}: true, {model.Unknown, model.Stopped}: true,
 	}
 }
 
@@ -40,13 +49,14 @@ type rule struct {
 func allRules(t *table) []rule {
 	out := append(rulesOfLife(), rulesOfStarting()...)
 	out = append(out, rulesOfStopping()...)
+	out = append(out, rulesOfChecks()...)
 	out = append(out, rulesOfTimers()...)
 	out = append(out, rulesOfTelling()...)
 	return append(out, rule{"the table", t.holds})
 }
 
 func rulesOfLife() []rule {
-	documented := graph()
+	documented, released := graph(), releases()
 	return []rule{
 		{"only one process at a time", func(s *seen) bool {
 			return s.each(Spawn, func(w *world, _ Action) bool { return !w.spawning && !w.live })
@@ -68,11 +78,14 @@ func rulesOfLife() []rule {
 				born = s.now
 			}
 			return s.each(Enter, func(_ *world, a Action) bool {
-				return a.To != model.Running || s.now-born >= s.p.Start.Secs
+				return a.To != model.Running || s.ev.Kind == Found || s.now-born >= s.p.Start.Secs
 			})
 		}},
 		{"only documented changes", func(s *seen) bool {
-			return s.each(Enter, func(_ *world, a Action) bool { return documented[edge{a.From, a.To}] })
+			return s.each(Enter, func(_ *world, a Action) bool {
+				e := edge{a.From, a.To}
+				return documented[e] && (s.ev.Kind == Released || !released[e])
+			})
 		}},
 		{"every change is announced", func(s *seen) bool {
 			return s.each(Enter, func(w *world, a Action) bool { return a.From == w.state }) && s.after.m.State == s.after.state
@@ -80,6 +93,7 @@ func rulesOfLife() []rule {
 		{"the record is true", func(s *seen) bool {
 			m, w := &s.after.m, &s.after
 			return m.Live == w.live && m.Spawning == w.spawning && m.Gen == w.gen && m.Draining == w.draining &&
+				m.Unproved == w.unproved && m.Failed == w.failing && m.Bouncing == w.bouncing &&
 				m.Armed == w.armed && (!m.Armed || m.Epoch == w.epoch) && m.Due == w.due &&
 				(!m.Live || m.Started == w.born || w.born == noLife)
 		}},
@@ -96,7 +110,7 @@ func rulesOfLife() []rule {
 func rulesOfStarting() []rule {
 	return []rule{
 		{"an order to start is obeyed", func(s *seen) bool {
-			wanted := s.ev.Kind == Start && resting(s.before.state) && !s.before.draining
+			wanted := s.ev.Kind == Start && resting(s.before.state) && !s.before.draining && !s.p.Masked
 			return !wanted || s.entered(model.Starting) && s.count(Spawn) == 1
 		}},
 		{"nothing starts while draining", func(s *seen) bool {
@@ -106,15 +120,15 @@ func rulesOfStarting() []rule {
 			return s.each(Spawn, func(w *world, _ Action) bool { return !w.down })
 		}},
 		{"no more attempts than allowed", func(s *seen) bool {
-			return s.each(Spawn, func(w *world, _ Action) bool { return w.failed <= s.p.Start.Retries })
+			return s.each(Spawn, func(w *world, _ Action) bool { return !limited(s.p, w.failed) })
 		}},
 		{"no fewer attempts than allowed", func(s *seen) bool {
 			return s.each(Enter, func(w *world, a Action) bool {
-				return a.To != model.Fatal || s.ev.Kind == Quit || w.failed == s.p.Start.Retries+1
+				return a.To != model.Fatal || s.ev.Kind == Quit || s.p.Start.Retries != model.Endless && w.failed == s.p.Start.Retries+1
 			})
 		}},
 		{"giving up does not wait", func(s *seen) bool {
-			return s.after.state != model.Backoff || s.after.failed <= s.p.Start.Retries
+			return s.after.state != model.Backoff || !limited(s.p, s.after.failed)
 		}},
 		{"attempts are told", func(s *seen) bool {
 			return s.each(Enter, func(w *world, a Action) bool {
@@ -129,13 +143,13 @@ func rulesOfStarting() []rule {
 		}},
 		{"waits are 1, 2, 3 … s", func(s *seen) bool {
 			if s.before.state == model.Backoff && s.entered(model.Starting) {
-				early := s.now < s.before.failedAt+time.Duration(s.before.failed)*time.Second
+				early := s.now < s.before.failedAt+wait(s.p, s.before.failed)
 				if s.ev.Kind != Timer || early {
 					return false
 				}
 			}
 			return s.each(Arm, func(w *world, a Action) bool {
-				return w.state != model.Backoff || a.At == w.failedAt+time.Duration(w.failed)*time.Second
+				return w.state != model.Backoff || a.At == w.failedAt+wait(s.p, w.failed)
 			})
 		}},
 		{"a failed spawn is a failed start", func(s *seen) bool {
@@ -155,7 +169,9 @@ func rulesOfStarting() []rule {
 			return !ended || s.entered(model.Exited) && (s.before.state != model.Starting || s.entered(model.Running))
 		}},
 		{"the policy decides on restarts", func(s *seen) bool {
-			return !s.entered(model.Exited) || (s.count(Spawn) == 1) == (s.restarts() && !s.before.draining)
+			by := s.restarts() && !s.before.draining && !s.p.Masked
+			return !s.entered(model.Exited) || (s.count(Spawn) == 1) == (by && s.p.Start.Delay == 0) &&
+				(s.after.state == model.Backoff) == (by && s.p.Start.Delay > 0)
 		}},
 	}
 }
@@ -189,15 +205,15 @@ func rulesOfStopping() []rule {
 		}},
 		{"KILL is patient", func(s *seen) bool {
 			return s.each(Send, func(w *world, _ Action) bool {
-				return !w.signaled || w.killed || s.now >= w.signalAt+s.p.Stop.Wait
+				return !w.signaled || w.killed || w.resend || s.now >= w.signalAt+s.p.Stop.Wait
 			})
 		}},
 		{"KILL is rare", func(s *seen) bool {
-			return s.each(Send, func(w *world, _ Action) bool { return !w.killed || s.now >= w.killAt+KillInterval })
+			return s.each(Send, func(w *world, _ Action) bool { return !w.killed || w.resend || s.now >= w.killAt+KillInterval })
 		}},
 		{"the right signal, so far", func(s *seen) bool {
 			return s.each(Send, func(w *world, a Action) bool {
-				if !w.signaled {
+				if !w.signaled || w.resend {
 					return a.Signal == s.p.Stop.Signal && a.Reach == s.p.Stop.Reach
 				}
 				return a.Signal == 9 && a.Reach == s.p.Stop.KillReach
@@ -215,7 +231,10 @@ func rulesOfStopping() []rule {
 		}},
 		{"a kept start is obeyed", func(s *seen) bool {
 			return s.each(Enter, func(w *world, a Action) bool {
-				return w.state != model.Stopping || a.To != model.Stopped || w.again == (s.count(Spawn) == 1)
+				if w.state != model.Stopping || a.To != model.Stopped || w.bouncing {
+					return true
+				}
+				return (w.again && !s.p.Masked) == (s.count(Spawn) == 1) && (w.again || s.after.state == model.Stopped)
 			})
 		}},
 		{"a signal that fails is told", func(s *seen) bool {
@@ -243,6 +262,9 @@ func rulesOfTimers() []rule {
 			if w.state != model.Starting {
 				return true
 			}
+			if w.live && w.unproved {
+				return !w.spawning && w.armed == (s.p.Start.Timeout > 0) && (!w.armed || w.due == w.born+s.p.Start.Timeout || w.born == noLife)
+			}
 			return w.spawning != w.live && (!w.live || w.armed && (w.due == w.born+s.p.Start.Secs || w.born == noLife))
 		}},
 		{"BACKOFF goes on, unless draining", func(s *seen) bool {
@@ -268,7 +290,7 @@ func rulesOfTelling() []rule {
 	ended := func(s *seen) bool { return s.ev.Kind == Ended && s.fresh }
 	return []rule{
 		{"a success is told", func(s *seen) bool {
-			return s.count(SayRunning) == oneIf(s.entered(model.Running) && s.ev.Kind != Ended)
+			return s.count(SayRunning) == oneIf(s.entered(model.Running) && s.ev.Kind != Ended && s.ev.Kind != Found)
 		}},
 		{"an end is told", func(s *seen) bool {
 			return s.count(SayEnded) == oneIf(ended(s) && s.before.state != model.Stopping)
@@ -280,7 +302,7 @@ func rulesOfTelling() []rule {
 			return s.count(SayGaveUp) == oneIf(s.entered(model.Fatal) && s.ev.Kind != Quit)
 		}},
 		{"a KILL is told", func(s *seen) bool {
-			kill := s.count(Send) == 1 && s.before.signaled
+			kill := s.count(Send) == 1 && s.before.signaled && s.ev.Kind != Moved
 			return s.count(SayKill) == oneIf(kill)
 		}},
 		{"the meaning of an end is told", func(s *seen) bool {
@@ -306,7 +328,7 @@ func rulesOfTelling() []rule {
 				}
 			}
 			return s.each(SayRunning, in(model.Running)) && s.each(SayEnded, in(model.Exited, model.Backoff)) &&
-				s.each(SayStopped, in(model.Stopped)) && s.each(SayGaveUp, in(model.Fatal)) &&
+				s.each(SayStopped, in(model.Stopped, model.Backoff)) && s.each(SayGaveUp, in(model.Fatal)) &&
 				s.each(Spawn, in(model.Starting)) && s.killsAreAnnounced()
 		}},
 		{"what is told is about the right process", func(s *seen) bool {
@@ -327,7 +349,7 @@ func (s *seen) killsAreAnnounced() bool {
 		switch {
 		case a.Do == SayKill:
 			said = true
-		case a.Do == Send && s.before.signaled && !said:
+		case a.Do == Send && s.before.signaled && s.ev.Kind != Moved && !said:
 			return false
 		}
 	}

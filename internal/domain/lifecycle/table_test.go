@@ -14,6 +14,8 @@ import (
 //
 // Situations: the state; STARTING and STOPPING are divided into ".spawn" (the process was ordered and does
 // not exist yet) and the rest; "+" means that a start was ordered during the stop, "!" that the daemon drains.
+// ".unproved" stands for a process whose checks have not passed, "-" and "^" for a stop since a start has failed and
+// since a check wants the program anew.
 // "X*" stands for X and X!, on both sides of a row; "=" is the same situation.
 //
 // Classes: the orders; up (spawned; up.confirmed when startsecs is 0), nospawn (spawn failed; .left and
@@ -34,6 +36,10 @@ func rows() []row {
 		{"STOPPING", "start", "STOPPING+", ""},
 		{"STOPPING.spawn+ STOPPING+ STOPPING.spawn! STOPPING!", "start", "=", ""},
 
+		{"STARTING.unproved* STOPPING-!", "start", "=", ""},
+		{"STOPPING- STOPPING^", "start", "STOPPING+", ""},
+		{everywhere, "start.masked", "=", ""},
+
 		// Orders to stop. 2.7; refused where nothing runs; the newest order counts.
 		{"STOPPED* EXITED* FATAL* UNKNOWN* STOPPING.spawn* STOPPING*", "stop", "=", ""},
 		{"STOPPING.spawn+", "stop", "STOPPING.spawn", ""},
@@ -41,6 +47,9 @@ func rows() []row {
 		{"STARTING.spawn*", "stop", "STOPPING.spawn*", ">STOPPING"},
 		{"STARTING*", "stop", "STOPPING*", "disarm >STOPPING arm:stop signal:stop"},
 		{"RUNNING*", "stop", "STOPPING*", ">STOPPING arm:stop signal:stop"},
+		{"STARTING.unproved*", "stop", "STOPPING*", "void >STOPPING arm:stop signal:stop"},
+		{"STOPPING-*", "stop", "STOPPING*", ""},
+		{"STOPPING^", "stop", "STOPPING", ""},
 		{"BACKOFF", "stop", "STOPPED", "disarm >STOPPED"},
 		{"BACKOFF!", "stop", "STOPPED!", ">STOPPED"},
 
@@ -49,6 +58,9 @@ func rows() []row {
 		{"STARTING.spawn STARTING RUNNING STOPPING.spawn STOPPING", "drain", "!", ""},
 		{"STOPPING.spawn+", "drain", "STOPPING.spawn!", ""},
 		{"STOPPING+", "drain", "STOPPING!", ""},
+		{"STARTING.unproved STOPPING-", "drain", "!", ""},
+		{"STARTING.unproved! STOPPING-!", "drain", "=", ""},
+		{"STOPPING^", "drain", "STOPPING!", ""},
 		{"BACKOFF", "drain", "BACKOFF!", "disarm"},
 		{"STOPPED! EXITED! FATAL! UNKNOWN! STARTING.spawn! STARTING! RUNNING! STOPPING.spawn! STOPPING! BACKOFF!", "drain", "=", ""},
 
@@ -59,6 +71,8 @@ func rows() []row {
 		{"STOPPING+", "quit", "STOPPING!", ""},
 		{"STARTING.spawn STARTING.spawn!", "quit", "STOPPING.spawn!", ">STOPPING"},
 		{"STARTING STARTING!", "quit", "STOPPING!", "disarm >STOPPING arm:stop signal:stop"},
+		{"STARTING.unproved STARTING.unproved!", "quit", "STOPPING!", "void >STOPPING arm:stop signal:stop"},
+		{"STOPPING- STOPPING-! STOPPING^", "quit", "STOPPING!", ""},
 		{"RUNNING RUNNING!", "quit", "STOPPING!", ">STOPPING arm:stop signal:stop"},
 		{"BACKOFF", "quit", "FATAL!", "disarm >FATAL"},
 		{"BACKOFF!", "quit", "FATAL!", ">FATAL"},
@@ -68,6 +82,27 @@ func rows() []row {
 		{"STARTING.spawn*", "up.confirmed", "RUNNING*", ">RUNNING say:running"},
 		{"STOPPING.spawn*", "up", "STOPPING*", "arm:stop signal:stop"},
 		{"STOPPING.spawn+", "up", "STOPPING+", "arm:stop signal:stop"},
+		{"STARTING.spawn*", "up.unproved", "STARTING.unproved*", "arm:checks"},
+		{"STARTING.spawn*", "found", "RUNNING*", ">RUNNING"},
+		{"STOPPING.spawn*", "found", "STOPPING*", "arm:stop signal:stop"},
+		{"STOPPING.spawn+", "found", "STOPPING+", "arm:stop signal:stop"},
+
+		// Its checks. They decide on the start together with startsecs.
+		{"STARTING.unproved*", "proved", "STARTING*", "void arm:rest"},
+		{"STARTING.unproved*", "proved.confirmed", "RUNNING*", "void >RUNNING say:running"},
+		{"STARTING.unproved*", "startfailed", "STOPPING-*", "void >STOPPING arm:stop signal:stop"},
+		{"STARTING* RUNNING* UNKNOWN* STOPPING* STOPPING+ STOPPING-* STOPPING^", "proved", "=", ""},
+		{"STARTING* RUNNING* UNKNOWN* STOPPING* STOPPING+ STOPPING-* STOPPING^", "startfailed", "=", ""},
+		{"RUNNING", "bounce", "STOPPING^", ">STOPPING arm:stop signal:stop"},
+		{"STARTING* STARTING.unproved* RUNNING! UNKNOWN* STOPPING* STOPPING+ STOPPING-* STOPPING^", "bounce", "=", ""},
+		{"STARTING* STARTING.unproved* RUNNING* UNKNOWN* STOPPING* STOPPING+ STOPPING-* STOPPING^", "bounce.masked", "=", ""},
+
+		// It is another process, or nobody's.
+		{"STARTING* STARTING.unproved* RUNNING* UNKNOWN*", "moved", "=", ""},
+		{"STOPPING* STOPPING+ STOPPING-* STOPPING^", "moved", "=", "signal:stop"},
+		{"STARTING* STARTING.unproved* STOPPING* STOPPING-*", "released", "STOPPED*", "void >STOPPED"},
+		{"STOPPING+ STOPPING^", "released", "STOPPED", "void >STOPPED"},
+		{"RUNNING* UNKNOWN*", "released", "STOPPED*", ">STOPPED"},
 
 		// It could not be started. 2.5: that counts as a failed start; 2.4: the wait, or giving up.
 		{"STARTING.spawn", "nospawn.left", "BACKOFF", ">BACKOFF arm:backoff"},
@@ -75,6 +110,9 @@ func rows() []row {
 		{"STARTING.spawn*", "nospawn.last", "FATAL*", ">BACKOFF >FATAL say:gaveup"},
 		{"STOPPING.spawn*", "nospawn", "STOPPED*", ">STOPPED"},
 		{"STOPPING.spawn+", "nospawn", "STARTING.spawn", ">STOPPED >STARTING spawn"},
+
+		{"STARTING.spawn*", "nospawn.masked", "STOPPED*", ">BACKOFF >STOPPED"},
+		{"STOPPING.spawn* STOPPING.spawn+", "nospawn.masked", "STOPPED*", ">STOPPED"},
 
 		// It ended. 2.6, judged by the time at which it happened (F14). K14: a restart is immediate.
 		{"STARTING", "quick.left", "BACKOFF", "disarm >BACKOFF say:quick arm:backoff"},
@@ -89,21 +127,47 @@ func rows() []row {
 		{"STOPPING*", "end", "STOPPED*", "disarm >STOPPED say:stopped"},
 		{"STOPPING+", "end", "STARTING.spawn", "disarm >STOPPED say:stopped >STARTING spawn"},
 
+		{"STARTING*", "quick.masked", "STOPPED*", "disarm >BACKOFF say:quick >STOPPED"},
+		{"STARTING.unproved", "quick.left", "BACKOFF", "void >BACKOFF say:quick arm:backoff"},
+		{"STARTING.unproved!", "quick.left", "BACKOFF!", "void >BACKOFF say:quick"},
+		{"STARTING.unproved*", "quick.last", "FATAL*", "void >BACKOFF say:quick >FATAL say:gaveup"},
+		{"STARTING.unproved*", "quick.masked", "STOPPED*", "void >BACKOFF say:quick >STOPPED"},
+		{"STARTING", "end.delayed", "BACKOFF", "disarm >RUNNING >EXITED say:ended >BACKOFF arm:backoff"},
+		{"STARTING!", "end.delayed", "EXITED!", "disarm >RUNNING >EXITED say:ended"},
+		{"RUNNING UNKNOWN", "end.delayed", "BACKOFF", ">EXITED say:ended >BACKOFF arm:backoff"},
+		{"RUNNING! UNKNOWN!", "end.delayed", "EXITED!", ">EXITED say:ended"},
+		{"STOPPING-", "end.left", "BACKOFF", "disarm >BACKOFF say:stopped arm:backoff"},
+		{"STOPPING-!", "end.left", "BACKOFF!", "disarm >BACKOFF say:stopped"},
+		{"STOPPING-*", "end.last", "FATAL*", "disarm >BACKOFF say:stopped >FATAL say:gaveup"},
+		{"STOPPING-*", "end.masked", "STOPPED*", "disarm >BACKOFF say:stopped >STOPPED"},
+		{"STOPPING^", "end", "STARTING.spawn", "disarm >STOPPED say:stopped >STARTING spawn"},
+		{"STOPPING^", "end.delayed", "BACKOFF", "disarm >STOPPED say:stopped >BACKOFF arm:backoff"},
+		{"STOPPING* STOPPING+ STOPPING^", "end.masked", "STOPPED*", "disarm >STOPPED say:stopped"},
+
 		// Time. 2.4; 2.7: KILL, again and again.
 		{"STARTING*", "timer", "RUNNING*", ">RUNNING say:running"},
 		{"BACKOFF", "timer", "STARTING.spawn", ">STARTING spawn"},
 		{"STOPPING* STOPPING+", "timer", "=", "say:kill arm:kill signal:kill"},
-		{"STARTING* BACKOFF STOPPING* STOPPING+", "timer.early", "=", "arm:same"},
+		{"STOPPING-* STOPPING^", "timer", "=", "say:kill arm:kill signal:kill"},
+		{"STARTING.unproved*", "timer", "STOPPING-*", "say:unproved >STOPPING arm:stop signal:stop"},
+		{"BACKOFF", "timer.masked", "STOPPED", ">STOPPED"},
+		{"STARTING* STARTING.unproved* BACKOFF STOPPING* STOPPING+ STOPPING-* STOPPING^", "timer.early", "=", "arm:same"},
 
 		// A signal could not be sent. 2.7: only in a stop does it mean something to the machine.
 		{"STOPPING*", "nosignal", "UNKNOWN*", "disarm >UNKNOWN"},
 		{"STOPPING+", "nosignal", "UNKNOWN", "disarm >UNKNOWN"},
-		{"STARTING* RUNNING* UNKNOWN*", "nosignal", "=", ""},
+		{"STOPPING-*", "nosignal", "UNKNOWN*", "disarm >UNKNOWN"},
+		{"STOPPING^", "nosignal", "UNKNOWN", "disarm >UNKNOWN"},
+		{"STARTING* STARTING.unproved* RUNNING* UNKNOWN*", "nosignal", "=", ""},
 
 		// What is not the present.
-		{"STOPPED* EXITED* FATAL* UNKNOWN* STARTING.spawn* STARTING* RUNNING* BACKOFF* STOPPING.spawn* STOPPING* STOPPING.spawn+ STOPPING+", "old", "=", ""},
+		{everywhere, "old", "=", ""},
 	}
 }
+
+// everywhere are all situations.
+const everywhere = "STOPPED* EXITED* FATAL* UNKNOWN* STARTING.spawn* STARTING* STARTING.unproved* RUNNING* BACKOFF* " +
+	"STOPPING.spawn* STOPPING* STOPPING.spawn+ STOPPING+ STOPPING-* STOPPING^"
 
 // place is a situation and a class of event.
 type place struct{ on, class string }
@@ -172,11 +236,13 @@ func (tb *table) unvisited(t *testing.T) {
 type nameKey struct {
 	state                     model.State
 	spawning, again, draining bool
+
+	unproved, failing, bouncing bool
 }
 
 // situation is where the onlooker sees the program.
 func (tb *table) situation(w *world) string {
-	key := nameKey{w.state, w.spawning, w.again, w.draining}
+	key := nameKey{w.state, w.spawning, w.again, w.draining, w.unproved, w.failing, w.bouncing}
 	if name, ok := tb.names[key]; ok {
 		return name
 	}
@@ -184,8 +250,13 @@ func (tb *table) situation(w *world) string {
 	if w.spawning {
 		name += ".spawn"
 	}
-	if w.again {
-		name += "+"
+	for _, mark := range []struct {
+		on   bool
+		text string
+	}{{w.unproved, ".unproved"}, {w.again, "+"}, {w.failing, "-"}, {w.bouncing, "^"}} {
+		if mark.on {
+			name += mark.text
+		}
 	}
 	if w.draining {
 		name += "!"
@@ -201,14 +272,23 @@ func (s *seen) class() string {
 	}
 	stopping := s.before.state == model.Stopping
 	attempts := func(name string) string {
-		if s.before.failed+1 > s.p.Start.Retries {
+		switch {
+		case limited(s.p, s.before.failed+1):
 			return name + ".last"
+		case s.p.Masked:
+			return name + ".masked"
 		}
 		return name + ".left"
 	}
+	masked := func(name string) string {
+		if s.p.Masked {
+			return name + ".masked"
+		}
+		return name
+	}
 	switch s.ev.Kind {
 	case Start:
-		return "start"
+		return masked("start")
 	case Stop:
 		return "stop"
 	case Drain:
@@ -216,32 +296,53 @@ func (s *seen) class() string {
 	case Quit:
 		return "quit"
 	case Spawned:
-		if !stopping && s.p.Start.Secs == 0 {
+		switch {
+		case stopping:
+			return "up"
+		case s.p.Checked:
+			return "up.unproved"
+		case s.p.Start.Secs == 0:
 			return "up.confirmed"
 		}
 		return "up"
 	case SpawnFailed:
 		if stopping {
-			return "nospawn"
+			return masked("nospawn")
 		}
 		return attempts("nospawn")
 	case Ended:
 		switch {
+		case s.before.failing:
+			return attempts("end")
+		case s.before.bouncing && !s.p.Masked && s.p.Start.Delay > 0:
+			return "end.delayed"
 		case stopping:
-			return "end"
+			return masked("end")
 		case s.quick():
 			return attempts("quick")
-		case s.restarts():
-			return "end.restart"
+		case !s.restarts() || s.p.Masked:
+			return "end.rest"
+		case s.p.Start.Delay > 0:
+			return "end.delayed"
 		}
-		return "end.rest"
+		return "end.restart"
 	case Timer:
-		if s.now < s.before.due {
+		switch {
+		case s.now < s.before.due:
 			return "timer.early"
+		case s.before.state == model.Backoff:
+			return masked("timer")
 		}
 		return "timer"
+	case Proved:
+		if s.before.unproved && s.now-s.before.born >= s.p.Start.Secs {
+			return "proved.confirmed"
+		}
+		return "proved"
+	case Bounce:
+		return masked("bounce")
 	}
-	return "nosignal"
+	return map[Kind]string{Found: "found", StartFailed: "startfailed", Moved: "moved", Released: "released", SignalFailed: "nosignal"}[s.ev.Kind]
 }
 
 // holds compares a step with the table: the next situation, and every action with all its values.
@@ -260,6 +361,9 @@ func (tb *table) holds(s *seen) bool {
 func (tb *table) expand(s *seen, words []string) []Action {
 	out := tb.room[:0]
 	state, failed, gen, epoch := s.before.state, s.before.failed, s.before.gen, s.before.m.Epoch
+	if s.ev.Kind == Released {
+		failed = 0
+	}
 	arm := func(at time.Duration) {
 		epoch++
 		out = append(out, Action{Do: Arm, At: at, Epoch: epoch})
@@ -271,10 +375,23 @@ func (tb *table) expand(s *seen, words []string) []Action {
 		case "disarm":
 			epoch++
 			out = append(out, Action{Do: Disarm})
+		case "void":
+			if s.before.armed {
+				epoch++
+				out = append(out, Action{Do: Disarm})
+			}
+		case "arm:checks":
+			if s.p.Start.Timeout > 0 {
+				arm(s.now + s.p.Start.Timeout)
+			}
+		case "arm:rest":
+			arm(s.before.born + s.p.Start.Secs)
+		case "say:unproved":
+			out = append(out, Action{Do: SayUnproved, Gen: gen})
 		case "arm:start":
 			arm(s.now + s.p.Start.Secs)
 		case "arm:backoff":
-			arm(s.now + time.Duration(failed)*time.Second)
+			arm(s.now + wait(s.p, failed))
 		case "arm:stop":
 			arm(s.now + s.p.Stop.Wait)
 		case "arm:kill":
@@ -301,7 +418,9 @@ func (tb *table) expand(s *seen, words []string) []Action {
 			to := stateOf(strings.TrimPrefix(word, ">"))
 			switch to {
 			case model.Backoff:
-				failed++
+				if state == model.Starting || state == model.Stopping {
+					failed++
+				}
 			case model.Running, model.Exited, model.Fatal:
 				failed = 0
 			case model.Starting:

@@ -21,12 +21,40 @@ const (
 )
 
 // policies is the grid: every combination of what the machine looks at, small enough to be walked whole.
-func policies() []*Policy {
+func policies() []*Policy { return append(plainPolicies(), checkPolicies()...) }
+
+// checkPolicies are checks of the start, the delay, and attempts without end, each with each.
+func checkPolicies() []*Policy {
 	var out []*Policy
 	for _, secs := range []time.Duration{0, time.Second} {
-		for retries := range 4 {
+		for _, timeout := range []time.Duration{-1, 0, 1500 * time.Millisecond} {
+			for _, delay := range []time.Duration{0, 1500 * time.Millisecond} {
+				for _, retries := range []int{1, model.Endless} {
+					out = append(out, &Policy{
+						Start:   model.StartPolicy{Secs: secs, Retries: retries, Delay: delay, Timeout: max(0, timeout)},
+						Stop:    model.StopPolicy{Signal: 3, Wait: 500 * time.Millisecond, Reach: model.ReachProcess, KillReach: model.ReachGroup},
+						Exit:    model.ExitPolicy{Restart: model.RestartUnexpected, Codes: []int{0, 2}},
+						Checked: timeout >= 0,
+					})
+				}
+			}
+		}
+	}
+	return out
+}
+
+// plainPolicies are what the original has. In a short test the grid is a coarser one, in which all rules and rows still have
+// their places.
+func plainPolicies() []*Policy {
+	var out []*Policy
+	attempts, waits := []int{0, 1, 2, 3}, []time.Duration{0, 500 * time.Millisecond, 1500 * time.Millisecond}
+	if testing.Short() {
+		attempts, waits = []int{0, 3}, waits[:2]
+	}
+	for _, secs := range []time.Duration{0, time.Second} {
+		for _, retries := range attempts {
 			for _, restart := range []model.Restart{model.RestartNever, model.RestartUnexpected, model.RestartAlways} {
-				for _, wait := range []time.Duration{0, 500 * time.Millisecond, 1500 * time.Millisecond} {
+				for _, wait := range waits {
 					out = append(out, &Policy{
 						Start: model.StartPolicy{Secs: secs, Retries: retries},
 						Stop:  model.StopPolicy{Signal: 3, Wait: wait, Reach: model.ReachProcess, KillReach: model.ReachGroup},
@@ -45,8 +73,18 @@ func policies() []*Policy {
 }
 
 func (p *Policy) describe() string {
-	return fmt.Sprintf("startsecs=%s retries=%d autorestart=%s codes=%v stopwait=%s",
-		p.Start.Secs, p.Start.Retries, p.Exit.Restart, p.Exit.Codes, p.Stop.Wait)
+	return fmt.Sprintf("startsecs=%s retries=%d autorestart=%s codes=%v stopwait=%s delay=%s checked=%v timeout=%s masked=%v",
+		p.Start.Secs, p.Start.Retries, p.Exit.Restart, p.Exit.Codes, p.Stop.Wait, p.Start.Delay, p.Checked, p.Start.Timeout, p.Masked)
+}
+
+// variants are the policies that may be in force at any step: those with a delay are also masked now and then.
+func variants(p *Policy) []*Policy {
+	if p.Start.Delay == 0 {
+		return []*Policy{p}
+	}
+	masked := *p
+	masked.Masked = true
+	return []*Policy{p, &masked}
 }
 
 // shift lets a tick pass. It reports false when that would be more than the surroundings allow.
@@ -78,7 +116,11 @@ func (w *world) shift() bool {
 }
 
 // settle sets the counters back, so that worlds that differ in nothing else are one.
-func (w *world) settle() {
+func (w *world) settle(p *Policy) {
+	if p.Start.Retries == model.Endless && w.state == model.Starting && w.failed > 2 { // the next wait is told by the sum
+		w.failed--
+		w.m.Tries--
+	}
 	w.m.Gen -= w.gen - baseCount
 	w.gen = baseCount
 	w.m.Epoch -= w.epoch - baseCount
@@ -89,9 +131,10 @@ func (w *world) settle() {
 func (w *world) happenings(room []Event) []Event {
 	out := append(room[:0], Event{Kind: Start}, Event{Kind: Stop}, Event{Kind: Drain}, Event{Kind: Quit})
 	for _, gen := range []uint64{w.gen - 1, w.gen, w.gen + 1} {
-		for _, kind := range []Kind{Spawned, SpawnFailed, SignalFailed} {
+		for _, kind := range []Kind{Spawned, SpawnFailed, SignalFailed, Proved, StartFailed, Bounce, Moved, Released} {
 			out = append(out, Event{Kind: kind, Gen: gen})
 		}
+		out = append(out, Event{Kind: Found, Gen: gen, Since: noLife})
 		for _, code := range []int{0, 1, 2, -1} {
 			out = append(out, Event{Kind: Ended, Gen: gen, Code: code})
 		}
@@ -125,7 +168,8 @@ func (k *walk) run(visit func(s *seen, from int) bool) (whole bool) {
 	k.known = make(map[world]struct{}, 4096)
 	k.add(start, -1, "")
 	var s seen
-	events := make([]Event, 0, 40)
+	events := make([]Event, 0, 64)
+	policies := variants(k.p)
 	room := make([]Action, 0, maxActs)
 	for at := 0; at < len(k.worlds); at++ {
 		if len(k.worlds) > maxWorlds {
@@ -136,13 +180,14 @@ func (k *walk) run(visit func(s *seen, from int) bool) (whole bool) {
 			k.add(later, at, "time passes")
 		}
 		events = w.happenings(events)
-		for _, ev := range events {
-			observe(k.step, &s, k.p, 0, w, ev, room)
+		for i := range len(events) * len(policies) {
+			ev := events[i/len(policies)]
+			observe(k.step, &s, policies[i%len(policies)], 0, w, ev, room)
 			if !visit(&s, at) {
 				return false
 			}
 			next := s.after
-			next.settle()
+			next.settle(k.p)
 			why := ""
 			if k.trace {
 				why = describe(ev) + " → " + describeAll(s.acts)
@@ -179,22 +224,26 @@ func (k *walk) path(at int) string {
 }
 
 func describe(ev Event) string {
-	word := [...]string{"Start", "Stop", "Drain", "Quit", "Spawned", "SpawnFailed", "Ended", "Timer", "SignalFailed"}[ev.Kind]
+	word := [...]string{
+		"Start", "Stop", "Drain", "Quit", "Spawned", "SpawnFailed", "Ended", "Timer", "SignalFailed",
+		"Found", "Proved", "StartFailed", "Bounce", "Moved", "Released",
+	}[ev.Kind]
 	switch ev.Kind {
 	case Ended:
 		return fmt.Sprintf("%s %d code %d", word, ev.Gen, ev.Code)
 	case Timer:
 		return fmt.Sprintf("%s %d", word, ev.Epoch)
-	case Spawned, SpawnFailed, SignalFailed:
+	case Start, Stop, Drain, Quit:
+		return word
+	default:
 		return fmt.Sprintf("%s %d", word, ev.Gen)
 	}
-	return word
 }
 
 func describeAll(acts []Action) string {
 	words := make([]string, len(acts))
 	for i, a := range acts {
-		word := [...]string{"Enter", "Spawn", "Send", "Arm", "Disarm", "SayRunning", "SayEnded", "SayStopped", "SayGaveUp", "SayKill"}[a.Do]
+		word := [...]string{"Enter", "Spawn", "Send", "Arm", "Disarm", "SayRunning", "SayEnded", "SayStopped", "SayGaveUp", "SayKill", "SayUnproved"}[a.Do]
 		switch a.Do {
 		case Enter:
 			word += fmt.Sprintf(" %s→%s tries %d", a.From, a.To, a.Tries)
