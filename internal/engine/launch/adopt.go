@@ -10,6 +10,7 @@ import (
 	"github.com/upkeep-project/upkeep/internal/domain/model"
 	"github.com/upkeep-project/upkeep/internal/engine/activity"
 	"github.com/upkeep-project/upkeep/internal/engine/core"
+	"github.com/upkeep-project/upkeep/internal/sys/find"
 	"github.com/upkeep-project/upkeep/internal/sys/procfd"
 	"github.com/upkeep-project/upkeep/internal/sys/procstat"
 )
@@ -52,6 +53,16 @@ func (h *Host) Candidate(pid int) (Candidate, error) {
 		return nil, fmt.Errorf("pid %d: %w", pid, err)
 	}
 	return &candidate{h, handle}, nil
+}
+
+// CandidateAt is Candidate of a process that was seen: ErrNoProcess when the number is another's by now.
+func (h *Host) CandidateAt(p *find.Process) (Candidate, error) {
+	c, err := h.Candidate(p.PID)
+	if err == nil && c.(*candidate).handle.Identity().StartTicks != p.StartTicks {
+		c.Close()
+		return nil, fmt.Errorf("pid %d: %w", p.PID, ErrNoProcess)
+	}
+	return c, err
 }
 
 func notThere(pid int, err error) error {

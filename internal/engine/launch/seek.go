@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"strings"
 	"sync"
@@ -16,7 +15,6 @@ import (
 	"github.com/upkeep-project/upkeep/internal/engine/activity"
 	"github.com/upkeep-project/upkeep/internal/engine/core"
 	"github.com/upkeep-project/upkeep/internal/sys/find"
-	"github.com/upkeep-project/upkeep/internal/sys/pidfile"
 )
 
 // crowd is the last look at all processes, which starts that were asked for before it share: when a thousand programs are
@@ -83,19 +81,16 @@ func (h *Host) seek(i core.Instance, p *model.Program, asked time.Duration) (*in
 	if err != nil {
 		return nil, &SeekError{"cannot look for a process that runs already: " + err.Error()}
 	}
-	uid, skip := h.uidOf(p), h.off(all)
-	found := all.Eldest(func(q *find.Process) bool { return q.Of(uid) && fits(q, false) && !skip(q) })
-	switch len(found) {
-	case 0:
-		return nil, nil
-	case 1:
-		inst, err := h.claim(i, found[0], func(q *find.Process) bool { return q.Of(uid) && fits(q, false) })
-		if errors.Is(err, ErrNoProcess) { // it has just ended, or is another one now
-			return nil, nil
-		}
-		return inst, err
+	found, err := h.scan(p, fits, all)
+	if found == nil || err != nil {
+		return nil, err
 	}
-	return nil, &SeekError{"several processes fit, none was taken or started: " + Named(found)}
+	uid := h.uidOf(p)
+	inst, err := h.claim(i, found, func(q *find.Process) bool { return q.Of(uid) && fits(q, false) })
+	if errors.Is(err, ErrNoProcess) { // it has just ended, or is another one now
+		return nil, nil
+	}
+	return inst, err
 }
 
 // namedMost is how many candidates a text names.
@@ -139,6 +134,18 @@ func (h *Host) fitting(p *model.Program) (func(q *find.Process, named bool) bool
 	return func(q *find.Process, named bool) bool { return c.Fits(q) || named && c.Titled(q) }, nil
 }
 
+// CommandOf is a command line as it would be started by a daemon whose environment is given, to be compared with what runs.
+// The error is a *CommandError.
+func CommandOf(line, dir string, environ []string) (find.Command, error) {
+	h := &Host{env: newEnvironment(environ, "")}
+	p := &model.Program{Command: model.Command{Line: line, Dir: dir, UID: -1}}
+	argv, path, err := h.resolve(p)
+	if err != nil {
+		return find.Command{}, err
+	}
+	return find.NewCommand(argv, path, dir), nil
+}
+
 // off makes the test of whether a process is out of question: it is ours, an instance, or below one.
 func (h *Host) off(all *find.Crowd) func(*find.Process) bool {
 	return func(p *find.Process) bool {
@@ -148,14 +155,14 @@ func (h *Host) off(all *find.Crowd) func(*find.Process) bool {
 
 // claim takes a process that was seen, if it is still the one and still fits.
 func (h *Host) claim(i core.Instance, p *find.Process, fits func(*find.Process) bool) (*instance, error) {
-	found, err := h.Candidate(p.PID)
+	found, err := h.CandidateAt(p)
 	if err != nil {
 		return nil, err
 	}
 	c := found.(*candidate)
 	defer c.Close()
 	now, err := find.Read(p.PID) // what is held cannot change into another one any more
-	if err != nil || now.StartTicks != p.StartTicks || c.handle.Identity().StartTicks != p.StartTicks || !fits(&now) {
+	if err != nil || now.StartTicks != p.StartTicks || !fits(&now) {
 		return nil, fmt.Errorf("pid %d: %w", p.PID, ErrNoProcess)
 	}
 	inst, _, err := c.take(i, birth{Found: true})
@@ -168,31 +175,14 @@ func (h *Host) claim(i core.Instance, p *find.Process, fits func(*find.Process) 
 
 // byPIDFile takes the process that a program's pid file names; nil when that is not to be believed, which is said.
 func (h *Host) byPIDFile(i core.Instance, p *model.Program, fits func(*find.Process, bool) bool) *instance {
-	path := p.Attach.PIDFile
-	f, err := pidfile.Read(path)
-	if errors.Is(err, fs.ErrNotExist) {
+	q, why := h.named(p, fits)
+	if why != "" {
+		h.o.Log.Logf(activity.Warn, "%s: %s", p.ID, why)
+	}
+	if q == nil {
 		return nil
 	}
-	if err != nil {
-		h.o.Log.Logf(activity.Warn, "%s: its pid file is not used: %v", p.ID, err)
-		return nil
-	}
-	q, err := find.Read(f.PID)
-	if err != nil {
-		if !errors.Is(err, syscall.ESRCH) {
-			h.o.Log.Logf(activity.Warn, "%s: its pid file is not used: pid %d: %v", p.ID, f.PID, err)
-		}
-		return nil // a stale one
-	}
-	if err := f.Believe(path, q.UID, q.EUID, h.o.UID, h.uidOf(p)); err != nil {
-		h.o.Log.Logf(activity.Warn, "%s: its pid file is not used: %v", p.ID, err)
-		return nil
-	}
-	if h.own(q.Stat) || !fits(&q, true) {
-		h.o.Log.Logf(activity.Warn, "%s: its pid file %s names another program: %s", p.ID, path, Named([]*find.Process{&q}))
-		return nil
-	}
-	inst, err := h.claim(i, &q, func(q *find.Process) bool { return fits(q, true) })
+	inst, err := h.claim(i, q, func(q *find.Process) bool { return fits(q, true) })
 	if err != nil {
 		h.o.Log.Logf(activity.Warn, "%s: its pid file is not used: %v", p.ID, err)
 		return nil
@@ -233,18 +223,7 @@ func (h *Host) Adoptable(ctx context.Context) (*find.Crowd, func(*find.Process) 
 	if err != nil {
 		return nil, nil, err
 	}
-	skip, asks := h.off(all), map[int]bool{}
-	if self, err := os.Executable(); err == nil {
-		list := all.All()
-		for k := range list {
-			if find.Exe(list[k].PID) == self {
-				all.Below(&list[k], func(q *find.Process) bool {
-					asks[q.PID] = true
-					return false
-				})
-			}
-		}
-	}
+	skip, asks := h.off(all), askers(all)
 	us := os.Geteuid()
 	return all, func(p *find.Process) bool {
 		return p.PID > 1 && !p.Kernel && !asks[p.PID] && (us == 0 || p.UID == us) && len(p.Args) > 0 && !skip(p)
