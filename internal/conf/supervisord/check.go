@@ -125,13 +125,16 @@ func parseCheckKind(word string) (model.CheckKind, error) {
 	if k := slices.Index(checkKinds(), word); k >= 0 {
 		return model.CheckKind(k), nil
 	}
-	return 0, &closeError{"there are no checks of the kind " + pytext.Repr(word) + ", but " + words.Either(checkKinds()), closest(word, checkKinds())}
+	return 0, &plainError{"there are no checks of the kind " + pytext.Repr(word) + ", but " + words.Either(checkKinds()), closest(word, checkKinds())}
 }
 
-// closeError is a mistake for which a word is known that may have been meant; empty = none.
-type closeError struct{ text, suggestion string }
+// plainError is a mistake in words of its own, and the word that may have been meant; empty = none is known.
+type plainError struct{ text, suggestion string }
 
-func (e *closeError) Error() string {
+// refuse is a mistake in words of its own.
+func refuse(text string) error { return &plainError{text: text} }
+
+func (e *plainError) Error() string {
 	if e.suggestion == "" {
 		return e.text
 	}
@@ -155,7 +158,7 @@ func (r *checkReader) words(list []string) error {
 		}
 		known := r.options()
 		if !slices.Contains(known, key) {
-			return &closeError{
+			return &plainError{
 				r.check.Kind.String() + " has no " + key + "=, but " + words.Either(known) + "; a target that has = in it is written target='" + w + "'",
 				closest(key, known),
 			}
@@ -338,13 +341,13 @@ func oneOf[T fmt.Stringer](word string, values ...T) (T, error) {
 		known = append(known, v.String())
 	}
 	var none T
-	return none, &closeError{"it can be " + words.Either(known), closest(word, known)}
+	return none, &plainError{"it can be " + words.Either(known), closest(word, known)}
 }
 
 // first reads one of two words and reports whether it is the first.
 func first(word, yes, no string) (bool, error) {
 	if word != yes && word != no {
-		return false, &closeError{"it can be " + yes + " or " + no, closest(word, []string{yes, no})}
+		return false, &plainError{"it can be " + yes + " or " + no, closest(word, []string{yes, no})}
 	}
 	return word == yes, nil
 }
@@ -436,12 +439,15 @@ func tcpTarget(text string) (string, error) {
 
 // httpTarget judges an address.
 func httpTarget(text string) error {
+	if _, _, ok := units.UnixURL(text); ok {
+		return nil
+	}
 	u, err := url.Parse(text)
 	switch {
 	case err != nil:
 		return err
 	case u.Scheme != "http" && u.Scheme != "https":
-		return errors.New(text + " does not begin with http:// or https://")
+		return errors.New(text + " does not begin with http://, https:// or http+unix:///")
 	case u.Hostname() == "":
 		return errors.New(text + " names no host")
 	case u.User != nil:

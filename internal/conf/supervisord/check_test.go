@@ -48,7 +48,7 @@ func TestParseCheckRefuses(t *testing.T) {
 		"":                                  "what is to be checked? activity, memory",
 		"htpp http://x":                     "there are no checks of the kind 'htpp', but activity, memory, cpu, files, tcp, unix, http, command, log, notify or heartbeat, did you mean 'http'?",
 		"http":                              "http which address?",
-		"http ftp://x":                      "http: ftp://x does not begin with http:// or https://",
+		"http ftp://x":                      "http: ftp://x does not begin with http://, https:// or http+unix:///",
 		"http http://:80/":                  "http: http://:80/ names no host",
 		"http http://a:b@c/":                "names and passwords have no place in an address",
 		"http http://c:99999/":              "http: 99999 is not a port",

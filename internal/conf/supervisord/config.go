@@ -53,6 +53,7 @@ type Config struct {
 	Model         *model.Config
 	Messages      []Message // criticals, warnings, infos, debug lines
 	Strict        bool      // [upkeep] strict=true: unknown options and sections are errors
+	MetricsCompat string    // [upkeep] metrics_compat: whose names /metrics has beside its own; empty = nobody's
 	Location      Location  // pass to LoadFrom to read the same file again
 	Files         []string  // every file that was read, the main one first, as they are called in messages
 	Native        *Native   // of LoadNative; nil = it is no native instance

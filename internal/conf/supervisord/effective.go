@@ -59,9 +59,7 @@ func Effective(loc Location, env Environ, id model.ID, reveal bool) ([]Value, er
 // EffectiveNative is every option of one program of a native instance; see Effective. The program is known by its name and
 // by the file that defines it. Errors are those of LoadNative, and that its file cannot be read.
 func EffectiveNative(n Native, env Environ, p *model.Program, reveal bool) ([]Value, error) {
-	r := newReader(&env, Location{Given: n.File, Path: n.File})
-	r.watch = &watch{id: p.ID, reveal: reveal}
-	c, err := r.native(&n)
+	r, c, err := readNative(&n, &env, &watch{id: p.ID, reveal: reveal})
 	if err != nil || filepath.Dir(p.Origin.File) != filepath.Clean(n.Programs) {
 		return r.watch.values, err
 	}

@@ -18,6 +18,21 @@ type Environ struct {
 	TempDir  string
 	UID      int // real user id
 	Users    Users
+	// ReadFile reads a file of the configuration; nil = as it is at that moment. Its error may be an *UnsettledError.
+	ReadFile func(path string) ([]byte, error) `json:"-"`
+}
+
+// UnsettledError says that a file is being written: what it will say is not known yet. Nothing is concluded from it.
+type UnsettledError struct{ Path string }
+
+func (e *UnsettledError) Error() string { return e.Path + " is being written" }
+
+// read reads a file of the configuration.
+func (e *Environ) read(path string) ([]byte, error) {
+	if e.ReadFile != nil {
+		return e.ReadFile(path)
+	}
+	return os.ReadFile(path)
 }
 
 // User is an entry of the user database.

@@ -124,6 +124,8 @@ func (r *reader) group(sect *ini.Section, grouped map[string]bool, global map[st
 		}
 		program, fcgi := r.doc.Section("program:"+member), r.doc.Section("fcgi-program:"+member)
 		switch {
+		case program == nil && fcgi == nil && r.missing[member]:
+			continue // what it is stands in a file that cannot be used
 		case program == nil && fcgi == nil:
 			o.fail("programs", errors.New("["+sect.Name+"] names unknown program or fcgi-program "+member))
 			continue

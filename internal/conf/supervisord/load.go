@@ -1,6 +1,7 @@
 package supervisord
 
 import (
+	"errors"
 	"os"
 	"strings"
 
@@ -62,7 +63,12 @@ func (r *reader) config(args *Args) (*Config, error) {
 	if c.Servers, err = r.servers(); err != nil {
 		return nil, err
 	}
-	if c.Strict, err = r.strict(); err != nil {
+	if !r.later {
+		if err := r.relate(c.Model); err != nil {
+			return nil, err
+		}
+	}
+	if c.Strict, c.MetricsCompat, err = r.upkeep(); err != nil {
 		return nil, err
 	}
 	if err := r.unknown(c.Strict); err != nil {
@@ -198,16 +204,25 @@ func (r *reader) resolveUser(s *Settings, sect *ini.Section, given bool) error {
 	return nil
 }
 
-// strict reads [upkeep] strict.
-func (r *reader) strict() (bool, error) {
+// upkeep reads [upkeep].
+func (r *reader) upkeep() (strict bool, compat string, err error) {
 	sect := r.doc.Section("upkeep")
 	if sect == nil {
-		return false, nil
+		return false, "", nil
 	}
 	o := r.options(sect, scope{"here": r.here})
-	strict := o.boolean("strict", false)
-	return strict, o.failure()
+	strict = o.boolean("strict", false)
+	compat = value(o, "metrics_compat", "", func(text string) (string, error) {
+		if text != MetricsNodeSupervisord {
+			return "", errors.New("not " + MetricsNodeSupervisord)
+		}
+		return text, nil
+	})
+	return strict, compat, o.failure()
 }
+
+// MetricsNodeSupervisord is the value of [upkeep] metrics_compat that adds the names of node_exporter's supervisord collector.
+const MetricsNodeSupervisord = "node_supervisord"
 
 // includes reads the files that [include] names. Source: spec/supervisor 1.5.
 func (r *reader) includes() error {
@@ -244,9 +259,20 @@ func (r *reader) includes() error {
 	return nil
 }
 
-// include adds one file.
+// include adds one file. Where mistakes concern their file alone, one that cannot be read is such a mistake.
 func (r *reader) include(name string) error {
-	text, err := os.ReadFile(name)
+	if r.broken[name] != nil {
+		r.files = append(r.files, name)
+		if text, err := r.env.read(name); err == nil {
+			r.lack(text)
+		}
+		return nil
+	}
+	text, err := r.env.read(name)
+	if err != nil && (r.later && !os.IsNotExist(err) || errors.As(err, new(*UnsettledError))) {
+		r.files = append(r.files, name)
+		return &Error{Text: reason(err), File: name}
+	}
 	if err != nil {
 		r.warn(`Extra file "` + name + `" could not be read and has been ignored: ` + reason(err))
 		return nil

@@ -2,6 +2,8 @@ package supervisord
 
 import (
 	"cmp"
+	"errors"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -36,19 +38,60 @@ type Invalid struct {
 // settings that make it work without one. A mistake there is an error; a mistake in the file of a program concerns that
 // program alone and is told in Invalid. Source: one-model C5, C7.
 func LoadNative(n Native, env Environ) (*Config, error) {
-	r := newReader(&env, Location{Given: n.File, Path: n.File})
-	c, err := r.native(&n)
+	r, c, err := readNative(&n, &env, nil)
 	if err != nil {
 		return nil, err
 	}
 	c.Native, c.Shared = &n, r.shared(c.Settings.Environment)
 	c.Messages = slices.DeleteFunc(c.Messages, func(m Message) bool { return m.Text == rootText })
-	if err := c.readPrograms(n.Programs, env); err != nil {
+	for _, file := range slices.Sorted(maps.Keys(r.broken)) {
+		c.invalid(file, "", []*Error{r.broken[file]})
+	}
+	if err := c.readPrograms(n.Programs, env, r); err != nil {
 		return nil, err
 	}
+	c.separate(r)
+	for _, text := range doubtful(c.Model) {
+		c.Say(units.LevelWarn, text)
+	}
 	c.fixLogs()
+	c.Shared.others = &model.Config{Groups: slices.Clone(c.Model.Groups), Notifiers: c.Model.Notifiers}
+	c.Shared.missing = r.missing
 	slices.SortStableFunc(c.Messages, func(a, b Message) int { return cmp.Compare(b.Level, a.Level) })
 	return c, nil
+}
+
+// readNative reads the instance's own file and what it includes. An included file with a mistake is left out; which ones is
+// in the reader.
+func readNative(n *Native, env *Environ, w *watch) (*reader, *Config, error) {
+	broken := map[string]*Error{}
+	for {
+		r := newReader(env, Location{Given: n.File, Path: n.File})
+		r.watch, r.later, r.broken = w, true, broken
+		c, err := r.native(n)
+		var e *Error
+		if !errors.As(err, &e) || e.File == n.File || broken[e.File] != nil || !slices.Contains(r.files, e.File) {
+			return r, c, err
+		}
+		broken[e.File] = e
+	}
+}
+
+// separate takes the groups out whose programs say something about others that cannot be: they stay as they are.
+func (c *Config) separate(r *reader) {
+	for {
+		bad := relate(c.Model, r.missing).check(programsOf(c.Model.Groups))
+		if len(bad) == 0 {
+			return
+		}
+		out := map[string]bool{}
+		for _, u := range bad {
+			out[u.p.ID.Group] = true
+			r.missing[u.p.ID.Group], r.missing[u.p.Section], r.missing[u.p.ID.Name] = true, true, true
+			c.invalid(u.p.Origin.File, u.p.ID.Group, []*Error{r.misplaced(u)})
+		}
+		c.Model.Groups = slices.DeleteFunc(c.Model.Groups, func(g *model.Group) bool { return out[g.Name] })
+	}
 }
 
 // native reads the instance's own file.
@@ -77,7 +120,7 @@ func (n *Native) settings() []byte {
 }
 
 // readPrograms adds what the files of a directory define.
-func (c *Config) readPrograms(dir string, env Environ) error {
+func (c *Config) readPrograms(dir string, env Environ, r *reader) error {
 	entries, err := os.ReadDir(dir)
 	if os.IsNotExist(err) {
 		return nil
@@ -90,9 +133,14 @@ func (c *Config) readPrograms(dir string, env Environ) error {
 			continue
 		}
 		path := filepath.Join(dir, e.Name())
-		text, err := os.ReadFile(path)
+		text, err := env.read(path)
+		if os.IsNotExist(err) {
+			continue // it went while the directory was read
+		}
+		name := strings.TrimSuffix(e.Name(), ".conf")
 		if err != nil {
-			c.invalid(path, []*Error{{Text: err.Error(), File: path}})
+			r.missing[name] = true
+			c.invalid(path, "", []*Error{{Text: err.Error(), File: path}})
 			continue
 		}
 		c.Files = append(c.Files, path)
@@ -107,7 +155,9 @@ func (c *Config) readPrograms(dir string, env Environ) error {
 			}
 		}
 		if len(problems) > 0 {
-			c.invalid(path, problems)
+			r.missing[name] = true
+			r.lack(text)
+			c.invalid(path, "", problems)
 			continue
 		}
 		c.Model.Groups = append(c.Model.Groups, groups...)
@@ -116,24 +166,43 @@ func (c *Config) readPrograms(dir string, env Environ) error {
 	return nil
 }
 
-// invalid notes that a file cannot be used.
-func (c *Config) invalid(path string, problems []*Error) {
-	c.Invalid = append(c.Invalid, Invalid{File: path, Problems: problems})
+// invalid notes that a file cannot be used, or one group in it.
+func (c *Config) invalid(path, group string, problems []*Error) {
+	c.Invalid = append(c.Invalid, Invalid{File: path, Group: group, Problems: problems})
+	what := "this file defines"
+	if group != "" {
+		what = "is running of " + group
+	}
 	for _, p := range problems {
-		c.Messages = append(c.Messages, Message{units.LevelError, p.Text + " (" + place(path, p.Line) + "); what this file defines is left as it is"})
+		c.Messages = append(c.Messages, Message{units.LevelError, p.Text + " (" + place(path, p.Line) + "); what " + what + " is left as it is"})
 	}
 }
 
-// KeepLast lets what unusable files defined before stay as it is: the groups of now that come from them.
+// KeepLast lets what unusable files defined before stay as it is: the groups of now that come from them, and programs from
+// them in groups that others define.
 func (c *Config) KeepLast(now []*model.Group) {
 	for _, in := range c.Invalid {
 		for _, g := range now {
-			if g.Origin.File == in.File && (in.Group == "" || in.Group == g.Name) && c.Model.Group(g.Name) == nil {
+			next := c.Model.Group(g.Name)
+			switch {
+			case in.Group != "" && in.Group != g.Name:
+			case next == nil && (in.Group == g.Name || g.Origin.File == in.File):
 				c.Model.Groups = append(c.Model.Groups, g)
+			case next != nil && in.Group == "":
+				keepMembers(next, g, in.File)
 			}
 		}
 	}
 	c.sortGroups()
+}
+
+// keepMembers adds to a group the programs of its last definition that come from a file.
+func keepMembers(next, last *model.Group, file string) {
+	for _, p := range last.Programs {
+		if p.Origin.File == file && !slices.ContainsFunc(next.Programs, func(q *model.Program) bool { return q.ID == p.ID }) {
+			next.Programs = append(next.Programs, p)
+		}
+	}
 }
 
 // sortGroups restores the order of evaluation.

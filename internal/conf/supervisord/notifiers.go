@@ -1,7 +1,6 @@
 package supervisord
 
 import (
-	"errors"
 	"fmt"
 	"net"
 	"net/url"
@@ -41,17 +40,17 @@ func (r *reader) notifiers() ([]*model.Notifier, error) {
 
 func (r *reader) notifier(o *options, name string) *model.Notifier {
 	if checked, err := units.Name(name); err != nil || checked != name || name == "" || name == "none" || strings.Contains(name, ",") {
-		o.fail("", errors.New("["+o.sect.Name+"]: "+pytext.Repr(name)+" cannot be the name of a notifier"))
+		o.fail("", refuse("["+o.sect.Name+"]: "+pytext.Repr(name)+" cannot be the name of a notifier"))
 	}
 	for _, key := range [...]string{"password", "secret", "token"} { // never with its value
 		if _, ok := o.raw(key, ""); ok {
-			o.fail(key, errors.New("["+o.sect.Name+"] has a "+key+" in it: write it into a file that nobody else can read, and name that with password_file or secret_file"))
+			o.fail(key, refuse("["+o.sect.Name+"] has a "+key+" in it: write it into a file that nobody else can read, and name that with password_file or secret_file"))
 		}
 	}
 	n := &model.Notifier{Name: name, Origin: origin(o.sect)}
 	n.To = value(o, "to", nil, destinations)
 	if _, ok := o.raw("to", ""); !ok || len(n.To) == 0 {
-		o.fail("to", errors.New("["+o.sect.Name+"] does not say where to: to=mailto:ADDRESS, for example"))
+		o.fail("to", refuse("["+o.sect.Name+"] does not say where to: to=mailto:ADDRESS, for example"))
 	}
 	n.Via = value(o, "via", "", mailServer)
 	n.From = value(o, "from", "", func(v string) (string, error) { return v, mailAddress(v) })
@@ -63,13 +62,13 @@ func (r *reader) notifier(o *options, name string) *model.Notifier {
 	n.Repeat = o.span("repeat", 0)
 	switch {
 	case n.Repeat != 0 && n.Repeat < minRepeat:
-		o.fail("repeat", fmt.Errorf("repeat must be at least %v, or 0 for never", minRepeat))
+		o.fail("repeat", refuse(fmt.Sprintf("repeat must be at least %v, or 0 for never", minRepeat)))
 	case strings.ContainsFunc(n.Username, isControl):
-		o.fail("username", errors.New("username has a control character in it"))
+		o.fail("username", refuse("username has a control character in it"))
 	case (n.Username == "") != (n.Password == ""):
-		o.fail("username", errors.New("username and password_file go together"))
+		o.fail("username", refuse("username and password_file go together"))
 	case n.Username != "" && !strings.HasPrefix(n.Via, "smtp"):
-		o.fail("username", errors.New("username is for a server of mail: via=smtp://HOST:PORT"))
+		o.fail("username", refuse("username is for a server of mail: via=smtp://HOST:PORT"))
 	}
 	return n
 }
@@ -80,7 +79,7 @@ func isControl(c rune) bool { return c < ' ' || c == 0x7f }
 func (e *Environ) secretFile(v string) (string, error) {
 	path := e.expandUser(v)
 	if !isAbs(path) || strings.ContainsFunc(path, isControl) {
-		return "", errors.New(v + " is not an absolute path")
+		return "", refuse(v + " is not an absolute path")
 	}
 	return cleanPath(path), nil
 }
@@ -117,7 +116,7 @@ func destination(item string) error {
 	case kind == "http", kind == "https":
 		return webAddress(item)
 	case kind == "slack" && !isAbs(rest):
-		return errors.New("slack:" + rest + ": the file that holds the address must be an absolute path")
+		return refuse("slack:" + rest + ": the file that holds the address must be an absolute path")
 	case kind == "slack":
 		return nil
 	case kind == "slack+https", kind == "slack+http":
@@ -125,22 +124,22 @@ func destination(item string) error {
 	case kind == "exec":
 		argv, err := shellwords.Split(rest)
 		if err == nil && (len(argv) == 0 || argv[0] == "") {
-			err = errors.New("there is no command in it")
+			err = refuse("there is no command in it")
 		}
 		if err != nil {
-			return fmt.Errorf("exec: %w", err)
+			return refuse("exec: " + err.Error())
 		}
 		return nil
 	}
 	kinds := []string{"mailto:", "https://", "http://", "slack:", "slack+https://", "exec:"}
-	return &closeError{pytext.Repr(item) + " is no destination: it begins with none of " + strings.Join(kinds, " "), closest(kind+":", kinds)}
+	return &plainError{pytext.Repr(item) + " is no destination: it begins with none of " + strings.Join(kinds, " "), closest(kind+":", kinds)}
 }
 
 // webAddress judges the address of a webhook. It may hold a secret, so that no error does.
 func webAddress(text string) error {
 	u, err := url.Parse(text)
 	if err != nil || u.Hostname() == "" || strings.ContainsFunc(text, isControl) {
-		return errors.New("the address of the webhook cannot be read")
+		return refuse("the address of the webhook cannot be read")
 	}
 	return nil
 }
@@ -151,13 +150,13 @@ func mailServer(v string) (string, error) {
 	switch kind {
 	case "sendmail":
 		if !isAbs(rest) {
-			return "", errors.New("via=" + v + ": the program must be an absolute path")
+			return "", refuse("via=" + v + ": the program must be an absolute path")
 		}
 		return v, nil
 	case "smtp", "smtps":
 		u, err := url.Parse(v)
 		if err != nil || u.Host == "" || u.User != nil || u.Path != "" || u.RawQuery != "" || u.Fragment != "" {
-			return "", errors.New("via must be " + kind + "://HOST:PORT, without anything else in it")
+			return "", refuse("via must be " + kind + "://HOST:PORT, without anything else in it")
 		}
 		if u.Port() == "" {
 			port := map[string]string{"smtp": "25", "smtps": "465"}[kind]
@@ -169,7 +168,7 @@ func mailServer(v string) (string, error) {
 		return v, nil
 	}
 	kinds := []string{"smtp", "smtps", "sendmail"}
-	return "", &closeError{"via is smtp://HOST:PORT, smtps://HOST:PORT or sendmail:PATH", closest(kind, kinds)}
+	return "", &plainError{"via is smtp://HOST:PORT, smtps://HOST:PORT or sendmail:PATH", closest(kind, kinds)}
 }
 
 // defaultTriggers is what a notifier tells that does not say it.
@@ -197,7 +196,7 @@ func triggers(v string) ([]model.Trigger, error) {
 		}
 	}
 	if len(list) == 0 {
-		return nil, errors.New("on says nothing that could be told")
+		return nil, refuse("on says nothing that could be told")
 	}
 	return list, nil
 }
@@ -216,7 +215,7 @@ func trigger(item string) (model.Trigger, error) {
 		}
 	}
 	if !found {
-		return t, &closeError{"on: nothing is called " + pytext.Repr(word), closest(word, known)}
+		return t, &plainError{"on: nothing is called " + pytext.Repr(word), closest(word, known)}
 	}
 	if t.Kind == model.TriggerBackoff {
 		t.Count = 1
@@ -231,10 +230,10 @@ func trigger(item string) (model.Trigger, error) {
 	}
 	switch {
 	case err != nil:
-		return t, fmt.Errorf("on: %s: %w", item, err)
+		return t, refuse("on: " + item + ": " + err.Error())
 	case t.Kind == model.TriggerBackoff && !timed, t.Kind == model.TriggerRestart && timed:
 		t.Count = n
 		return t, nil
 	}
-	return t, errors.New("on: " + item + ": counts are backoff:COUNT and restart:COUNT/TIME")
+	return t, refuse("on: " + item + ": counts are backoff:COUNT and restart:COUNT/TIME")
 }

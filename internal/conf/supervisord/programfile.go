@@ -15,6 +15,9 @@ import (
 type Shared struct {
 	Environment map[string]string // for all programs
 	defaults    map[string]*ini.Section
+	// others are the programs of the instance and its notifiers, nil = not known; missing are names of what cannot be used.
+	others  *model.Config
+	missing map[string]bool
 }
 
 // ReadShared takes the [defaults] and [defaults:NAME] sections of a main file for the files of programs beside it. Other
@@ -66,6 +69,7 @@ func (r *reader) programFile(path string, text []byte, s Shared) []*model.Group 
 		config = &model.Config{}
 	}
 	r.sharedLogs(config)
+	r.relateTo(s, config)
 	slices.SortStableFunc(r.problems, func(a, b *Error) int { return cmp.Compare(a.Line, b.Line) })
 	return config.Groups
 }
@@ -149,7 +153,7 @@ func (r *reader) plain(sect *ini.Section, key string, err error) (text, suggesti
 	case errors.As(err, &missing):
 		return "there is no section [" + defaultsPrefix + missing.name + "]", closest(missing.name, missing.known)
 	case !errors.As(err, &bad):
-		return err.Error(), ""
+		return inWords(err)
 	}
 	kind := r.table.Find(sect.Name)
 	if kind == nil || kind.Key(key) == nil {

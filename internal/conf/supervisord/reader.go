@@ -35,12 +35,18 @@ type reader struct {
 	collect  bool
 	problems []*Error
 	watch    *watch // nil: no program's values are wanted
+	// broken are included files that are left out, and why; missing are the names of what stands in them, and in other files
+	// that cannot be used. later: what programs say about each other is judged when all of them are known.
+	broken  map[string]*Error
+	missing map[string]bool
+	later   bool
 }
 
 func newReader(env *Environ, loc Location) *reader {
 	r := &reader{
 		env: env, loc: loc, here: dirName(loc.Path), doc: ini.New(),
 		vars: map[string]string{}, said: map[string]bool{}, table: keys.Sections(),
+		missing: map[string]bool{},
 	}
 	r.doc.FoldKeys(keys.Fold)
 	for name, value := range env.Vars {
@@ -54,7 +60,10 @@ func (r *reader) parseMain() error {
 	if !exists(r.loc.Path) {
 		return &Error{Text: "could not find config file " + r.loc.Given, File: r.loc.Given}
 	}
-	text, err := os.ReadFile(r.loc.Path)
+	text, err := r.env.read(r.loc.Path)
+	if errors.As(err, new(*UnsettledError)) {
+		return &Error{Text: err.Error(), File: r.loc.Given}
+	}
 	if err != nil {
 		return &Error{Text: "could not read config file " + r.loc.Given, File: r.loc.Given}
 	}
@@ -245,7 +254,10 @@ func value[T any](o *options, key string, def T, parse func(string) (T, error)) 
 	}
 	v, err := parse(text)
 	if err != nil {
-		o.fail(key, &valueError{err, text})
+		if !errors.As(err, new(*plainError)) {
+			err = &valueError{err, text}
+		}
+		o.fail(key, err)
 		return def
 	}
 	return v

@@ -142,20 +142,9 @@ func (r *reader) inherit(shared map[string]*ini.Section) error {
 		if kind == nil || !kind.Process() {
 			continue
 		}
-		var parents []*ini.Section
 		o := r.options(sect, scope{"here": r.here})
 		list, _ := o.text("defaults")
-		for _, name := range slices.Backward(units.List(list)) {
-			if name == "" {
-				continue
-			}
-			parent := find(defaultsPrefix + name)
-			if parent == nil {
-				o.fail("defaults", &noDefaultsError{name, r.defaultNames(shared)})
-				continue
-			}
-			parents = append(parents, parent)
-		}
+		parents := o.chain(list, find, func() []string { return r.defaultNames(shared) })
 		if err := o.failure(); err != nil {
 			return err
 		}
@@ -169,6 +158,35 @@ func (r *reader) inherit(shared map[string]*ini.Section) error {
 		sect.Inherit(parents...)
 	}
 	return nil
+}
+
+// chain is the sections that a list names, the last one first, each followed by those that it names itself.
+func (o *options) chain(list string, find func(string) *ini.Section, known func() []string) (parents []*ini.Section) {
+	var follow func(list string, path []string)
+	follow = func(list string, path []string) {
+		for _, name := range slices.Backward(trimmed(list)) {
+			if slices.Contains(path, name) {
+				o.fail("defaults", refuse("defaults: these name each other: "+strings.Join(append(path, name), " -> ")))
+				continue
+			}
+			parent := find(defaultsPrefix + name)
+			if parent == nil {
+				o.fail("defaults", &noDefaultsError{name, known()})
+				continue
+			}
+			if slices.Contains(parents, parent) {
+				continue // it has its place already
+			}
+			parents = append(parents, parent)
+			for _, e := range parent.Own() { // what [DEFAULT] says of it is not its own
+				if e.Key == "defaults" {
+					follow(e.Text, append(slices.Clone(path), name))
+				}
+			}
+		}
+	}
+	follow(list, nil)
+	return parents
 }
 
 // noDefaultsError is a name behind defaults= for which there is no section.

@@ -61,7 +61,7 @@ func trimmed(v string) []string {
 func notified(v string) ([]string, error) {
 	list := trimmed(v)
 	if len(list) > 1 && slices.Contains(list, "none") {
-		return nil, errors.New("notify=" + v + ": none stands alone")
+		return nil, refuse("notify=" + v + ": none stands alone")
 	}
 	return list, nil
 }
@@ -84,7 +84,7 @@ func mailAddress(a string) error {
 		return s == "" || strings.ContainsFunc(s, func(c rune) bool { return c <= ' ' || c == 0x7f || strings.ContainsRune(`@,;:<>()[]"\`, c) })
 	}
 	if bad(name) || remote && bad(host) || strings.HasPrefix(a, "-") { // a program that sends mail must not take it for an option
-		return errors.New(pytext.Repr(a) + " is no address of mail")
+		return refuse(pytext.Repr(a) + " is no address of mail")
 	}
 	return nil
 }
@@ -100,7 +100,7 @@ func dependencies(v string) ([]model.Dependency, error) {
 			}
 		}
 		if d.On == "" {
-			return nil, errors.New("depends_on: " + pytext.Repr(item) + " has no name")
+			return nil, refuse("depends_on: " + pytext.Repr(item) + " has no name")
 		}
 		if !slices.Contains(list, d) {
 			list = append(list, d)
@@ -119,9 +119,9 @@ func (r *reader) consistent(o *options, p *model.Program, kind model.Kind) {
 		if p.Attach.Track != model.TrackChild {
 			key = "track"
 		}
-		o.fail(key, fmt.Errorf("%s: processes of [%s:x] sections talk to the daemon over what they are given at their start; they cannot be found", key, kind))
+		o.fail(key, refuse(fmt.Sprintf("%s: processes of [%s:x] sections talk to the daemon over what they are given at their start; they cannot be found", key, kind)))
 	case p.Attach.Track == model.TrackPIDFile && !said("pidfile"):
-		o.fail("track", errors.New("track=pidfile needs a pidfile"))
+		o.fail("track", refuse("track=pidfile needs a pidfile"))
 	case said("match") && !p.Attach.Scan && !said("pidfile"):
 		r.warn("For [" + o.sect.Name + "], match has no effect without scan=true or pidfile")
 	}
@@ -133,25 +133,25 @@ func (r *reader) consistent(o *options, p *model.Program, kind model.Kind) {
 // direct judges the options of a program that writes its log files itself.
 func (o *options) direct(p *model.Program, kind model.Kind) {
 	if kind == model.KindEventListener {
-		o.fail("log_mode", errors.New("log_mode=direct: what a listener writes is for the daemon"))
+		o.fail("log_mode", refuse("log_mode=direct: what a listener writes is for the daemon"))
 	}
-	refuse := func(key string, bad bool) {
+	forbid := func(key string, bad bool) {
 		if bad {
-			o.fail(key, errors.New(key+": log_mode=direct leaves nothing of the output to the daemon"))
+			o.fail(key, refuse(key+": log_mode=direct leaves nothing of the output to the daemon"))
 		}
 	}
 	for _, s := range [...]struct {
 		name   string
 		stream *model.Stream
 	}{{"stdout", &p.IO.Stdout}, {"stderr", &p.IO.Stderr}} {
-		refuse(s.name+"_capture_maxbytes", s.stream.CaptureBytes != 0)
-		refuse(s.name+"_events_enabled", s.stream.Events)
-		refuse(s.name+"_syslog", o.boolean(s.name+"_syslog", false))
-		refuse(s.name+"_logfile_maxbytes", o.size(s.name+"_logfile_maxbytes", 0) != 0)
+		forbid(s.name+"_capture_maxbytes", s.stream.CaptureBytes != 0)
+		forbid(s.name+"_events_enabled", s.stream.Events)
+		forbid(s.name+"_syslog", o.boolean(s.name+"_syslog", false))
+		forbid(s.name+"_logfile_maxbytes", o.size(s.name+"_logfile_maxbytes", 0) != 0)
 	}
-	refuse("log_full", p.IO.BlockWhenFull)
+	forbid("log_full", p.IO.BlockWhenFull)
 	if v, ok := o.raw("stdin", ""); ok && !p.IO.NoStdin {
-		o.fail("stdin", errors.New("stdin="+v+": with log_mode=direct there is none"))
+		o.fail("stdin", refuse("stdin="+v+": with log_mode=direct there is none"))
 	}
 	p.IO.NoStdin = true
 }
@@ -161,12 +161,12 @@ func (r *reader) attach(o *options, t *template, a *model.AttachSpec) {
 	a.PIDFile = value(o, "pidfile", "", func(v string) (string, error) {
 		path := r.env.expandUser(v)
 		if !isAbs(path) {
-			return "", errors.New("pidfile " + v + " is not an absolute path")
+			return "", refuse("pidfile " + v + " is not an absolute path")
 		}
 		return cleanPath(path), nil
 	})
 	if raw, ok := o.raw("pidfile", ""); ok && t.numprocs > 1 && !strings.Contains(raw, "%(process_num)") {
-		o.fail("pidfile", errors.New("%(process_num) must be present within pidfile when numprocs > 1"))
+		o.fail("pidfile", refuse("%(process_num) must be present within pidfile when numprocs > 1"))
 	}
 	a.Match = value(o, "match", "", matching)
 }
@@ -174,10 +174,10 @@ func (r *reader) attach(o *options, t *template, a *model.AttachSpec) {
 // matching judges the pattern of a command line.
 func matching(v string) (string, error) {
 	if _, err := pattern(v); err != nil {
-		return "", fmt.Errorf("match: %w", err)
+		return "", refuse("match: " + err.Error())
 	}
 	if regexp.MustCompile(v).MatchString("") {
-		return "", errors.New("match: " + v + " is in every command line")
+		return "", refuse("match: " + v + " is in every command line")
 	}
 	return v, nil
 }
@@ -229,7 +229,7 @@ func (r *reader) checks(o *options) []model.Check {
 			continue
 		}
 		if other := from[c.Name]; other != "" {
-			o.fail(s.key, errors.New(s.key+" and "+other+" make the same check, "+c.Name))
+			o.fail(s.key, refuse(s.key+" and "+other+" make the same check, "+c.Name))
 			continue
 		}
 		if c.Stage == model.StageLive {
@@ -244,11 +244,17 @@ func (r *reader) checks(o *options) []model.Check {
 
 // prefixed is a mistake in an option's value, with its name.
 func prefixed(key string, err error) error {
-	var near *closeError
-	if errors.As(err, &near) {
-		return &closeError{key + ": " + strings.TrimSuffix(err.Error(), near.Error()) + near.text, near.suggestion}
+	text, suggestion := inWords(err)
+	return &plainError{key + ": " + text, suggestion}
+}
+
+// inWords takes a mistake apart: what it says, and the word that may have been meant.
+func inWords(err error) (text, suggestion string) {
+	var own *plainError
+	if errors.As(err, &own) {
+		return strings.TrimSuffix(err.Error(), own.Error()) + own.text, own.suggestion
 	}
-	return fmt.Errorf("%s: %w", key, err)
+	return err.Error(), ""
 }
 
 // shorthand is the check that one option makes; false when it makes none.
@@ -273,7 +279,7 @@ func (o *options) shorthand(key string, kind model.CheckKind) (model.Check, bool
 	case model.CheckActivity:
 		r.check.Age = o.span("activity_limit", defaultAge)
 		if err = r.meant(); err == nil && r.check.Age < time.Millisecond {
-			o.fail("activity_limit", errors.New("activity_limit must be more than 0"))
+			o.fail("activity_limit", refuse("activity_limit must be more than 0"))
 		}
 	default:
 		r.check.Every = o.span("health_interval", c.Every)
@@ -291,13 +297,13 @@ func (o *options) shorthand(key string, kind model.CheckKind) (model.Check, bool
 // bounds judges what the health_ options say.
 func (o *options) bounds(c *model.Check) {
 	if c.Every < minEvery || c.Every > maxSpan {
-		o.fail("health_interval", fmt.Errorf("health_interval can be %v to %v", minEvery, maxSpan))
+		o.fail("health_interval", refuse(fmt.Sprintf("health_interval can be %v to %v", minEvery, maxSpan)))
 	}
 	if c.Timeout < time.Millisecond || c.Timeout > maxTimeout {
-		o.fail("health_timeout", fmt.Errorf("health_timeout can be %v to %v", time.Millisecond, maxTimeout))
+		o.fail("health_timeout", refuse(fmt.Sprintf("health_timeout can be %v to %v", time.Millisecond, maxTimeout)))
 	}
 	if c.Failures < 1 || c.Failures > maxThreshold {
-		o.fail("health_failures", fmt.Errorf("health_failures can be 1 to %d", maxThreshold))
+		o.fail("health_failures", refuse(fmt.Sprintf("health_failures can be 1 to %d", maxThreshold)))
 	}
 }
 
