@@ -54,6 +54,17 @@ func (c *Client) Adopt(ctx context.Context, name string, pid int) (Adopted, erro
 	}, err
 }
 
+// Release lets the process of a program go: it lives on, and the program is STOPPED. Only upkeep offers it.
+func (c *Client) Release(ctx context.Context, name string) error {
+	const method = "upkeep.release"
+	v, err := c.Call(ctx, method, name)
+	if err != nil {
+		return err
+	}
+	_, err = as[bool](method, v)
+	return err
+}
+
 // Info tells which process answers. Only upkeep offers it.
 func (c *Client) Info(ctx context.Context) (Info, error) {
 	const method = "upkeep.getInfo"

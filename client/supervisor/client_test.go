@@ -120,6 +120,7 @@ func TestWrappers(t *testing.T) {
 			func(c *Client) (any, error) { return c.Adopt(ctx, "n", 7) },
 			Adopted{"g", "n", 7, 8, false},
 		},
+		{"upkeep.release[n]", true, func(c *Client) (any, error) { return only(c.Release(ctx, "n")) }, nil},
 		{
 			"upkeep.plan[]",
 			[]any{Struct{

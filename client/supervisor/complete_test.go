@@ -22,7 +22,7 @@ supervisor.shutdown supervisor.signalAllProcesses supervisor.signalProcess super
 supervisor.startAllProcesses supervisor.startProcess supervisor.startProcessGroup supervisor.stopAllProcesses
 supervisor.stopProcess supervisor.stopProcessGroup supervisor.tailProcessLog supervisor.tailProcessStderrLog
 supervisor.tailProcessStdoutLog system.listMethods system.methodHelp system.methodSignature system.multicall
-upkeep.adopt upkeep.apply upkeep.getInfo upkeep.plan`
+upkeep.adopt upkeep.apply upkeep.getInfo upkeep.plan upkeep.release`
 
 // TestEveryMethodIsThere calls every method of the client, and looks at what arrives.
 func TestEveryMethodIsThere(t *testing.T) {

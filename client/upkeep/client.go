@@ -238,8 +238,38 @@ func (c *Client) WriteStdin(ctx context.Context, id string, data []byte) error {
 
 // Adopt takes a running process as the instance of a program.
 func (c *Client) Adopt(ctx context.Context, program string, pid int) (Process, error) {
+	return c.AdoptAs(ctx, Adoption{Program: program, PID: pid})
+}
+
+// AdoptAs takes the one process that an adoption is about as the instance of its program. A *Problem of code "ambiguous"
+// names the processes when several are meant, of "no_process" when none is.
+func (c *Client) AdoptAs(ctx context.Context, a Adoption) (Process, error) {
 	var p Process
-	return p, c.call(ctx, http.MethodPost, "/v1/adopt", nil, map[string]any{"program": program, "pid": pid}, &p)
+	return p, c.call(ctx, http.MethodPost, "/v1/adopt", nil, a, &p)
+}
+
+// Adoptable lists processes that could be adopted, those of the daemon's user first, the oldest first. Program is not looked
+// at; what else is said must hold of each.
+func (c *Client) Adoptable(ctx context.Context, a Adoption) ([]Adoptable, error) {
+	q := url.Values{}
+	for name, n := range map[string]int{"pid": a.PID, "port": a.Port} {
+		if n != 0 {
+			q.Set(name, strconv.Itoa(n))
+		}
+	}
+	for name, s := range map[string]string{"pid_file": a.PIDFile, "title": a.Title, "command": a.Command} {
+		if s != "" {
+			q.Set(name, s)
+		}
+	}
+	if a.StartTime != nil {
+		q.Set("start_time", a.StartTime.Format(time.RFC3339Nano))
+	}
+	path := "/v1/adoptable"
+	if len(q) > 0 {
+		path += "?" + q.Encode()
+	}
+	return get[Adoptable](ctx, c, path)
 }
 
 // EventFilter selects events; the zero value all that are still known.

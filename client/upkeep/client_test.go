@@ -68,7 +68,13 @@ func TestRequests(t *testing.T) {
 		}},
 		{"GET /v1/operations/op_1?wait=0", func(c *Client) error { _, err := c.Operation(ctx, "op_1", 0); return err }},
 		{"POST /v1/processes/web/stdin hello", func(c *Client) error { return c.WriteStdin(ctx, "web", []byte("hello")) }},
-		{`POST /v1/adopt {"pid":9,"program":"web"}`, func(c *Client) error { _, err := c.Adopt(ctx, "web", 9); return err }},
+		{`POST /v1/adopt {"program":"web","pid":9}`, func(c *Client) error { _, err := c.Adopt(ctx, "web", 9); return err }},
+		{"GET /v1/adoptable", func(c *Client) error { _, err := c.Adoptable(ctx, Adoption{}); return err }},
+		{"GET /v1/adoptable?command=a+b&pid=9&pid_file=%2Fp&port=80&start_time=2026-01-02T03%3A04%3A05.5Z&title=x", func(c *Client) error {
+			at := time.Date(2026, 1, 2, 3, 4, 5, 5e8, time.UTC)
+			_, err := c.Adoptable(ctx, Adoption{PID: 9, StartTime: &at, Port: 80, PIDFile: "/p", Title: "x", Command: "a b"})
+			return err
+		}},
 		{"GET /v1/events?after=7&limit=3&select=web&since=2026-11-21T22%3A00%3A00.000000005Z", func(c *Client) error {
 			_, err := c.Events(ctx, EventFilter{Select: []string{"web"}, After: 7, Limit: 3, Since: at})
 			return err

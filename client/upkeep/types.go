@@ -9,9 +9,10 @@ type System struct {
 	Manager     int      `json:"manager"` // of the process that answers
 	UID         int      `json:"uid"`
 	Host        string   `json:"host"`
-	State       string   `json:"state"`  // RUNNING, RESTARTING, SHUTDOWN
-	Native      bool     `json:"native"` // false: it runs a supervisord.conf
-	Config      string   `json:"config"` // its file, whether it exists or not
+	State       string   `json:"state"`            // RUNNING, RESTARTING, SHUTDOWN
+	Native      bool     `json:"native"`           // false: it runs a supervisord.conf
+	Passive     bool     `json:"passive,omitzero"` // it watches and starts nothing by itself
+	Config      string   `json:"config"`           // its file, whether it exists or not
 	Programs    string   `json:"programs,omitempty"`
 	Log         string   `json:"log,omitempty"` // the activity log
 	RolledBack  string   `json:"rolled_back,omitempty"`
@@ -62,7 +63,7 @@ type Process struct {
 
 	NextTry  *time.Time `json:"next_try"` // BACKOFF
 	Tries    int        `json:"tries"`    // failed attempts in a row
-	Retries  int        `json:"retries"`  // further attempts that are made
+	Retries  int        `json:"retries"`  // further attempts that are made; -1 = without end
 	LastExit *Exit      `json:"last_exit"`
 	Summary  string     `json:"summary"` // one line about what is remarkable; empty when nothing is
 
@@ -104,7 +105,7 @@ type Surroundings struct {
 
 // Action is an order for several programs. POST /v1/actions.
 type Action struct {
-	Action string   `json:"action"` // start, stop, restart, reload, signal, clear
+	Action string   `json:"action"` // start, stop, restart, reload, signal, release, clear
 	Select []string `json:"select"` // selectors
 	States []string `json:"states,omitempty"`
 	Signal string   `json:"signal,omitempty"`
@@ -275,4 +276,31 @@ func List[T any](items []T) any {
 		items = []T{}
 	}
 	return list[T]{Items: items}
+}
+
+// Adoption says which process a program is to take over: all of what is said must hold of it.
+type Adoption struct {
+	Program   string     `json:"program"`
+	PID       int        `json:"pid,omitempty"`
+	StartTime *time.Time `json:"start_time,omitempty"` // of PID: a number is given anew
+	Port      int        `json:"port,omitempty"`       // where it listens
+	PIDFile   string     `json:"pid_file,omitempty"`   // a file of the daemon's machine with its pid
+	Title     string     `json:"title,omitempty"`      // a regular expression (RE2) for its command line
+	Command   string     `json:"command,omitempty"`    // its command line, element by element
+}
+
+// Adoptable is a process that could be adopted.
+type Adoptable struct {
+	PID       int        `json:"pid"`
+	Parent    int        `json:"parent"`
+	User      string     `json:"user"`
+	UID       int        `json:"uid"`
+	StartTime *time.Time `json:"start_time"` // nil = not known
+	CPU       float64    `json:"cpu"`        // percent of one processor, since it began
+	Memory    int64      `json:"memory"`     // resident bytes
+	Listen    []string   `json:"listen"`     // where it listens; empty also when there are very many processes
+	Args      []string   `json:"args"`
+	Directory string     `json:"directory"` // empty when that may not be seen
+	Name      string     `json:"name"`      // one that a program made of it could have
+	Ignores   []string   `json:"ignores"`   // of TERM, INT and HUP: a stop by one of them will need KILL
 }

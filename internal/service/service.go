@@ -85,6 +85,8 @@ type Follower interface {
 // is shutting down or restarting, every method except Info and Publish fails with CodeShuttingDown
 // (spec/supervisor 5.4).
 type Service interface {
+	Adopting
+
 	Info() Info
 
 	// List returns every program, sorted by (group, name); Get one. CodeNoSuchProgram.

@@ -191,10 +191,12 @@ func (a *API) verb(order upkeep.Action) (verb, error) {
 		return func(ctx context.Context, id model.ID) error {
 			return only(s.Signal(ctx, service.One(id), order.Signal))
 		}, nil
+	case "release":
+		return func(ctx context.Context, id model.ID) error { return only(s.Release(ctx, service.One(id))) }, nil
 	case "clear":
 		return func(ctx context.Context, id model.ID) error { return only(s.ClearLogs(ctx, service.One(id))) }, nil
 	}
-	return nil, badRequest(fmt.Sprintf("there is no action %q: start, stop, restart, reload, signal, clear", order.Action))
+	return nil, badRequest(fmt.Sprintf("there is no action %q: start, stop, restart, reload, signal, release, clear", order.Action))
 }
 
 // untilDown waits until a program is down.
@@ -348,24 +350,4 @@ func (a *API) stdin(w http.ResponseWriter, r *http.Request) error {
 	}
 	w.WriteHeader(http.StatusNoContent)
 	return nil
-}
-
-// adopt takes a running process as the instance of a program.
-func (a *API) adopt(w http.ResponseWriter, r *http.Request) error {
-	var q struct {
-		Program string `json:"program"`
-		PID     int    `json:"pid"`
-	}
-	if err := body(r, &q); err != nil {
-		return err
-	}
-	id, single := model.SplitNamespec(q.Program)
-	if !single || q.PID <= 0 {
-		return badRequest("a program and the pid of a process are required")
-	}
-	st, err := a.o.Service.Adopt(r.Context(), id, q.PID)
-	if err != nil {
-		return err
-	}
-	return reply(w, http.StatusOK, a.views(r.Context(), []model.Status{st}, true)[0])
 }

@@ -46,6 +46,7 @@ func types() map[string]reflect.Type {
 		reflect.TypeFor[upkeep.Evidence](), reflect.TypeFor[upkeep.Hint](), reflect.TypeFor[upkeep.Event](), reflect.TypeFor[upkeep.LogLine](),
 		reflect.TypeFor[upkeep.Definition](), reflect.TypeFor[upkeep.Value](), reflect.TypeFor[upkeep.Change](), reflect.TypeFor[upkeep.Edited](),
 		reflect.TypeFor[upkeep.Step](), reflect.TypeFor[upkeep.Plan](), reflect.TypeFor[upkeep.Mistake](), reflect.TypeFor[upkeep.Problem](),
+		reflect.TypeFor[upkeep.Adoption](), reflect.TypeFor[upkeep.Adoptable](),
 	} {
 		out[t.Name()] = t
 	}
@@ -91,7 +92,7 @@ func TestSchemasAreTheTypes(t *testing.T) {
 	}
 	for _, name := range d.Schemas() {
 		if types()[name] == nil && !slices.Contains([]string{
-			"Switch", "State", "Empty", "Order", "Apply", "Adopt", "Processes", "Excerpts", "Operations", "Events", "Definitions",
+			"Switch", "State", "Empty", "Order", "Apply", "Adoptables", "Processes", "Excerpts", "Operations", "Events", "Definitions",
 		}, name) {
 			t.Errorf("the schema %s has no type", name)
 		}

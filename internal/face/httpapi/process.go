@@ -216,7 +216,7 @@ func view(st *model.Status, place service.Place, now time.Time) upkeep.Process {
 	p := st.Program
 	v := upkeep.Process{
 		ID: st.ID.String(), Group: st.ID.Group, Name: st.ID.Name, Program: p.Section,
-		State: st.State.String(), StateCode: st.State.Code(), Run: st.Generation, Tries: st.Tries, Retries: p.Start.Retries,
+		State: st.State.String(), StateCode: st.State.Code(), Run: st.Generation, Tries: st.Tries, Retries: retries(p),
 		Boot: p.Start.Auto, Command: p.Command.Line, Dir: p.Command.Dir, Stdout: st.StdoutLog, Stderr: st.StderrLog,
 		Origin: origin(p.Origin, place), Summary: summary(st, now), Listen: []string{},
 	}
@@ -240,6 +240,14 @@ func view(st *model.Status, place service.Place, now time.Time) upkeep.Process {
 		v.LastExit = exit(st)
 	}
 	return v
+}
+
+// retries is the number of further attempts, -1 when they never end.
+func retries(p *model.Program) int {
+	if p.Start.Retries == model.Endless {
+		return -1
+	}
+	return p.Start.Retries
 }
 
 // ended reports whether the last attempt was a process that has ended.
@@ -308,6 +316,9 @@ func summary(st *model.Status, now time.Time) string {
 			return how + ", " + words.Duration(now.Sub(st.Stop)) + " ago"
 		}
 	case model.Stopped:
+		if st.Program.Disabled {
+			return "disabled"
+		}
 		if st.Start.IsZero() || st.Stop.IsZero() {
 			return "not started"
 		}
@@ -316,7 +327,17 @@ func summary(st *model.Status, now time.Time) string {
 			return "by " + by + ", " + ago
 		}
 		return ago
+	case model.Starting:
+		if st.Waiting != "" {
+			return "waiting for " + st.Waiting
+		}
+		if st.PID != 0 && st.Program.Staged(model.StageStartup) {
+			return "startup checks have not passed"
+		}
 	case model.Running:
+		if !st.Ready && st.Program.Staged(model.StageReady) {
+			return "not ready"
+		}
 		if st.Past.Adopted {
 			return "adopted"
 		}

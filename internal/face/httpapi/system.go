@@ -12,7 +12,7 @@ func (a *API) system(w http.ResponseWriter, _ *http.Request) error {
 	host, _ := os.Hostname() // empty says that nobody knows
 	s := upkeep.System{
 		Version: info.Version, PID: info.PID, Manager: info.Manager, UID: place.UID, Host: host, State: info.State.String(),
-		Native: place.Native, Config: place.Config, Programs: place.Programs, Log: place.Log, RolledBack: info.RolledBack,
+		Native: place.Native, Passive: place.Passive, Config: place.Config, Programs: place.Programs, Log: place.Log, RolledBack: info.RolledBack,
 		Invalid: []string{}, LastEvent: a.o.Service.LastEvent(), Environment: place.Path, ServerURL: place.URL,
 	}
 	for _, m := range a.o.Service.Invalid() {

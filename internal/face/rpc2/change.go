@@ -26,6 +26,12 @@ func changeMethods() []method {
 				"writes is logged: false)",
 		},
 		{
+			name: "upkeep.release", level: LevelAdminister, subject: true, run: release,
+			help: "Lets the process of a program go: it lives on and is not ours any more, and the program is STOPPED until somebody " +
+				"starts it. What the process writes to its old output is still logged until the daemon ends.\n\n" + nameParam +
+				"@return boolean result  always True unless error",
+		},
+		{
 			name: "upkeep.getInfo", level: LevelObserve, run: getInfo,
 			help: "Tells which process answers.\n\n" +
 				"@return struct info  version (of upkeep), pid (that of the daemon), manager (pid of the process that answers), " +
@@ -154,4 +160,19 @@ func adopt(c *caller, a args) (any, error) {
 		{Name: "start", Value: int(st.Start.Unix())},
 		{Name: "output", Value: false},
 	}, nil
+}
+
+func release(c *caller, a args) (any, error) {
+	id, name, err := c.one(a)
+	if err != nil {
+		return nil, err
+	}
+	res, err := c.o.Service.Release(c.ctx, service.One(id))
+	if err == nil && len(res) == 1 {
+		err = res[0].Err
+	}
+	if err != nil {
+		return nil, toFault(err, name)
+	}
+	return true, nil
 }

@@ -212,6 +212,18 @@ func (f *fake) Adopt(_ context.Context, id model.ID, pid int) (model.Status, err
 	return model.Status{ID: id, PID: pid, Start: time.Unix(1_700_000_000, 0)}, f.note("Adopt %s %d", id.Namespec(), pid)
 }
 
+func (f *fake) AdoptAs(_ context.Context, id model.ID, q service.AdoptQuery) (model.Status, error) {
+	return model.Status{ID: id, PID: q.PID}, f.note("AdoptAs %s %d", id.Namespec(), q.PID)
+}
+
+func (f *fake) Adoptable(context.Context, service.AdoptQuery) ([]service.Adoptable, error) {
+	return nil, f.note("Adoptable")
+}
+
+func (f *fake) Release(_ context.Context, sel service.Selector) ([]service.Result, error) {
+	return f.verb("Release", sel, nil)
+}
+
 func (f *fake) Plan(context.Context) ([]service.Step, error) {
 	id := model.ID{Group: "g", Name: "a"}
 	return []service.Step{

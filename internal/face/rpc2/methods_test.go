@@ -205,7 +205,7 @@ func TestSignatures(t *testing.T) {
 		"[int]":                    "getPID",
 		"[struct]":                 "getState upkeep.getInfo",
 		"[struct string]":          "getProcessInfo",
-		"[boolean string]":         "addProcessGroup removeProcessGroup clearProcessLog clearProcessLogs",
+		"[boolean string]":         "addProcessGroup removeProcessGroup clearProcessLog clearProcessLogs upkeep.release",
 		"[string int int]":         "readLog readMainLog",
 		"[string string int int]":  "readProcessLog readProcessStdoutLog readProcessStderrLog",
 		"[array string int int]":   "tailProcessLog tailProcessStdoutLog tailProcessStderrLog",

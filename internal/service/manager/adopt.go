@@ -9,6 +9,7 @@ import (
 	"github.com/upkeep-project/upkeep/internal/engine/core"
 	"github.com/upkeep-project/upkeep/internal/engine/launch"
 	"github.com/upkeep-project/upkeep/internal/service"
+	"github.com/upkeep-project/upkeep/internal/sys/find"
 )
 
 // unfit are the reasons why a process is not adopted.
@@ -23,6 +24,7 @@ var unfit = []struct {
 	{launch.ErrOurselves, service.CodeNotAdoptable},
 	{launch.ErrTaken, service.CodeTaken},
 	{core.ErrNotDurable, service.CodeFailed},
+	{find.ErrUnsupported, service.CodeFailed},
 }
 
 // Adopt takes a process that somebody else has started as the instance of a program.
@@ -38,10 +40,15 @@ func (m *Manager) Adopt(ctx context.Context, id model.ID, pid int) (model.Status
 	if err != nil {
 		return model.Status{}, notAdopted(err, id)
 	}
+	return m.adopt(ctx, s, c)
+}
+
+// adopt makes a candidate the instance of a program, or lets go of it.
+func (m *Manager) adopt(ctx context.Context, s *core.Slot, c launch.Candidate) (model.Status, error) {
 	defer c.Close()
 	// What has begun is carried out, even when nobody waits for the answer any more.
 	if err := m.o.Core.Adopt(context.WithoutCancel(ctx), s, c); err != nil {
-		return model.Status{}, notAdopted(err, id)
+		return model.Status{}, notAdopted(err, s.Program().ID)
 	}
 	return s.Status(), nil
 }

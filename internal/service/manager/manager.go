@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/upkeep-project/upkeep/internal/domain/model"
@@ -18,7 +19,9 @@ import (
 	"github.com/upkeep-project/upkeep/internal/engine/events"
 	"github.com/upkeep-project/upkeep/internal/engine/launch"
 	"github.com/upkeep-project/upkeep/internal/engine/logs"
+	"github.com/upkeep-project/upkeep/internal/engine/tally"
 	"github.com/upkeep-project/upkeep/internal/service"
+	"github.com/upkeep-project/upkeep/internal/sys/find"
 )
 
 // Programs is what the manager needs to know of the programs' surroundings; package launch has it.
@@ -29,6 +32,9 @@ type Programs interface {
 	MakeLogs(*model.Program) (core.LogPaths, error)
 	// Candidate finds a process that is to become an instance; its errors are those of package launch.
 	Candidate(pid int) (launch.Candidate, error)
+	// CandidateAt is Candidate of a process that was seen, and Adoptable tells which ones could become an instance.
+	CandidateAt(*find.Process) (launch.Candidate, error)
+	Adoptable(context.Context) (*find.Crowd, func(*find.Process) bool, error)
 	// DropLogs deletes the automatic log files of a program that is no longer wanted.
 	DropLogs(*model.Program, core.LogPaths)
 }
@@ -58,6 +64,12 @@ type Options struct {
 	Invalid     func() []service.Mistake
 	// FilesLimit is how many descriptors programs may have; nil = that is not known. It is asked when something is explained.
 	FilesLimit func() uint64
+	// Gentle has Apply let go of the programs that are not configured any more, instead of stopping them. The core restarts
+	// nothing for a changed definition then (core.Options.Gentle).
+	Gentle bool
+	// Tally has the counts of what happened; nil = nobody counts. Waiting is how many events wait for listeners, by pool.
+	Tally   *tally.Tally
+	Waiting func() map[string]int
 	// Load reads the configuration without side effects; its error says section, file and line.
 	Load func() (*model.Config, error)
 }
@@ -71,12 +83,18 @@ type Manager struct {
 	change sync.Mutex    // one change of the set of groups at a time
 	// reading makes what was read last the latest. It comes after change.
 	reading sync.Mutex
+
+	started time.Time
+	applied atomic.Pointer[service.Attempt] // nil = there was none
+	sampler *sampler
 }
 
 var _ service.Service = (*Manager)(nil)
 
 // New makes a manager without programs. Activate brings in the first configuration.
-func New(o Options) *Manager { return &Manager{o: o, latest: &model.Config{}} }
+func New(o Options) *Manager {
+	return &Manager{o: o, latest: &model.Config{}, started: time.Now(), sampler: newSampler()}
+}
 
 // Prepare makes the logs of the first configuration's programs, for Activate, without those of groups that
 // are active already. After an error there are none.
@@ -101,7 +119,9 @@ func (m *Manager) Prepare(c *model.Config, active func(group string) bool) ([]co
 
 // Activate makes the prepared groups active.
 func (m *Manager) Activate(ctx context.Context, first []core.NewGroup) error {
-	return m.o.Core.AddGroups(ctx, first)
+	err := m.o.Core.AddGroups(ctx, first)
+	m.attempted(err)
+	return err
 }
 
 func (m *Manager) prepare(g *model.Group) (core.NewGroup, error) {
@@ -361,6 +381,14 @@ func failure(err error, text string) error {
 	if errors.As(err, &typed) {
 		return typed
 	}
+	var depends *core.DependencyError
+	if errors.As(err, &depends) {
+		text += ": " + depends.Text
+	}
+	var unmet *core.DependencyError
+	if errors.As(err, &unmet) {
+		return &service.Error{Code: service.CodeDependency, Text: unmet.Text}
+	}
 	for _, t := range failures {
 		if errors.Is(err, t.err) {
 			return &service.Error{Code: t.code, Text: text}
@@ -386,4 +414,8 @@ var failures = []struct {
 	{core.ErrStillRunning, service.CodeStillRunning},
 	{core.ErrAlreadyAdded, service.CodeAlreadyAdded},
 	{core.ErrNoGroup, service.CodeNoSuchProgram},
+	{core.ErrDisabled, service.CodeDisabled},
+	{core.ErrDependency, service.CodeDependency},
+	{core.ErrDisabled, service.CodeDisabled},
+	{core.ErrDependency, service.CodeDependency},
 }
