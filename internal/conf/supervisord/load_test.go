@@ -344,6 +344,10 @@ func FuzzLoad(f *testing.F) {
 		}
 		f.Add(parseArchive(string(text)).files[0].text)
 	}
+	f.Add(mainSection + "[program:a]\ncommand=x\ndepends_on=b:started,c\ncheck.x=http http://h/ every=2\nhealth_tcp=80\nmonitor_after=1\nrestart_delay=.5\n" +
+		"startretries=unlimited\npidfile=/p\ntrack=pidfile\nmatch=a+\nscan=1\n[program:b]\ncommand=x\nlog_mode=direct\nnotify=n\nemail_alerts=root\nenabled=0\n" +
+		"[program:c]\ncommand=x\nready=notify\nmemory_restart=1MB\nactivity_file=/x\nactivity_limit=1d\ndefaults=d\n[defaults:d]\ndefaults=e\n[defaults:e]\numask=7\n" +
+		"[notify:n]\nto=mailto:a@b, exec:x,y\nvia=smtps://h\non=fatal,restart:5/10m\ngroups=a\nrepeat=1h\n")
 	dir := f.TempDir()
 	f.Fuzz(func(t *testing.T, text string) {
 		if strings.Contains(text, "numprocs") || strings.Contains(text, "include") {
@@ -357,6 +361,9 @@ func FuzzLoad(f *testing.F) {
 			}
 			return
 		}
+		if circle := model.Circle(cfg.Model); circle != nil {
+			t.Errorf("%v wait for each other", circle)
+		}
 		names := map[string]bool{}
 		for _, g := range cfg.Model.Groups {
 			for _, p := range g.Programs {
@@ -364,6 +371,14 @@ func FuzzLoad(f *testing.F) {
 					t.Errorf("process %v in group %q", p.ID, g.Name)
 				}
 				names[p.ID.Namespec()] = true
+				for _, c := range p.Checks {
+					if again, err := ParseCheck(c.Name, strings.TrimPrefix(c.String(), c.Name+"=")); err != nil || again != c {
+						t.Errorf("%s is read as %s, %v", c, again, err)
+					}
+				}
+				if p.Attach.PIDFile != "" && !isAbs(p.Attach.PIDFile) || p.IO.Direct && (p.IO.Stdout.Events || p.IO.Stdout.MaxBytes != 0) {
+					t.Errorf("%+v", p)
+				}
 			}
 		}
 	})
