@@ -218,6 +218,9 @@ func (a *App) belongings() []keeper.Item {
 			items = append(items, keeper.Item{Key: e.key(), Roles: "l", FDs: []int{fd}})
 		}
 	}
+	if it, ok := a.messages.belonging(); ok {
+		items = append(items, it)
+	}
 	if it, ok := a.o.Keeper.take(lockKey); ok {
 		items = append(items, it)
 	}

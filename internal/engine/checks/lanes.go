@@ -13,7 +13,7 @@ type laneKind uint8
 const (
 	laneFast laneKind = iota
 	laneSlow
-	laneLost // it should have returned, and has not
+	laneLost     // it should have returned, and has not
 	numLanes int = iota
 )
 

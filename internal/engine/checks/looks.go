@@ -38,10 +38,23 @@ func (k *check) told() bool {
 	return k.Kind == model.CheckNotify || k.Kind == model.CheckHeartbeat || k.Kind == model.CheckLog
 }
 
+// wanted reports whether there is something to find out at this point of the instance's life.
+func (k *check) wanted() bool {
+	switch {
+	case k.gone || k.disabled != "" || k.of.failed:
+		return false
+	case k.Stage == model.StageStartup:
+		return !k.of.proved
+	case k.Stage == model.StageLive:
+		return k.of.proved
+	}
+	return true
+}
+
 // schedule plans the first look of a check.
 func (c *Checks) schedule(k *check, now time.Duration) {
 	w := k.of
-	if k.disabled != "" || k.gone || w.failed || k.Stage == model.StageLive && !w.proved {
+	if !k.wanted() {
 		return
 	}
 	at := now
@@ -68,7 +81,7 @@ func (k *check) phase() time.Duration {
 
 // again plans the next look.
 func (c *Checks) again(k *check, now time.Duration) {
-	if k.gone || k.of.failed || k.flight != nil {
+	if !k.wanted() || k.flight != nil {
 		return
 	}
 	every := k.every()

@@ -53,7 +53,7 @@ func (c *Checks) listen(k *check, now time.Duration) (f Finding, judged bool) {
 
 // rest plans the next look at what is told, if one is needed without anything being told.
 func (c *Checks) rest(k *check, now time.Duration) {
-	if k.gone || k.of.failed {
+	if !k.wanted() {
 		return
 	}
 	settled := k.verdict == model.Passing && k.fails == 0
@@ -68,14 +68,11 @@ func (c *Checks) rest(k *check, now time.Duration) {
 // poke has a look taken at what was told, in its stage and its time.
 func (c *Checks) poke(k *check, now time.Duration) {
 	w := k.of
-	if k.gone || k.disabled != "" || w.failed {
-		return
+	if !k.wanted() {
+		return // a live one is planned when the start has succeeded
 	}
 	at := now
 	if k.Stage == model.StageLive {
-		if !w.proved {
-			return // it is planned when the start has succeeded
-		}
 		at = max(at, w.since+k.After)
 	}
 	if k.verdict != model.Unjudged {

@@ -121,6 +121,7 @@ func New(o Options) *Host {
 		o: o, env: newEnvironment(o.Environ, o.ServerURL), order: orderPatience, last: make(chan struct{}),
 		sockets: newSockets(o.Store, o.Log),
 	}
+	h.env.notify = o.Watched.Notify
 	h.ctx, h.end = context.WithCancel(context.Background())
 	close(h.last)
 	h.more = sync.NewCond(&h.mu)
