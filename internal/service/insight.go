@@ -28,6 +28,7 @@ type Insight interface {
 // Place is what an instance is and where it keeps its files.
 type Place struct {
 	Native   bool
+	Passive  bool   // nothing is started by itself
 	Config   string // its file, whether it exists or not
 	Programs string // the directory of managed definitions; empty = there are none
 	Log      string // the activity log; empty = none

@@ -54,6 +54,8 @@ func remember(f *explain.Facts) {
 		return
 	}
 	switch {
+	case past.CheckText != "" && (st.State == model.Backoff || st.State == model.Fatal):
+		last.By = explain.Check
 	case st.State == model.Stopped && past.Forced:
 		last.By, last.Who = explain.Kill, past.StopBy
 	case st.State == model.Stopped:

@@ -94,6 +94,12 @@ func (m *Manager) Apply(ctx context.Context, only []string) ([]service.Applied, 
 	if err := m.open(); err != nil {
 		return nil, err
 	}
+	out, err := m.apply(ctx, only)
+	m.attempted(err)
+	return out, err
+}
+
+func (m *Manager) apply(ctx context.Context, only []string) ([]service.Applied, error) {
 	// The order is carried out to the end, even when nobody waits for the answer any more.
 	ctx = context.WithoutCancel(ctx)
 	a, logs, err := m.order(ctx, only)
@@ -149,7 +155,7 @@ func (m *Manager) order(ctx context.Context, only []string) (*core.Application, 
 			continue
 		}
 		for _, p := range g.Programs(states(t)) {
-			if err := m.refuses(p, states(t)(p.ID)); err != nil {
+			if err := m.refuses(p, states(t)(p.ID)); err != nil && !m.o.Gentle {
 				drop()
 				return nil, nil, err
 			}
@@ -162,12 +168,36 @@ func (m *Manager) order(ctx context.Context, only []string) (*core.Application, 
 		}
 		ch.Groups = append(ch.Groups, n)
 	}
+	if err := m.letGo(ctx, t, ch.Remove); err != nil {
+		drop()
+		return nil, nil, failure(err, "")
+	}
 	a, err := m.o.Core.Apply(ctx, ch)
 	if err != nil {
 		drop()
 		return nil, nil, failure(err, "")
 	}
 	return a, append(used, made...), nil
+}
+
+// letGo releases what runs of groups that are about to be removed, where that is how it is done. Source: spec/usrsvc US-61.
+func (m *Manager) letGo(ctx context.Context, t *core.Table, groups []string) error {
+	if !m.o.Gentle {
+		return nil
+	}
+	var slots []*core.Slot
+	for _, name := range groups {
+		if g := t.Group(name); g != nil {
+			slots = append(slots, g.Slots...)
+		}
+	}
+	out, err := m.o.Core.Release(ctx, slots, core.Needed)
+	for _, o := range out {
+		if o.Err != nil && !errors.Is(o.Err, core.ErrNotRunning) {
+			err = errors.Join(err, o.Err)
+		}
+	}
+	return err
 }
 
 // usedBy are the log files of an active group.

@@ -16,6 +16,7 @@ import (
 	"github.com/upkeep-project/upkeep/internal/sys/procfd"
 	"github.com/upkeep-project/upkeep/internal/sys/procnet"
 	"github.com/upkeep-project/upkeep/internal/sys/procstat"
+	"github.com/upkeep-project/upkeep/internal/sys/usage"
 )
 
 var _ service.Insight = (*Manager)(nil)
@@ -41,6 +42,10 @@ func (m *Manager) Place() service.Place { return m.o.Place }
 func (m *Manager) Figures(ctx context.Context, ids []model.ID) map[model.ID]service.Figures {
 	out := map[model.ID]service.Figures{}
 	t := m.o.Core.Table()
+	var all *usage.Table
+	if len(ids) <= fewDetailed {
+		all, _ = usage.Look() // nil where the system does not tell
+	}
 	for _, id := range ids {
 		s := t.Slot(id)
 		if s == nil {
@@ -58,6 +63,7 @@ func (m *Manager) Figures(ctx context.Context, ids []model.ID) map[model.ID]serv
 		if len(ids) <= manyPrograms {
 			f.Listen = listening(ctx, pid)
 		}
+		detail(all, pid, &f)
 		out[id] = f
 	}
 	return out

@@ -24,6 +24,10 @@ func (m *Manager) Start(ctx context.Context, sel service.Selector, wait service.
 		if mode == core.Needed && s.Status().State.Up() {
 			continue
 		}
+		if target, _ := s.Target(); target.Disabled { // whatever its command is
+			able = append(able, s)
+			continue
+		}
 		if err := m.o.Programs.Check(s.Program()); err != nil {
 			refused = append(refused, service.Result{ID: s.Program().ID, Err: commandFailure(err)})
 			continue
