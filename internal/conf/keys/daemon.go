@@ -55,6 +55,9 @@ func upkeepKeys() []Key {
 	return []Key{{
 		Name: "strict", Type: Bool, Default: "false", Ours: true,
 		Text: "Makes sections and keys that mean nothing errors, with the line and the word that may have been meant. Without it they are passed over, as Supervisor does, and told at the log level debug.",
+	}, {
+		Name: "metrics_compat", Type: Choice, Values: []string{"node_supervisord"}, Ours: true,
+		Text: "Has /metrics show the four names of node_exporter's supervisord collector as well, for dashboards that are built on them.",
 	}}
 }
 

@@ -1,6 +1,7 @@
 package rpc2
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -30,6 +31,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	defer s.leave()
 	rw := &recorder{ResponseWriter: w}
+	defer s.served(r, rw, time.Now()) // also of a request whose handler has failed
 	defer s.recoverPanic(rw, r)
 	s.beginAccess(r, rw)
 	w.Header().Set("Server", serverHeader)
@@ -49,6 +51,13 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.route(rw, r)
+}
+
+// served tells of a request that is over.
+func (s *Server) served(r *http.Request, w *recorder, began time.Time) {
+	if s.o.Served != nil {
+		s.o.Served(r.URL.Path, r.Method, cmp.Or(w.status, http.StatusOK), time.Since(began))
+	}
 }
 
 // admit makes the checks that come before any work. It returns the status of the refusal, or 0.

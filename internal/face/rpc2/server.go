@@ -103,6 +103,10 @@ type Options struct {
 	// Actor is who a request without credentials comes from, a user's name; nil = that is never known.
 	Actor func(*http.Request) string
 
+	// Served is told of each request that was answered: what it asked for, with which status, and how long that took; nil =
+	// nobody is. It is called from several goroutines.
+	Served func(path, method string, status int, took time.Duration)
+
 	Log   Log
 	Audit func(Audit)      // nil drops the records; called from several goroutines
 	Now   func() time.Time // nil = time.Now
