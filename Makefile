@@ -10,7 +10,7 @@ PYTHON   ?= 0
 PYTHONDIR ?=
 # What LINKS=1 installs beside upkeep. Helpers of another package that are there already are left alone.
 NAMES    := supervisord supervisorctl
-HELPERS  := echo_supervisord_conf pidproxy memmon httpok crashmail crashmailbatch fatalmailbatch crashsms
+HELPERS  := echo_supervisord_conf pidproxy memmon httpok crashmail crashmailbatch fatalmailbatch crashsms usrsvc usrsvcd
 FUZZTIME ?= 3s
 # make chaos: faults per role, which roles, how many programs, another system to show beside it.
 N        ?= 12
@@ -151,7 +151,7 @@ chaos: chaos-build ## kill the daemon's processes under load, judge by ledgers (
 chaos-short: chaos-build ## a small run of chaos, for every change
 	@scripts/chaos-short.sh $(BIN)/chaos $(SUPERVISORD) $(BIN)/upkeep-other
 
-install: build man ## install; DESTDIR, PREFIX, LINKS=1 supervisord names, UNITS=1 service files, PYTHON=1 Python modules
+install: build man ## install; DESTDIR, PREFIX, LINKS=1 the other names, UNITS=1 service files, PYTHON=1 Python modules
 	install -D -m 0755 $(BIN)/upkeep $(DESTDIR)$(PREFIX)/bin/upkeep
 	@for page in $(BIN)/man/*/*; do install -D -m 0644 $$page $(DESTDIR)$(PREFIX)/share/man/$${page#$(BIN)/man/} || exit 1; done
 	@if [ "$(LINKS)" = 1 ]; then \
@@ -173,6 +173,7 @@ uninstall: ## remove what install put there; same DESTDIR and PREFIX
 	@if [ "$(PYTHON)" = 1 ]; then scripts/install-python.sh uninstall "$(DESTDIR)" "$(PYTHONDIR)"; fi
 	rm -f $(DESTDIR)$(PREFIX)/share/man/man1/upkeep.1 $(DESTDIR)$(PREFIX)/share/man/man1/upkeep-*.1 $(DESTDIR)$(PREFIX)/share/man/man5/upkeep.conf.5
 	rm -f $(DESTDIR)$(PREFIX)/bin/upkeep $(DESTDIR)/etc/systemd/system/supervisord.service $(DESTDIR)/etc/init.d/supervisord
+	rm -f $(DESTDIR)/etc/systemd/system/upkeep@.service $(DESTDIR)/etc/systemd/system/usrsvcd@.service $(DESTDIR)/etc/systemd/user/usrsvcd.service
 	@if [ -z "$(DESTDIR)" ] && command -v update-rc.d >/dev/null; then update-rc.d supervisord remove; fi
 
 clean: ## remove what was built

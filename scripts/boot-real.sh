@@ -31,4 +31,4 @@ if ! finished openrc; then
 		</dev/null >"$roots/openrc.log" 2>&1 || skip "no root file system with OpenRC: see $roots/openrc.log"
 	: >"$roots/openrc.finished"
 fi
-UPKEEP_BOOT_ROOTS=$roots "${GO:-go}" test -count=1 -timeout 30m -v -run 'TestBoot|TestLogin|TestOtherInits|TestCron' ./test/systemd
+UPKEEP_BOOT_ROOTS=$roots "${GO:-go}" test -count=1 -timeout 30m -v -run 'TestBoot|TestLogin|TestOtherInits|TestCron|TestServiceAccounts' ./test/systemd

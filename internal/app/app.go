@@ -18,6 +18,7 @@ import (
 	"github.com/upkeep-project/upkeep/internal/conf/supervisord"
 	"github.com/upkeep-project/upkeep/internal/domain/model"
 	"github.com/upkeep-project/upkeep/internal/engine/activity"
+	"github.com/upkeep-project/upkeep/internal/engine/checks"
 	"github.com/upkeep-project/upkeep/internal/engine/core"
 	"github.com/upkeep-project/upkeep/internal/engine/events"
 	"github.com/upkeep-project/upkeep/internal/engine/launch"
@@ -25,12 +26,15 @@ import (
 	"github.com/upkeep-project/upkeep/internal/engine/logs"
 	"github.com/upkeep-project/upkeep/internal/engine/spawner"
 	"github.com/upkeep-project/upkeep/internal/engine/streams"
+	"github.com/upkeep-project/upkeep/internal/engine/tally"
 	"github.com/upkeep-project/upkeep/internal/face/httpapi"
+	"github.com/upkeep-project/upkeep/internal/face/metrics"
 	"github.com/upkeep-project/upkeep/internal/face/rpc2"
 	"github.com/upkeep-project/upkeep/internal/service/manager"
 	"github.com/upkeep-project/upkeep/internal/sys/cgroup"
 	"github.com/upkeep-project/upkeep/internal/sys/daemon"
 	"github.com/upkeep-project/upkeep/internal/sys/notify"
+	"github.com/upkeep-project/upkeep/internal/sys/pidfile"
 	"github.com/upkeep-project/upkeep/internal/sys/privilege"
 	"github.com/upkeep-project/upkeep/internal/sys/procfd"
 	"github.com/upkeep-project/upkeep/internal/sys/signals"
@@ -103,18 +107,24 @@ type App struct {
 	ring      *events.Ring
 	core      *core.Core
 	pools     *listeners.Pools
+	tally     *tally.Tally
+	requests  *metrics.Requests
 	host      *launch.Host
+	checks    *checks.Checks
+	messages  *messages
 	manager   *manager.Manager
 	spawner   spawn.Spawner
 	watcher   *procfd.Watcher
 	pump      *streams.Pump
 	syslog    *syslog.Sender
+	troubles  *logs.File   // nil = there is no file for them alone
 	tree      *cgroup.Tree // nil = no control groups
 	pidfile   string
 	first     []core.NewGroup // what the first configuration runs
 	found     *core.Saved     // what an earlier process has left; nil = no state is kept
 	saved     *core.Saved     // found, if there is something to go on with; else nil
 	left      bool            // programs run on without this process
+	detached  bool            // they do so without any process of ours
 	said      said
 	latest    read
 	orders    chan signals.Signal // of clients, for the daemon as a whole
@@ -155,6 +165,9 @@ func (a *App) openLog() error {
 		opts.Syslog = a.syslog.Send
 	} else {
 		opts.Path, opts.MaxBytes, opts.Backups = s.LogFile, s.LogFileMaxBytes, s.LogFileBackups
+	}
+	if err := a.openProblems(&opts); err != nil {
+		return err
 	}
 	log, err := activity.New(opts)
 	if err != nil {
@@ -221,21 +234,27 @@ func (a *App) makeEngine() (err error) {
 		opts.Store = a.o.Keeper.store()
 		parts.Safe = a.o.Keeper.link.Safe()
 	}
+	parts.Passive, parts.Gentle = a.passive(), a.foreign()
 	opts.Census = procfd.NewCensus(procfd.CensusOptions{
 		Reapers: func() []int { return []int{a.pid()} },
 		Known:   func(pid int) bool { return a.host.Known(pid) },
 	})
+	a.tally, a.requests = a.newTally(), metrics.NewRequests()
 	a.makePools()
-	opts.Events = a.pools
+	opts.Events, opts.Flows = a.pools, a.tally.Flows
+	a.makeChecks(&opts, &parts)
 	a.host = launch.New(opts)
 	parts.Host, parts.Settled, parts.Announce = a.host, a.pools.Kick, !a.o.Continue
 	parts.Drain = a.pools.Drain
 	a.core = core.New(parts)
+	a.checks.Tell(a.core)
 	service := manager.Options{
 		Core: a.core, Programs: a.host, Log: a.log, Ring: a.ring, Files: a.files, MainLog: a.mainLog(),
 		PID: a.pid(), Version: a.o.Version, Manager: os.Getpid(), RolledBack: a.o.Keeper.rolledBack(), Identifier: s.Identifier, Load: a.load,
 	}
+	service.Gentle = a.foreign()
 	a.insight(&service)
+	a.measure(&service)
 	a.manager = manager.New(service)
 	return nil
 }
@@ -322,10 +341,13 @@ func (a *App) Run() (Outcome, error) {
 		a.core.Run(ctx)
 	}()
 	defer a.runPools()()
+	defer a.runChecks(ctx)()
 	if err := a.manager.Activate(ctx, a.first); err != nil {
 		return Ended, err
 	}
 	a.first = nil
+	a.anew(ctx)
+	defer a.capture(ctx)()
 	a.serve() // whoever connected before now waits for an answer that knows the programs
 	if a.o.Keeper != nil {
 		if err := a.o.Keeper.ready(); err != nil {
@@ -337,7 +359,10 @@ func (a *App) Run() (Outcome, error) {
 	for {
 		select {
 		case s := <-a.o.Signals:
-			if a.signal(ctx, s) {
+			if a.foreign() && s.Kind == signals.End {
+				return a.detach(s, func() { cancel(); <-ended }), nil
+			}
+			if a.signal(ctx, a.meaning(s)) {
 				leave <- struct{}{}
 			}
 		case s := <-a.orders:
@@ -411,8 +436,8 @@ func (a *App) background() error {
 		}
 		a.o.Background = nil
 	}
-	switch err := writePidfile(s.PIDFile, a.pid()); {
-	case errors.Is(err, errDevice):
+	switch err := pidfile.Write(s.PIDFile, a.pid(), nil); {
+	case errors.Is(err, pidfile.ErrDevice):
 	case err != nil:
 		a.log.Logf(activity.Critical, "could not write pidfile %s", s.PIDFile)
 		return nil
@@ -437,6 +462,7 @@ func (a *App) signal(ctx context.Context, s signals.Signal) (leave bool) {
 	case signals.Restart:
 		if a.o.Config.Native != nil {
 			a.log.Logf(activity.Warn, "received %s indicating that the configuration is to be applied", s.Name)
+			a.reopen()
 			a.applies.Go(func() { a.apply(ctx) })
 			return false
 		}
@@ -469,9 +495,12 @@ func (a *App) signal(ctx context.Context, s signals.Signal) (leave bool) {
 // Close takes the daemon apart; it may be built in part. Programs that live are left alone.
 func (a *App) Close() {
 	a.closeServers()
-	a.applies.Wait()
+	a.awaitApplies()
 	if a.host != nil {
 		a.closeHost()
+	}
+	if a.messages != nil {
+		a.messages.close(a.left)
 	}
 	if a.watcher != nil {
 		a.watcher.Close()
@@ -492,6 +521,9 @@ func (a *App) Close() {
 	}
 	if a.log != nil {
 		a.log.Close()
+	}
+	if a.troubles != nil {
+		a.troubles.Close()
 	}
 	if a.syslog != nil {
 		a.syslog.Close()

@@ -39,12 +39,12 @@ func (a *App) insight(o *manager.Options) {
 	}
 	o.Environ = a.environ()
 	o.Place = service.Place{
-		Native: c.Native != nil, Config: c.Settings.ConfigFile, Log: a.mainLog(), UID: os.Getuid(),
+		Native: c.Native != nil, Passive: a.passive(), Config: c.Settings.ConfigFile, Log: a.mainLog(), UID: os.Getuid(),
 		Path: valueOf(o.Environ, "PATH"), URL: c.ServerURL(),
 	}
 	o.Values, o.Invalid = a.values, a.invalid
 	o.FilesLimit = sync.OnceValue(filesLimit)
-	if c.Native == nil {
+	if c.Native == nil || c.Foreign != nil {
 		return
 	}
 	o.Place.Programs = c.Native.Programs
@@ -81,6 +81,9 @@ func valueOf(environ []string, name string) string {
 // values are those in force of a program; nil when its file cannot be read any more.
 func (a *App) values(p *model.Program) []service.Value {
 	c := a.o.Config
+	if c.Foreign != nil {
+		return nil
+	}
 	var list []supervisord.Value
 	if c.Native != nil && filepath.Dir(p.Origin.File) == c.Native.Programs {
 		text, err := os.ReadFile(p.Origin.File)

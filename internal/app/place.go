@@ -53,6 +53,9 @@ func PlaceOf(c *supervisord.Config) (Place, error) {
 		n := roots.Native()
 		p = Place{State: n.State, Runtime: n.Runtime}
 	}
+	if c.Foreign != nil {
+		p = foreignPlace(c, roots)
+	}
 	if err := makePrivate(roots.State, p.State, uid, gid); err != nil {
 		return Place{}, err
 	}

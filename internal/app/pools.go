@@ -22,7 +22,7 @@ func (a *App) makePools() {
 		o.Serial = *a.o.Serial
 	}
 	a.pools = listeners.New(o)
-	a.ring.Observe(a.pools.Happened)
+	a.ring.Observe(a.happened)
 }
 
 // restorePools goes on with the pools that an earlier process has left, before their listeners are taken back.

@@ -42,6 +42,9 @@ func (a *App) restored(group string) bool {
 // resume takes back what lives and goes on with everything that was under way.
 func (a *App) resume() {
 	if s := a.o.State; s != nil {
+		if a.foreign() {
+			s.thisBoot()
+		}
 		a.core.SetWishes(s.wishes.Snapshot())
 		a.host.Inherit(append(a.o.Keeper.held(), s.held...), s.entries())
 		s.held = nil
@@ -52,6 +55,9 @@ func (a *App) resume() {
 	a.restorePools()
 	if a.found != nil {
 		a.core.Restore(a.found)
+		if a.foreign() && !a.o.Continue {
+			a.core.Autostart()
+		}
 	}
 	a.pools.Settle()
 	a.host.ResumeSockets(a.core.Table().Sorted)

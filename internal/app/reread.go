@@ -7,6 +7,7 @@ import (
 	"github.com/upkeep-project/upkeep/internal/conf/supervisord"
 	"github.com/upkeep-project/upkeep/internal/domain/model"
 	"github.com/upkeep-project/upkeep/internal/engine/activity"
+	"github.com/upkeep-project/upkeep/internal/service"
 )
 
 // said remembers what has been written about the configuration, so that a reread does not repeat it.
@@ -66,7 +67,11 @@ func (a *App) load() (*model.Config, error) {
 
 // apply makes the configuration the running one and says what came of it. Source: one-model C6.
 func (a *App) apply(ctx context.Context) {
-	done, err := a.manager.Apply(ctx, nil)
+	err := a.refusal()
+	var done []service.Applied
+	if err == nil {
+		done, err = a.manager.Apply(ctx, nil)
+	}
 	if err != nil {
 		a.log.Logf(activity.Error, "the configuration is not applied, everything runs on: %v", err)
 		return

@@ -130,7 +130,7 @@ func (a *App) makeServers() error {
 			Service: a.manager, Listener: e.listener, Section: e.section.Section, Local: e.section.Unix, API: api,
 			Private:  e.section.Section == supervisord.NativeSection,
 			Username: e.section.Username, Password: e.section.Password, Namespace: namespace, Log: lines,
-			Handlers: pages.Handlers(), Extensions: extensions, Actor: a.api.Caller,
+			Handlers: a.withMetrics(pages.Handlers()), Served: a.requests.Served, Extensions: extensions, Actor: a.api.Caller,
 		})
 		if err != nil {
 			return err

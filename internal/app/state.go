@@ -32,9 +32,11 @@ type State struct {
 	journal, wishes *journal.Store
 	marks           *spawn.Marks // nil = nowhere to have them
 	// held is what the image before this one has handed over, or what this one is to hand over: without a keeper.
-	held []launch.Held
-	dir  string
-	over bool // what ran before has ended in order, or with its boot
+	held    []launch.Held
+	dir     string
+	runtime string // the directory of what belongs to this boot
+	boot    string // the id of this boot
+	over    bool   // what ran before has ended in order, or with its boot
 	// Notes tell the activity log what was found.
 	Notes []Note
 }
@@ -42,7 +44,7 @@ type State struct {
 // OpenState opens the state of an instance. It never fails: what cannot be read is set aside, what cannot
 // be written is kept in memory, and the notes say so.
 func OpenState(p Place) (*State, error) {
-	s := &State{dir: p.State}
+	s := &State{dir: p.State, runtime: p.Runtime}
 	boot, err := procstat.BootID()
 	if err != nil {
 		boot = "unknown" // one era for ever: identities are checked one by one
@@ -52,6 +54,7 @@ func OpenState(p Place) (*State, error) {
 	note := func(format string, args ...any) {
 		s.Notes = append(s.Notes, Note{activity.Warn, fmt.Sprintf(format, args...)})
 	}
+	s.boot = boot
 	if s.journal, err = journal.Open(journal.Options{Dir: p.Runtime, Name: "journal", Stamp: boot, Runtime: true, Log: note}); err != nil {
 		return nil, err
 	}
@@ -66,6 +69,26 @@ func OpenState(p Place) (*State, error) {
 		note("which programs have begun is not known after a crash of all processes: %v", err)
 	}
 	return s, nil
+}
+
+// bootKey is where the wishes have the id of the boot for which they count.
+const bootKey = "boot"
+
+// thisBoot forgets the wishes of an earlier boot: what was stopped by hand comes back with the machine when it starts by
+// itself. Source: spec/usrsvc US-66.
+func (s *State) thisBoot() {
+	all := s.wishes.Snapshot()
+	of, marked := all[bootKey]
+	if marked && string(of) == s.boot {
+		return
+	}
+	if marked {
+		for key := range all {
+			s.wishes.Put(key, nil)
+		}
+	}
+	s.wishes.Put(bootKey, []byte(s.boot))
+	s.wishes.Sync(func(error) {}) // the store tells of its own trouble
 }
 
 // damaged reports whether something in the journal could not be read.

@@ -15,6 +15,7 @@ import (
 	"github.com/upkeep-project/upkeep/internal/cli/pidproxy"
 	"github.com/upkeep-project/upkeep/internal/cli/supervisorctl"
 	"github.com/upkeep-project/upkeep/internal/cli/supervisord"
+	"github.com/upkeep-project/upkeep/internal/cli/usrsvc"
 )
 
 // Version is the product's own version; the build sets it.
@@ -31,6 +32,8 @@ func personalities() []personality {
 		{native.Name{Name: "supervisord", Help: "the daemon, as Supervisor's users know it", Family: "supervisor"}, supervisord.Command{Version: Version}.Main},
 		{native.Name{Name: "supervisorctl", Help: "its command line", Family: "supervisor"}, supervisorctl.Main},
 		{native.Name{Name: "chalmers", Help: "the command line of chalmers; its programs are taken over", Family: "chalmers"}, chalmers.Command{Version: Version}.Main},
+		{native.Name{Name: "usrsvc", Help: "the command line of usrsvc, over an instance for its usrsvc.cfg", Family: "usrsvc"}, usrsvc.Command{Version: Version}.Tool},
+		{native.Name{Name: "usrsvcd", Help: "its daemon", Family: "usrsvc"}, usrsvc.Command{Version: Version}.Daemon},
 		{native.Name{Name: "echo_supervisord_conf", Help: "print a sample configuration with everything in it explained", Family: "supervisor"}, echoconf.Main},
 		{native.Name{Name: "pidproxy", Help: "run a command and pass signals on to the process of its pid file", Family: "supervisor"}, pidproxy.Main},
 		{native.Name{Name: "memmon", Help: "event listener: restart programs that use too much memory", Family: "superlance"}, memmon.Main},

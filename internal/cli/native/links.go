@@ -19,7 +19,7 @@ import (
 type Name struct {
 	Name   string
 	Help   string // what that program is
-	Family string // whose users know it: supervisor, superlance, chalmers
+	Family string // whose users know it: supervisor, superlance, chalmers, usrsvc
 }
 
 func (c *command) linksCommand() *cobra.Command {

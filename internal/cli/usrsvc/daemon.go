@@ -1,0 +1,309 @@
+package usrsvc
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/upkeep-project/upkeep/client/upkeep"
+)
+
+// manage is one run of usrsvcd.
+type manage struct {
+	*voice
+	set      *settings // nil: it cannot be read
+	broken   error     // why
+	instance instance
+	file     string
+	// serve is the daemon in this process, in the foreground.
+	serve func() (int, error)
+}
+
+// orders are what usrsvcd does. Source: spec/usrsvc 8.1.
+func orders() []string {
+	return []string{"start", "stop", "restart", "reread", "checkconfig", "status", "upgrade"}
+}
+
+// run carries out an order: the code.
+func (m *manage) run(ctx context.Context, order string, foreground bool) Code {
+	do := map[string]func(context.Context) (Code, error){
+		"start": m.start, "stop": m.stop, "restart": m.restart, "reread": m.reread,
+		"checkconfig": m.check, "status": m.status, "upgrade": m.upgrade,
+	}[order]
+	if foreground {
+		do = m.foreground
+	}
+	code, err := do(ctx)
+	if err != nil {
+		code = codeOf(err)
+		m.complain("%v", err)
+		m.trace("%s", code)
+	}
+	m.tell(Outcome{Program: "usrsvcd", Action: order, Code: int(code), Name: code.Name(), Text: text(err), Process: m.details(ctx)})
+	return code
+}
+
+func text(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
+// details are those of the daemon, for --json alone; nil = it does not run.
+func (m *manage) details(ctx context.Context) *Details {
+	if !m.json {
+		return nil
+	}
+	if s, ok, err := m.active(ctx); err == nil && ok {
+		return detailsOf(s.PID)
+	}
+	return nil
+}
+
+// active is the daemon's account of itself; ok is false when there is none, or one that only watches.
+func (m *manage) active(ctx context.Context) (s upkeep.System, ok bool, err error) {
+	s, ok, err = m.instance.running(ctx)
+	return s, ok && !s.Passive, err
+}
+
+// usable fails when the configuration as a whole cannot be used.
+func (m *manage) usable() error {
+	if m.broken != nil {
+		return m.broken
+	}
+	return nil
+}
+
+// faultless fails when there is any mistake in the configuration. Source: spec/usrsvc US-56.
+func (m *manage) faultless() error {
+	if m.broken != nil {
+		return m.broken
+	}
+	if len(m.set.faults) > 0 {
+		return fail(InvalidConfig, "the configuration has mistakes, nothing is changed:\n%s", strings.Join(m.set.faults, "\n"))
+	}
+	return nil
+}
+
+// warn tells of what is wrong with single programs, which concerns no other.
+func (m *manage) warn() {
+	for _, f := range m.set.faults {
+		m.complain("WARNING: %s", f)
+	}
+}
+
+// start starts the daemon and tells when it works.
+func (m *manage) start(ctx context.Context) (Code, error) {
+	if err := m.vacate(ctx); err != nil {
+		return 0, err
+	}
+	m.warn()
+	s, err := m.instance.start(ctx, modeActive, m.file)
+	if err != nil {
+		return 0, err
+	}
+	if s.Passive { // a command has started one that only watches, in the same moment
+		return 0, fail(TryAgain, "usrsvcd was not started: another command was faster (pid %d)", s.PID)
+	}
+	m.say(detailsOf(s.PID), "Started usrsvcd:")
+	return Success, nil
+}
+
+// vacate makes sure that a daemon can begin: the configuration can be used, its files can be written, and no other runs. One
+// that only watches makes room.
+func (m *manage) vacate(ctx context.Context) error {
+	s, ok, err := m.instance.running(ctx)
+	switch {
+	case err != nil:
+		return translate(err)
+	case ok && !s.Passive:
+		return fail(UsrsvcdAlreadyRunning, "usrsvcd is already running [%d]:\n\n%s", s.PID, encode(detailsOf(s.PID)))
+	}
+	if err := m.usable(); err != nil {
+		return err
+	}
+	for _, path := range slices.Compact([]string{m.set.stdout, m.set.stderr}) {
+		if path == "" {
+			continue
+		}
+		if err := appendable(path); err != nil {
+			return fail(InsufficientPermissions, "the log of usrsvcd cannot be written: %v", err)
+		}
+	}
+	if err := creatable(m.set.pidfile); err != nil {
+		return fail(InsufficientPermissions, "the pid file of usrsvcd cannot be written: %v", err)
+	}
+	if ok {
+		m.trace("the daemon that only watches (pid %d) makes room", s.PID)
+		return m.instance.end(ctx, s)
+	}
+	return nil
+}
+
+// foreground is the daemon in this process.
+func (m *manage) foreground(ctx context.Context) (Code, error) {
+	if err := m.vacate(ctx); err != nil {
+		return 0, err
+	}
+	m.warn()
+	status, err := m.serve()
+	return Code(status), err
+}
+
+// stop ends the daemon; its programs run on.
+func (m *manage) stop(ctx context.Context) (Code, error) {
+	s, ok, err := m.instance.running(ctx)
+	if err != nil {
+		return 0, translate(err)
+	}
+	if !ok {
+		return Success, nil
+	}
+	if err := m.instance.end(ctx, s); err != nil {
+		return 0, err
+	}
+	if !s.Passive {
+		m.say(nil, "Stopped usrsvcd [%d], the programs run on", s.PID)
+	}
+	return Success, nil
+}
+
+// restart replaces the daemon. While anything is wrong with the configuration, the one that runs is not touched.
+func (m *manage) restart(ctx context.Context) (Code, error) {
+	if err := m.faultless(); err != nil {
+		return 0, err
+	}
+	if _, err := m.stop(ctx); err != nil {
+		return 0, err
+	}
+	return m.start(ctx)
+}
+
+// reread has the daemon apply the configuration, when nothing is wrong with it.
+func (m *manage) reread(ctx context.Context) (Code, error) {
+	if err := m.faultless(); err != nil {
+		return 0, err
+	}
+	s, ok, err := m.active(ctx)
+	if err != nil {
+		return 0, translate(err)
+	}
+	if !ok {
+		m.complain("usrsvcd is not running")
+		return Success, nil
+	}
+	c := m.instance.client()
+	defer c.Close()
+	plan, err := c.Apply(ctx)
+	if err != nil {
+		return 0, translate(err)
+	}
+	changed := 0
+	for i := range plan.Steps {
+		if p := plan.Steps[i].Error; p != nil {
+			m.complain("WARNING: %s: %s", plan.Steps[i].ID, p)
+		}
+		changed++
+	}
+	m.say(nil, "usrsvcd [%d] has applied the configuration: %s", s.PID, count(changed))
+	return Success, nil
+}
+
+// count is how many programs changed, in words.
+func count(n int) string {
+	switch n {
+	case 0:
+		return "no program has changed"
+	case 1:
+		return "1 program has changed"
+	}
+	return fmt.Sprintf("%d programs have changed", n)
+}
+
+// check judges the configuration and touches nothing.
+func (m *manage) check(context.Context) (Code, error) {
+	if m.set != nil {
+		for _, w := range m.set.warnings {
+			m.complain("WARNING: %s", w)
+		}
+	}
+	if m.broken != nil {
+		return 0, m.broken
+	}
+	for _, f := range m.set.faults {
+		m.complain("%s", f)
+	}
+	if len(m.set.faults) > 0 {
+		return InvalidConfig, nil
+	}
+	return Success, nil
+}
+
+// status tells whether the daemon runs.
+func (m *manage) status(ctx context.Context) (Code, error) {
+	s, ok, err := m.active(ctx)
+	if err != nil {
+		return 0, translate(err)
+	}
+	if !ok {
+		m.say(nil, "usrsvcd is not running")
+		return GeneralFailure, nil
+	}
+	m.say(detailsOf(s.PID), "usrsvcd is running:")
+	m.trace("its log is %s, it answers at %s", s.Log, m.instance.Socket)
+	return Success, nil
+}
+
+// upgradePatience is how long an upgrade may take.
+const upgradePatience = time.Minute
+
+// upgrade replaces the daemon's binary by the one that is there now; the programs run on.
+func (m *manage) upgrade(ctx context.Context) (Code, error) {
+	before, ok, err := m.instance.running(ctx)
+	switch {
+	case err != nil:
+		return 0, translate(err)
+	case !ok:
+		return 0, fail(GeneralFailure, "usrsvcd is not running")
+	}
+	ctx, cancel := context.WithTimeout(ctx, upgradePatience)
+	defer cancel()
+	c := m.instance.client()
+	defer c.Close()
+	if err := c.Daemon(ctx, "upgrade"); err != nil {
+		return 0, translate(err)
+	}
+	tick := time.NewTicker(look)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return 0, fail(GeneralFailure, "usrsvcd [%d] has not been replaced in time; its log is %s", before.PID, before.Log)
+		}
+		now, err := c.System(ctx)
+		switch {
+		case err != nil || now.Manager == before.Manager && before.Manager != before.PID:
+			continue // it is on its way
+		case now.RolledBack != "":
+			return 0, fail(GeneralFailure, "not upgraded, %s runs on: %s", now.Version, now.RolledBack)
+		}
+		m.say(nil, "Upgraded usrsvcd [%d] from %s to %s, the programs run on", now.PID, before.Version, now.Version)
+		return Success, nil
+	}
+}
+
+// ready makes the folders that a daemon needs.
+func (i instance) ready() error {
+	for _, dir := range []string{i.Logs, filepath.Dir(i.Socket)} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return err
+		}
+	}
+	return nil
+}

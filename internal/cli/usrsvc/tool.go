@@ -1,0 +1,127 @@
+package usrsvc
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// actions are what usrsvc does.
+func actions() []string { return []string{"start", "stop", "restart", "status"} }
+
+// together is how many programs --parallel works on at a time.
+const together = 16
+
+// tool is one run of usrsvc.
+type tool struct {
+	*voice
+	set      *settings
+	instance instance
+	action   string
+	starting sync.Mutex // of the instance
+}
+
+// run carries out the action for all programs that are meant: the code.
+func (t *tool) run(ctx context.Context, a *arguments) Code {
+	names, err := t.set.choose(a.words[1:])
+	if err != nil {
+		return t.failed("", err)
+	}
+	if len(names) == 0 {
+		t.say(nil, "there are no programs in %s", t.set.file)
+		return Success
+	}
+	codes := make([]Code, len(names))
+	if a.has("parallel") {
+		var work sync.WaitGroup
+		free := make(chan struct{}, together)
+		for i, name := range names {
+			free <- struct{}{}
+			work.Go(func() {
+				codes[i] = t.one(ctx, name)
+				<-free
+			})
+		}
+		work.Wait()
+	} else {
+		for i, name := range names {
+			codes[i] = t.one(ctx, name)
+		}
+	}
+	if len(a.words) == 2 && len(names) == 1 && a.words[1] == names[0] {
+		return codes[0]
+	}
+	return t.summary(names, codes)
+}
+
+// summary is the code of several programs; those that failed are named. Source: spec/usrsvc US-23.
+func (t *tool) summary(names []string, codes []Code) Code {
+	bad := 0
+	for _, c := range codes {
+		if c != Success {
+			bad++
+		}
+	}
+	if bad == 0 {
+		return Success
+	}
+	if t.action != "status" {
+		t.complain("%s failed for %d of %d programs", t.action, bad, len(names))
+		for i, c := range codes {
+			if c != Success {
+				t.complain("  %s: %s", names[i], c)
+			}
+		}
+	}
+	return GeneralFailure
+}
+
+// one carries out the action for one program.
+func (t *tool) one(ctx context.Context, name string) Code {
+	p := t.set.program(name)
+	if p == nil && (t.action == "start" || t.action == "restart") {
+		return t.failed(name, fail(InvalidConfig, "%s cannot be used:\n%s", name, strings.Join(t.set.wrong(name), "\n")))
+	}
+	j := &job{tool: t, name: name, program: p}
+	do := map[string]func(context.Context) (Outcome, error){
+		"start": j.start, "stop": j.stop, "restart": j.restart, "status": j.status,
+	}[t.action]
+	out, err := do(ctx)
+	if err != nil {
+		return t.failed(name, err)
+	}
+	out.Program, out.Action, out.Name = name, t.action, Code(out.Code).Name()
+	t.tell(out)
+	return Code(out.Code)
+}
+
+// failed tells of a failure, and is its code.
+func (t *tool) failed(name string, err error) Code {
+	code := codeOf(err)
+	text := err.Error()
+	t.complain("%s", text)
+	t.trace("%s", code)
+	if name != "" {
+		t.tell(Outcome{Program: name, Action: t.action, Code: int(code), Name: code.Name(), Text: text})
+	}
+	return code
+}
+
+// codeOf is the code of an error.
+func codeOf(err error) Code {
+	var f *failure
+	switch {
+	case err == nil:
+		return Success
+	case errors.As(err, &f):
+		return f.code
+	case errors.Is(err, context.Canceled):
+		return GeneralFailure
+	}
+	return UnknownFailure
+}
+
+// isAction reports whether a word is an action of usrsvc.
+func isAction(word string) bool { return slices.Contains(actions(), word) }
