@@ -104,11 +104,11 @@ func (e *expansion) value(entry *Entry) (string, error) {
 	if len(e.path) >= maxNesting {
 		return "", errors.New("%(name)s is nested too deep")
 	}
-	if entry.List {
-		return "", fmt.Errorf("%%(%s)s: its value has a comma and is a list, line %d", entry.Key, entry.Line)
-	}
 	if e.used != nil {
 		e.used(*entry)
+	}
+	if entry.List {
+		return "", fmt.Errorf("%%(%s)s: its value has a comma and is a list, line %d", entry.Key, entry.Line)
 	}
 	e.path = append(e.path, entry)
 	text, err := e.expand(entry.Text)

@@ -1,0 +1,234 @@
+package usrsvc
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/upkeep-project/upkeep/internal/base/pagetest"
+	"github.com/upkeep-project/upkeep/internal/base/shellwords"
+	"github.com/upkeep-project/upkeep/internal/domain/model"
+)
+
+// write makes a file in a folder of the test.
+func write(t testing.TB, path, text string) string {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// TestLoadCannot: what the main file must be.
+func TestLoadCannot(t *testing.T) {
+	dir := t.TempDir()
+	for name, want := range map[string]string{
+		"gone": "no such file", ".": "not a regular file", "big": "larger than", "utf16": "UTF-16",
+	} {
+		path := filepath.Join(dir, name)
+		switch name {
+		case "big":
+			write(t, path, strings.Repeat("#\n", maxFile))
+		case "utf16":
+			write(t, path, "\xff\xfe[\x00")
+		}
+		c, err := Load(path, Options{})
+		if c != nil || err == nil || !strings.Contains(err.Error(), want) || !strings.HasPrefix(err.Error(), path) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := Load(filepath.Join(dir, "gone"), Options{}); !errors.Is(err, fs.ErrNotExist) {
+		t.Error(err)
+	}
+}
+
+// TestFolder: whatever lies in config_dir, the files that can be read are.
+func TestFolder(t *testing.T) {
+	dir := t.TempDir()
+	main := write(t, filepath.Join(dir, "usrsvc.cfg"), "[Main]\nconfig_dir = "+dir+"\n")
+	write(t, filepath.Join(dir, "a.cfg"), "[Program:a]\ncommand = x\npidfile = /p\nstdout = "+dir+"/o\n")
+	write(t, filepath.Join(dir, "big.cfg"), strings.Repeat("#\n", maxFile))
+	if err := os.Mkdir(filepath.Join(dir, "d.cfg"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(filepath.Join(dir, "nowhere"), filepath.Join(dir, "link.cfg")); err != nil {
+		t.Fatal(err)
+	}
+	c, err := Load(main, Options{Home: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, p := range c.Problems {
+		got = append(got, strings.ReplaceAll(p.String(), dir, "D"))
+	}
+	want := []string{"D/big.cfg: it is larger than 1048576 bytes", "D/d.cfg: it is not a regular file", "D/link.cfg: no such file or directory"}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Error(d)
+	}
+	if p, broken := c.Find("a"); p == nil || broken != nil || len(c.Files) != 2 {
+		t.Errorf("%v %v %v", p, broken, c.Files)
+	}
+}
+
+func TestFind(t *testing.T) {
+	dir := t.TempDir()
+	c, err := Load(write(t, filepath.Join(dir, "u.cfg"), "[Main]\n[Program:bad]\n[Program:good]\ncommand=x\npidfile=/p\nstdout=/o\n"), Options{Home: dir, UID: 7})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p, broken := c.Find("good"); p == nil || broken != nil {
+		t.Error(p, broken)
+	}
+	if p, broken := c.Find("bad"); p != nil || broken == nil || len(broken.Problems) != 3 {
+		t.Error(p, broken)
+	}
+	if p, broken := c.Find("none"); p != nil || broken != nil {
+		t.Error(p, broken)
+	}
+	if err := c.Err(); err == nil || err.Error() != c.File+":2: [Program:bad] command: every program needs it" {
+		t.Error(err)
+	}
+	if c.Main.PIDFile != filepath.Join(dir, "7_usrsvcd.pid") {
+		t.Error(c.Main.PIDFile)
+	}
+	if (&Config{}).Err() != nil {
+		t.Error("a mistake without one")
+	}
+}
+
+// TestPatternAsPython: what a pattern finds is what Python finds.
+func TestPatternAsPython(t *testing.T) {
+	patterns := []string{
+		"abc", "^a.c$", `a\.c`, "[abc]+", "[^a]b", "[]a]+x", "[[x]+", "[a[]c", "a{2}", "a{,2}b", "a{1,}b", "a{x}", "{", "(a|b)c", "(?:a|b)c", "(?P<n>a)b",
+		`\d+ \w+\s\S`, `(?i)ABC`, `(?#note)abc`, `c\Z`, `\Aa`, `a\b`, "a*?b", "a+?", "a??b", `[\]x]`, `x[-a]`, `\/srv`, `a\ b`, "(?u)abc", "", "$", "a|", `\t`, `[\d_]+:`,
+		"(?s:a.c)", "a}", "]", `\-x`, `\x41b`, "é", "[é]",
+	}
+	texts := []string{"", "abc", "a.c", "xaabcc", "]ax", "[x", "a[c", "aab", "aaab", "a{x}", "{", "ABC", "12 ab  x", "/srv a b", "a\tb", "x-a", "9_:", "a\nc", "a}", "]x", "-x", "Ab", "é"}
+	const python = "/usr/bin/python3"
+	if _, err := os.Stat(python); err != nil {
+		t.Skip(err)
+	}
+	in, err := json.Marshal(map[string][]string{"p": patterns, "t": texts})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(python, "-c", "import json,re,sys\nd=json.load(sys.stdin)\njson.dump([[bool(re.search(p,t)) for t in d['t']] for p in d['p']],sys.stdout)")
+	cmd.Stdin = bytes.NewReader(in)
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want [][]bool
+	if err := json.Unmarshal(out, &want); err != nil {
+		t.Fatal(err)
+	}
+	for i, p := range patterns {
+		re, err := Pattern(p)
+		if err != nil {
+			t.Errorf("%s: %v", p, err)
+			continue
+		}
+		for j, text := range texts {
+			if got := regexp.MustCompile(re).MatchString(text); got != want[i][j] {
+				t.Errorf("%s (%s) in %q: %v, Python says %v", p, re, text, got, want[i][j])
+			}
+		}
+	}
+}
+
+// TestDocumented: every key stands in the reference.
+func TestDocumented(t *testing.T) {
+	page := pagetest.Read(t, "docs/reference/usrsvc.md")
+	original, ours := ProgramKeys()
+	for _, key := range append(append(append(original, ours...), MonitorKeys()...), MainKeys()...) {
+		if _, row := page.Find(key); row == nil {
+			t.Errorf("%s has no row", key)
+		}
+	}
+}
+
+// FuzzShellLine: a shell is given exactly the text, whatever it is.
+func FuzzShellLine(f *testing.F) {
+	for _, text := range []string{"", "a b", "it's", `"\`, "a\nb", "%(x)s", "\xff", "-c"} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		got, err := shellwords.Split(ShellLine(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := cmp.Diff([]string{"/bin/sh", "-c", text}, got); d != "" {
+			t.Fatal(d)
+		}
+	})
+}
+
+// FuzzPattern: whatever is taken can be searched with.
+func FuzzPattern(f *testing.F) {
+	for _, text := range []string{"a", "(?P<x>a)", "[[]]", `\Z`, "a{,3}", "(?#", "(?i-s:", "[^]]", `[\`} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		re, err := Pattern(text)
+		if err == nil {
+			regexp.MustCompile(re).MatchString("abc")
+		}
+	})
+}
+
+// FuzzLoad holds what must be true of any configuration: reading it ends, each program can be used or says why not, and
+// every message says where.
+func FuzzLoad(f *testing.F) {
+	cases, err := filepath.Glob("testdata/*.txtar")
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, file := range cases {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(strings.ReplaceAll(string(text), "$D", "/tmp"))
+	}
+	dir := f.TempDir()
+	f.Fuzz(func(t *testing.T, text string) {
+		if strings.Contains(text, "config_dir") {
+			return // it would read what lies on the machine
+		}
+		path := filepath.Join(t.TempDir(), "usrsvc.cfg")
+		write(t, path, text)
+		c, err := Load(path, Options{Home: dir, Vars: map[string]string{"HOME": dir}})
+		if err != nil {
+			if len(text) <= maxFile && !strings.Contains(err.Error(), "UTF-16") {
+				t.Fatal(err)
+			}
+			return
+		}
+		checkPlaces(t, c)
+		for _, g := range c.Model.Groups {
+			p := g.Programs[0]
+			if p.Command.Line == "" || p.IO.Stdout.Path == "" || !filepath.IsAbs(p.Attach.PIDFile) || p.Start.Retries < 0 && p.Start.Retries != model.Endless || p.Start.Secs < 0 || badName(p.ID.Name) != "" {
+				t.Fatalf("%+v", p)
+			}
+			if _, err := regexp.Compile(p.Attach.Match); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := shellwords.Split(p.Command.Line); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}
