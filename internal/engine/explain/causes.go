@@ -13,6 +13,11 @@ const (
 	CauseNotStarted Cause = "not_started" // nobody has started it
 	CauseOff        Cause = "off"         // it is not to start by itself
 	CauseFinished   Cause = "finished"    // it ended as expected
+	CauseWaiting    Cause = "waiting"     // its start waits for a program on which it depends
+	CauseUnproved   Cause = "unproved"    // its startup checks have not passed yet
+	CauseNotReady   Cause = "not_ready"   // it runs, and its checks say that others cannot rely on it
+	CauseDisabled   Cause = "disabled"    // it may not be started
+	CauseDelayed    Cause = "delayed"     // it has ended, and is started again when its delay has passed
 )
 
 // Causes of a start that came to nothing.
@@ -31,6 +36,7 @@ const (
 	CauseWrongArchitecture  Cause = "wrong_architecture"
 	CauseLogForbidden       Cause = "log_forbidden"
 	CauseStartFailed        Cause = "start_failed" // the reason is in the facts
+	CauseCheck              Cause = "check_failed" // its startup checks did not pass
 )
 
 // Causes of an end.

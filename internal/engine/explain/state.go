@@ -59,13 +59,20 @@ func (q *inquiry) reason() {
 
 // ended reports whether a spawn error tells of a process that ran and ended.
 func ended(spawnErr string) bool {
-	return strings.HasPrefix(spawnErr, "Exited too quickly") || strings.HasPrefix(spawnErr, "Bad exit code")
+	return strings.HasPrefix(spawnErr, "Exited too quickly") || strings.HasPrefix(spawnErr, "Exited before its startup checks") || strings.HasPrefix(spawnErr, "Bad exit code")
 }
 
 func (q *inquiry) running() {
 	q.v = Verdict{
 		Headline: fmt.Sprintf("is running for %s (since %s), pid %d", words.Duration(q.f.Now.Sub(q.st.Start)), words.Clock(q.st.Start, q.f.Now), q.st.PID),
 		Cause:    CauseRunning,
+	}
+	if !q.st.Ready && q.p.Staged(model.StageReady) {
+		q.v.Cause = CauseNotReady
+		q.v.Headline += ", and is not ready: what depends on it waits"
+	}
+	if q.p.Disabled {
+		q.fact("it is disabled (enabled=false): when it has ended it is not started again")
 	}
 	if q.f.Adopted {
 		q.v.Cause = CauseAdopted
@@ -80,7 +87,11 @@ func (q *inquiry) running() {
 	}
 	if q.f.Restarts > 0 {
 		text := words.Count(q.f.Restarts, "restart", "restarts") + ", the last one " + words.Duration(q.f.Now.Sub(q.st.Start)) + " ago"
-		if past := &q.st.Past; q.last != nil && (past.Ended == 0 || past.Ended+1 == q.st.Generation) {
+		past := &q.st.Past
+		switch {
+		case past.Check != "":
+			text += ", by the check " + past.Check + ": " + past.CheckText
+		case q.last != nil && (past.Ended == 0 || past.Ended+1 == q.st.Generation):
 			text += ", since it " + end(q.last.Exit).String() + " after " + words.Duration(q.last.Lasted())
 		}
 		q.fact(text)
@@ -89,7 +100,18 @@ func (q *inquiry) running() {
 
 func (q *inquiry) starting() {
 	q.v = Verdict{Headline: "is starting", Cause: CauseStarting}
-	if q.st.PID != 0 {
+	switch {
+	case q.st.Waiting != "":
+		q.waiting()
+	case q.st.PID != 0 && q.p.Staged(model.StageStartup):
+		q.v = Verdict{
+			Headline: fmt.Sprintf("is starting: it lives for %s, and its startup checks have not passed yet", words.Duration(q.f.Now.Sub(q.st.Start))),
+			Cause:    CauseUnproved,
+		}
+		if limit := q.p.Start.Timeout; limit > 0 {
+			q.fact("they have " + words.Limit(limit) + " to pass (start_timeout)")
+		}
+	case q.st.PID != 0:
 		q.v.Headline = fmt.Sprintf("is starting: it lives for %s, and counts as running after %s (startsecs)",
 			words.Duration(q.f.Now.Sub(q.st.Start)), words.Limit(q.p.Start.Secs))
 	}
@@ -101,11 +123,18 @@ func (q *inquiry) starting() {
 
 // tries says which attempt has failed: "try 2 of 4".
 func (q *inquiry) tries() string {
-	return "try " + strconv.Itoa(q.st.Tries) + " of " + strconv.Itoa(q.p.Start.Retries+1)
+	if q.p.Start.Retries == model.Endless {
+		return "try " + strconv.Itoa(q.st.Tries)
+	}
+	return "try " + strconv.Itoa(q.st.Tries) + " of " + strconv.Itoa(max(0, q.p.Start.Retries)+1)
 }
 
 func (q *inquiry) backoff() {
 	text := "does not stay up (" + q.tries()
+	if q.st.Tries == 0 && q.p.Start.Delay > 0 {
+		q.delayed()
+		return
+	}
 	switch wait := q.f.NextTry.Sub(q.f.Now); {
 	case q.f.NextTry.IsZero():
 	case wait <= 0:
@@ -134,6 +163,8 @@ func (q *inquiry) fatal() {
 // cause is the state's own cause of a failure.
 func (q *inquiry) cause() Cause {
 	switch {
+	case q.st.SpawnErr != "" && q.last != nil && q.last.By == Check:
+		return CauseCheck
 	case q.st.SpawnErr != "" && !ended(q.st.SpawnErr):
 		return CauseStartFailed
 	case q.last == nil || !q.last.Exit.Known:
@@ -173,6 +204,10 @@ func (q *inquiry) asked() {
 func (q *inquiry) stopped() {
 	start := func() { q.hint("Start it:", "upkeep start "+words.Quote(q.name)) }
 	switch {
+	case q.p.Disabled:
+		q.v = Verdict{Headline: "is disabled: nobody can start it (enabled=false)", Cause: CauseDisabled}
+		q.hint("To have it started again:", q.set("enabled=true"))
+		return
 	case q.st.Start.IsZero() && (q.f.Off || !q.p.Start.Auto):
 		q.v = Verdict{Headline: "is off: it does not start by itself, and nobody has started it", Cause: CauseOff}
 	case q.st.Start.IsZero():

@@ -36,6 +36,48 @@ func TestStates(t *testing.T) {
 			f.Adopted, f.Status.PID, f.Status.Start = true, 42, noon().Add(-76*time.Hour)
 		}, CauseAdopted, false, "is running for 3d 4h (since 18 Nov 08:00), pid 42\n  upkeep did not start this process but took it over: its output is not logged until its next start\n"},
 		"starting": {model.Starting, func(f *Facts) { f.Status.PID, f.Status.Start = 42, noon().Add(-400*ms) }, CauseStarting, false, "is starting: it lives for 0.4s, and counts as running after 1s (startsecs)\n"},
+		"waits for another": {model.Starting, func(f *Facts) {
+			f.Status.Waiting = "db: ready"
+			f.Neighbours = []Neighbour{{ID: model.ID{Group: "cache", Name: "cache"}}, {ID: model.ID{Group: "db", Name: "db"}, State: model.Fatal}}
+		}, CauseWaiting, false, "waits for db: ready\n  db is FATAL\n  hint: Why it is not there:  upkeep why db\n"},
+		"waits for one that somebody has stopped": {model.Starting, func(f *Facts) {
+			f.Status.Waiting = "shop:db: started"
+			f.Neighbours = []Neighbour{{ID: model.ID{Group: "shop", Name: "db"}}}
+		}, CauseWaiting, false, "waits for shop:db: started\n  shop:db is STOPPED\n  hint: It does not start by itself:  upkeep start shop:db\n"},
+		"waits for nobody": {model.Starting, func(f *Facts) { f.Status.Waiting = "db: ready" }, CauseWaiting, false, "waits for db: ready\n  there is no program db\n"},
+		"its checks have not passed": {model.Starting, func(f *Facts) {
+			f.Status.PID, f.Status.Start = 42, noon().Add(-4*s)
+			f.Status.Program.Checks = []model.Check{{Name: "port", Stage: model.StageStartup}}
+			f.Status.Program.Start.Timeout = 90 * s
+		}, CauseUnproved, false, "is starting: it lives for 4.0s, and its startup checks have not passed yet\n  they have 90s to pass (start_timeout)\n"},
+		"its checks have failed": {model.Fatal, func(f *Facts) {
+			*f = f.ran(model.Exit{Known: true, Signal: 15}, s)
+			f.Runs[0].By = Check
+			f.Status.SpawnErr, f.Status.Tries = "startup check port: connection refused", 1
+		}, CauseCheck, true, "gave up after 1 try\n  startup check port: connection refused\n  was ended by SIGTERM after 1.0s\n"},
+		"not ready": {model.Running, func(f *Facts) {
+			f.Status.PID, f.Status.Start = 42, noon().Add(-4*s)
+			f.Status.Program.Checks = []model.Check{{Name: "port", Stage: model.StageReady}}
+		}, CauseNotReady, false, "is running for 4.0s (since 11:59:56), pid 42, and is not ready: what depends on it waits\n"},
+		"restarted by a check": {model.Running, func(f *Facts) {
+			*f = f.ran(code(3), 200*ms)
+			f.Status.PID, f.Status.Start, f.Restarts = 42, noon().Add(-3*s), 1
+			f.Status.Past.Check, f.Status.Past.CheckText = "memory", "612 MB, limit 512 MB"
+		}, CauseRunning, false, "is running for 3.0s (since 11:59:57), pid 42\n  1 restart, the last one 3.0s ago, by the check memory: 612 MB, limit 512 MB\n"},
+		"disabled": {
+			model.Stopped, func(f *Facts) { f.Status.Program.Disabled = true }, CauseDisabled, false,
+			"is disabled: nobody can start it (enabled=false)\n  hint: To have it started again:  upkeep set web enabled=true && upkeep start web\n",
+		},
+		"runs on, disabled": {model.Running, func(f *Facts) {
+			f.Status.PID, f.Status.Start, f.Status.Program.Disabled = 42, noon().Add(-4*s), true
+		}, CauseRunning, false, "is running for 4.0s (since 11:59:56), pid 42\n  it is disabled (enabled=false): when it has ended it is not started again\n"},
+		"waits for its delay": {model.Backoff, func(f *Facts) {
+			*f = f.ran(code(3), 200*ms)
+			f.Status.Program.Start.Delay, f.NextTry = 30*s, noon().Add(20*s)
+		}, CauseDelayed, false, "is started again in 20s (restart_delay=30s)\n  exited with code 3 after 0.2s\n"},
+		"tries without end": {model.Backoff, func(f *Facts) {
+			f.Status.Tries, f.Status.Program.Start.Retries, f.NextTry = 7, model.Endless, noon().Add(7*s)
+		}, CauseUnknownEnd, true, "does not stay up (try 7, next in 7.0s)\n"},
 		"starting again": {
 			model.Starting, func(f *Facts) { *f = f.ran(code(3), 200*ms, 200*ms); f.Status.Tries = 2 },
 			CauseStarting, false, "is starting, try 2 of 4\n  exited with code 3 after 0.2s, twice\n",

@@ -61,6 +61,24 @@ func ids(list []model.Status) []model.ID {
 
 func figures(v *upkeep.Process, f *service.Figures) {
 	v.CPU, v.Memory, v.Listen = &f.CPU, &f.Memory, f.Listen
+	v.Usage, v.TreeUsage = usage(f.Own), usage(f.Tree)
+}
+
+// usage is what is used, as clients see it.
+func usage(u *service.Usage) *upkeep.Usage {
+	if u == nil {
+		return nil
+	}
+	out := &upkeep.Usage{
+		CPUUser: u.User.Seconds(), CPUSystem: u.System.Seconds(), Memory: u.Memory, Threads: u.Threads, Processes: u.Processes,
+	}
+	if u.Files >= 0 {
+		out.Files = &u.Files
+	}
+	if u.Read >= 0 && u.Written >= 0 {
+		out.Read, out.Written = &u.Read, &u.Written
+	}
+	return out
 }
 
 // branches are the processes of a program.
