@@ -78,11 +78,28 @@ type Process struct {
 	Stderr  string   `json:"stderr_log,omitempty"`
 	Origin  Origin   `json:"origin"`
 
+	// Usage is what the process of its instance uses, TreeUsage that and all that descends from it; nil where many programs
+	// are asked for at once, or the system does not tell.
+	Usage     *Usage `json:"usage,omitempty"`
+	TreeUsage *Usage `json:"tree_usage,omitempty"`
+
 	// Tree are its processes, where they were asked for: the instance first, children behind their parents.
 	Tree []Branch `json:"tree,omitempty"`
 
 	// Surroundings are told only to who asks for them and may know.
 	Surroundings *Surroundings `json:"surroundings,omitempty"`
+}
+
+// Usage is what a process uses, or several together.
+type Usage struct {
+	CPUUser   float64 `json:"cpu_user_seconds"`
+	CPUSystem float64 `json:"cpu_system_seconds"`
+	Memory    int64   `json:"memory_bytes"` // resident; what several share is counted for each
+	Threads   int     `json:"threads"`
+	Processes int     `json:"processes"`
+	Files     *int    `json:"open_files"`    // null: not known
+	Read      *int64  `json:"read_bytes"`    // from storage; null: not known
+	Written   *int64  `json:"written_bytes"` // to storage; null: not known
 }
 
 // Branch is one process of a program.

@@ -194,6 +194,25 @@ func memory(n *int64) string {
 	return words.Size(*n)
 }
 
+// used says what a program uses beside memory: "12s of cpu, 3 threads, 9 files, read 1 MB, wrote 2 MB".
+func used(u *upkeep.Usage) string {
+	if u == nil {
+		return ""
+	}
+	text := fmt.Sprintf("%.1fs of cpu, ", u.CPUUser+u.CPUSystem)
+	if u.Processes > 1 {
+		text += fmt.Sprintf("%d processes, ", u.Processes)
+	}
+	text += fmt.Sprintf("%d threads", u.Threads)
+	if u.Files != nil {
+		text += fmt.Sprintf(", %d open files", *u.Files)
+	}
+	if u.Read != nil && u.Written != nil {
+		text += ", read " + words.Size(*u.Read) + ", wrote " + words.Size(*u.Written)
+	}
+	return text
+}
+
 // detail shows one program: what is known of it, and its last lines.
 func (c *command) detail(ctx context.Context, client *upkeep.Client, p *upkeep.Process) error {
 	sign, colour := c.glyph(p.State)
@@ -218,6 +237,10 @@ func (c *command) detail(ctx context.Context, client *upkeep.Client, p *upkeep.P
 	row("from", fmt.Sprintf("%s:%d   starts with upkeep: %s", p.Origin.File, p.Origin.Line, boot))
 	if p.CPU != nil && p.Memory != nil {
 		row("cpu, mem", percent(p.CPU)+"   "+memory(p.Memory))
+	}
+	row("uses", used(p.Usage))
+	if p.TreeUsage != nil && p.TreeUsage.Processes > 1 {
+		row("with tree", memory(&p.TreeUsage.Memory)+", "+used(p.TreeUsage))
 	}
 	row("ports", strings.Join(p.Listen, " "))
 	if p.State == "RUNNING" {

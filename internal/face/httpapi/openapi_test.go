@@ -41,7 +41,7 @@ func types() map[string]reflect.Type {
 	out := map[string]reflect.Type{"Gap": reflect.TypeFor[gap]()}
 	for _, t := range []reflect.Type{
 		reflect.TypeFor[upkeep.System](), reflect.TypeFor[upkeep.Who](), reflect.TypeFor[upkeep.Exit](), reflect.TypeFor[upkeep.Origin](),
-		reflect.TypeFor[upkeep.Surroundings](), reflect.TypeFor[upkeep.Process](), reflect.TypeFor[upkeep.Branch](), reflect.TypeFor[upkeep.Action](),
+		reflect.TypeFor[upkeep.Surroundings](), reflect.TypeFor[upkeep.Process](), reflect.TypeFor[upkeep.Branch](), reflect.TypeFor[upkeep.Usage](), reflect.TypeFor[upkeep.Action](),
 		reflect.TypeFor[upkeep.Result](), reflect.TypeFor[upkeep.Operation](), reflect.TypeFor[upkeep.Explanation](),
 		reflect.TypeFor[upkeep.Evidence](), reflect.TypeFor[upkeep.Hint](), reflect.TypeFor[upkeep.Event](), reflect.TypeFor[upkeep.LogLine](),
 		reflect.TypeFor[upkeep.Definition](), reflect.TypeFor[upkeep.Value](), reflect.TypeFor[upkeep.Change](), reflect.TypeFor[upkeep.Edited](),
