@@ -207,8 +207,8 @@ func (c *command) completeSettings(cmd *cobra.Command, args []string, word strin
 	for i := range table.All {
 		k := &table.All[i]
 		name := k.Name + "="
-		if keys.IsVariable(k.Name) {
-			name = keys.EnvPrefix
+		if family := keys.Family(k.Name); family != "" {
+			name = family
 		}
 		note := k.Allowed()
 		if k.Default != "" {

@@ -29,6 +29,7 @@ const (
 	Owner                 // USER or USER:GROUP
 	Signal                // a name or number
 	Path                  // of a file
+	Absolute              // a path that begins at the top
 	Directory             // a folder
 	Variables             // NAME="value",…
 	Words                 // as in a shell: a command
@@ -45,7 +46,7 @@ func (t Type) Allowed() string {
 		Duration: "a length of time: seconds, or numbers with ms, s, m, h or d",
 		Size:     "a size: bytes, or a number with KB, MB or GB", Mode: "an octal mode such as 0700 or 022",
 		Level: "a level: critical, error, warn, info, debug, trace or blather", User: "a user of this machine, by name or number",
-		Owner: "USER or USER:GROUP of this machine", Signal: "the name or number of a signal", Path: "a path whose folder exists",
+		Owner: "USER or USER:GROUP of this machine", Signal: "the name or number of a signal", Path: "a path whose folder exists", Absolute: "an absolute path",
 		Directory: "a folder", Variables: `NAME="value",OTHER="value"`, Words: "a command and its arguments, in the quotes of a shell",
 		List: "names, separated by commas", Patterns: "patterns of file names, separated by blanks", URL: "an address", Choice: "one of a few words",
 	}[t]

@@ -88,9 +88,9 @@ func (r *reader) effective(o *options) []Value {
 	var list []Value
 	for i := range kind.All {
 		k := &kind.All[i]
-		if keys.IsVariable(k.Name) {
+		if family := keys.Family(k.Name); family != "" {
 			for _, e := range o.sect.All() {
-				if keys.IsVariable(e.Key) {
+				if keys.Family(e.Key) == family {
 					list = append(list, r.valueOf(o, e.Key, k))
 				}
 			}

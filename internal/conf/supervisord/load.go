@@ -3,6 +3,7 @@ package supervisord
 import (
 	"errors"
 	"os"
+	"path"
 	"strings"
 
 	"github.com/upkeep-project/upkeep/internal/base/units"
@@ -263,6 +264,7 @@ func (r *reader) includes() error {
 func (r *reader) include(name string) error {
 	if r.broken[name] != nil {
 		r.files = append(r.files, name)
+		r.missing[strings.TrimSuffix(path.Base(name), path.Ext(name))] = true // it may say nothing that can be read
 		if text, err := r.env.read(name); err == nil {
 			r.lack(text)
 		}

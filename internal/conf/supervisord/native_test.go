@@ -138,3 +138,148 @@ func TestKeepLast(t *testing.T) {
 	var none []*model.Group
 	first.KeepLast(none)
 }
+
+// invalid are the mistakes of a native configuration in words, with D for its directory.
+func invalidText(c *Config, dir string) string {
+	var b strings.Builder
+	for _, in := range c.Invalid {
+		for _, p := range in.Problems {
+			fmt.Fprintf(&b, "%s:%d: %s", in.File, p.Line, p.Text)
+			if p.Suggestion != "" {
+				fmt.Fprintf(&b, " (%s)", p.Suggestion)
+			}
+			b.WriteString("\n")
+		}
+	}
+	return strings.ReplaceAll(b.String(), dir, "D")
+}
+
+// names are the programs of a configuration.
+func names(c *Config) string {
+	var list []string
+	for _, p := range programsOf(c.Model.Groups) {
+		list = append(list, p.ID.String())
+	}
+	return strings.Join(list, " ")
+}
+
+// TestMistakesConcernTheirFile: one broken file of a native instance takes nothing else with it, and what it defined stays.
+func TestMistakesConcernTheirFile(t *testing.T) {
+	good := map[string]string{
+		"upkeep.conf":       "[include]\nfiles=conf.d/*.conf\n[program:own]\ncommand=/bin/own\n[group:shop]\nprograms=cache,mail\n[program:cache]\ncommand=/bin/cache\n[notify:ops]\nto=mailto:root\n",
+		"conf.d/a.conf":     "[program:a]\ncommand=/bin/a\n",
+		"conf.d/mail.conf":  "[program:mail]\ncommand=/bin/mail\n",
+		"programs/db.conf":  "[program:db]\ncommand=/bin/db\nnotify=ops\n",
+		"programs/web.conf": "[program:web]\ncommand=/bin/web\ndepends_on=db, a:started\n",
+	}
+	const all = "a db own shop:cache shop:mail web"
+	for _, c := range []struct {
+		name, file, text string
+		now, want        string // programs without what was, mistakes
+	}{
+		{"nothing", "conf.d/none.txt", "x", all, ""},
+		{"an included file", "conf.d/a.conf", "[program:a]\ncommand=/bin/a\nstartsecs=soon\n", "db own shop:cache shop:mail web", "D/conf.d/a.conf:3: invalid literal for int() with base 10: 'soon' in section 'program:a' (file: 'D/conf.d/a.conf')\n"},
+		{"no section", "conf.d/a.conf", "command=/bin/a\n", "db own shop:cache shop:mail web", "D/conf.d/a.conf:1: File contains no section headers.\nfile: 'D/conf.d/a.conf', line: 1\n'command=/bin/a\\n'\n"},
+		{"a member of a group", "conf.d/mail.conf", "[program:mail]\ncommand=%\n", "a db own shop:cache web", "D/conf.d/mail.conf:2: Format string '%' for 'program:mail.command' is badly formatted: incomplete format in section 'program:mail' (file: 'D/conf.d/mail.conf')\n"},
+		{"what others wait for", "programs/db.conf", "[program:db]\n", "a own shop:cache shop:mail web", "D/programs/db.conf:1: program section program:db does not specify a command\n"},
+		{"a name that nothing has", "programs/web.conf", "[program:web]\ncommand=/bin/web\n\ndepends_on=bd\n", "a db own shop:cache shop:mail", "D/programs/web.conf:4: depends_on: nothing is called 'bd' (db)\n"},
+		{"a notifier that is not there", "programs/db.conf", "[program:db]\ncommand=/bin/db\nnotify=osp\n", "a own shop:cache shop:mail web", "D/programs/db.conf:3: notify: there is no section [notify:osp] (ops)\n"},
+		{"a circle", "programs/db.conf", "[program:db]\ncommand=/bin/db\ndepends_on=web\n", "a own shop:cache shop:mail", "D/programs/db.conf:3: depends_on: these wait for each other: db -> web -> db\nD/programs/web.conf:3: depends_on: these wait for each other: db -> web -> db\n"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := t.TempDir()
+			write(t, dir, "logs/there", "")
+			for name, text := range good {
+				write(t, dir, name, text)
+			}
+			before, err := LoadNative(nativeIn(dir), testEnv(dir))
+			if err != nil || names(before) != all || len(before.Invalid) > 0 {
+				t.Fatalf("%s, %s, %v", names(before), invalidText(before, dir), err)
+			}
+			write(t, dir, c.file, c.text)
+			after, err := LoadNative(nativeIn(dir), testEnv(dir))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if d := cmp.Diff(c.now, names(after)) + cmp.Diff(c.want, invalidText(after, dir)); d != "" {
+				t.Error(d)
+			}
+			after.KeepLast(before.Model.Groups)
+			if names(after) != all {
+				t.Errorf("what was does not stay: %s", names(after))
+			}
+		})
+	}
+}
+
+// TestUnsettled: of a file that is being written nothing is concluded.
+func TestUnsettled(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "logs/there", "")
+	main := write(t, dir, "upkeep.conf", "[include]\nfiles=conf.d/*.conf\n[program:own]\ncommand=/bin/own\n")
+	included := write(t, dir, "conf.d/a.conf", "[program:a]\ncommand=/bin/a\n")
+	web := write(t, dir, "programs/web.conf", "[program:web]\ncommand=/bin/web\n")
+	before, err := LoadNative(nativeIn(dir), testEnv(dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	env := testEnv(dir)
+	busy := ""
+	env.ReadFile = func(path string) ([]byte, error) {
+		if path == busy {
+			return nil, &UnsettledError{path}
+		}
+		return os.ReadFile(path)
+	}
+	for _, busy = range []string{included, web} {
+		c, err := LoadNative(nativeIn(dir), env)
+		if err != nil || len(c.Invalid) != 1 || c.Invalid[0].File != busy || c.Invalid[0].Problems[0].Text != busy+" is being written" {
+			t.Fatalf("%s: %+v, %v", busy, c, err)
+		}
+		if c.KeepLast(before.Model.Groups); names(c) != "a own web" {
+			t.Errorf("%s: %s", busy, names(c))
+		}
+	}
+	busy = main
+	if _, err := LoadNative(nativeIn(dir), env); err == nil || err.Error() != main+" is being written" {
+		t.Error(err)
+	}
+	path := write(t, dir, "s.conf", "[supervisord]\n[include]\nfiles=conf.d/*.conf\n")
+	for _, busy = range []string{path, included} {
+		if _, err := Load(&Args{Prog: "s", Configuration: &path}, env); err == nil || err.Error() != busy+" is being written" {
+			t.Error(err)
+		}
+	}
+}
+
+// TestSharedKnowsTheOthers: the definition of one program is judged against all others.
+func TestSharedKnowsTheOthers(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "logs/there", "")
+	write(t, dir, "upkeep.conf", "[notify:ops]\nto=mailto:root\n")
+	write(t, dir, "programs/db.conf", "[program:db]\ncommand=/bin/db\ndepends_on=web\n")
+	write(t, dir, "programs/broken.conf", "[program:broken]\n")
+	web := write(t, dir, "programs/web.conf", "[program:web]\ncommand=/bin/web\n")
+	c, err := LoadNative(nativeIn(dir), testEnv(dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for text, want := range map[string]string{
+		"depends_on=broken\nnotify=ops\n": "",
+		"depends_on=dbb\n":                "3 depends_on: nothing is called 'dbb' (db)",
+		"umask=022\ndepends_on=db\n":      "4 depends_on: these wait for each other: web -> db -> web ()",
+		"notify=opps\n":                   "3 notify: there is no section [notify:opps] (ops)",
+	} {
+		_, _, problems := c.Shared.ReadProgramFile(web, []byte("[program:web]\ncommand=/bin/web\n"+text), testEnv(dir))
+		got := ""
+		for _, p := range problems {
+			got += fmt.Sprintf("%d %s (%s)", p.Line, p.Text, p.Suggestion)
+		}
+		if got != want {
+			t.Errorf("%q: %s", text, got)
+		}
+	}
+	if d := c.Model.Group("db").Programs[0].Depends; len(d) != 1 || d[0].On != "web" {
+		t.Errorf("what is in force was changed: %v", d)
+	}
+}

@@ -182,12 +182,14 @@ func (r *reader) section(p *model.Program) *ini.Section {
 // misplaced is a mistake about other programs, with its place.
 func (r *reader) misplaced(u unrelated) *Error {
 	sect := r.section(u.p)
-	if sect == nil {
-		e := &Error{File: u.p.Origin.File, Line: r.lineOf(u.p, u.key), Key: u.key}
-		e.Text, e.Suggestion = inWords(u.err)
-		return e
+	var e *Error
+	if sect != nil {
+		e = r.options(sect, nil).refusal(u.key, u.err)
+	} else {
+		e = &Error{File: u.p.Origin.File, Line: r.lineOf(u.p, u.key), Key: u.key}
 	}
-	return r.options(sect, nil).refusal(u.key, u.err)
+	e.Text, e.Suggestion = inWords(u.err)
+	return e
 }
 
 // lineOf is where the file of a program says an option, else where its section begins.
@@ -209,7 +211,9 @@ func (r *reader) lineOf(p *model.Program, key string) int {
 func (r *reader) relate(c *model.Config) error {
 	bad := relate(c, r.missing).check(programsOf(c.Groups))
 	if len(bad) > 0 {
-		return r.misplaced(bad[0])
+		e := r.misplaced(bad[0])
+		e.Text, e.Suggestion = bad[0].err.Error(), ""
+		return e
 	}
 	for _, text := range doubtful(c) {
 		r.warn(text)
