@@ -36,6 +36,7 @@ type script struct {
 	stubborn bool // only KILL ends it
 	refuses  bool // signals are not permitted
 	dies     time.Duration
+	found    time.Duration // it runs already, for so long
 }
 
 func newStage(t *testing.T) *stage {
@@ -69,7 +70,11 @@ func (s *stage) Launch(i Instance) {
 			s.t.Errorf("a second %s", name)
 		}
 		s.alive[name] = a
-		s.core.Launched(i, a)
+		if sc.found > 0 {
+			s.core.LaunchedFound(i, a, s.w.now-sc.found)
+		} else {
+			s.core.Launched(i, a)
+		}
 		if sc.lives > 0 {
 			s.w.later(sc.lives, func() { a.end(model.Exit{Known: true, Status: sc.status}) })
 		}

@@ -375,7 +375,12 @@ func (s *Slot) verdict(w *wait, entered model.State) (err error, over bool) {
 			return nil, false
 		}
 		return ErrAbnormal, true
-	default: // EXITED, STOPPING, UNKNOWN
+	case model.Stopping:
+		if s.m.Failed { // BACKOFF follows
+			return nil, false
+		}
+		return ErrAbnormal, true
+	default: // EXITED, UNKNOWN
 		return ErrAbnormal, true
 	}
 	return nil, false

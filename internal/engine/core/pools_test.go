@@ -8,7 +8,7 @@ import (
 	"github.com/upkeep-project/upkeep/internal/domain/model"
 )
 
-func TestBounce(t *testing.T) {
+func TestRenew(t *testing.T) {
 	s := newStage(t)
 	s.add("cat off", func(p *model.Program, _ *model.Group) { p.Start.Auto = p.ID.Name == "cat" })
 	s.pass(2 * time.Second)

@@ -18,7 +18,11 @@ type Releaser interface{ Detach() }
 //
 // We may be killed at any moment of it: then the process is still ours, or let go of, and the program is not started.
 func (c *Core) Release(ctx context.Context, slots []*Slot, mode Mode) ([]Outcome, error) {
-	return c.wait(ctx, c.begin(slots, func(o *order, s *Slot) {
+	return c.wait(ctx, c.letGo(slots, mode))
+}
+
+func (c *Core) letGo(slots []*Slot, mode Mode) *order {
+	return c.begin(slots, func(o *order, s *Slot) {
 		settled := s.m.State == model.Starting || s.m.State == model.Running || s.m.State == model.Unknown
 		switch {
 		case !s.m.Live && mode == Needed:
@@ -35,7 +39,7 @@ func (c *Core) Release(ctx context.Context, slots []*Slot, mode Mode) ([]Outcome
 			c.release(s, p)
 			o.settle(s, nil)
 		}
-	}))
+	})
 }
 
 // release lets the process of a program go. That it is decided is known before, so that it is done after a kill too.
