@@ -172,7 +172,7 @@ func (c *command) outcome(order upkeep.Action, op upkeep.Operation, took time.Du
 }
 
 // past is what has been done to a program.
-var past = map[string]string{"start": "started", "stop": "stopped", "restart": "restarted", "reload": "reloaded", "signal": "signalled", "clear": "cleared"}
+var past = map[string]string{"start": "started", "stop": "stopped", "restart": "restarted", "reload": "reloaded", "signal": "signalled", "release": "released", "clear": "cleared"}
 
 // fine are the problems that say that what was wanted is so already.
 var fine = map[string]string{"already_running start": "is running already", "not_running stop": "is not running"}
@@ -226,6 +226,9 @@ func (c *command) achieved(order upkeep.Action, r *upkeep.Result) string {
 			text += " (" + *p.LastExit.Signal + ")"
 		}
 		return text
+	}
+	if order.Action == "release" {
+		return r.ID + " was let go of: its process runs on, and nobody watches it.   Undo:  upkeep adopt " + words.Quote(r.ID)
 	}
 	return r.ID + " " + past[order.Action]
 }

@@ -7,7 +7,6 @@ import (
 	"github.com/upkeep-project/upkeep/client/upkeep"
 	"github.com/upkeep-project/upkeep/internal/cli/instance"
 	"github.com/upkeep-project/upkeep/internal/conf/imports"
-	"github.com/upkeep-project/upkeep/internal/conf/managed"
 )
 
 // takeProcess goes on with the running process of a program that has just been defined: its monitor is asked to end, which
@@ -26,17 +25,5 @@ func (c *command) takeProcess(ctx context.Context, client *upkeep.Client, p *imp
 	if !p.On {
 		return nil
 	}
-	def, err := client.Program(ctx, p.Name)
-	if err != nil {
-		return err
-	}
-	text, _, _, err := managed.Set(def.Text, managed.Section(p.Name), "autostart", "true")
-	if err != nil {
-		return err
-	}
-	if _, err := client.Define(ctx, p.Name, []byte(text), def.ETag); err != nil {
-		return err
-	}
-	_, err = client.Apply(ctx, p.Name)
-	return err
+	return c.startsByItself(ctx, client, p.Name)
 }

@@ -136,6 +136,15 @@ func Cmdline(pid int) ([]string, error) {
 	return out, nil
 }
 
+// Environ is the environment with which a process was executed, NAME=VALUE, as far as it has not overwritten it.
+func Environ(pid int) ([]string, error) {
+	b, err := os.ReadFile(file(pid, "environ"))
+	if err != nil {
+		return nil, gone(err)
+	}
+	return splitStrings(b), nil
+}
+
 func file(pid int, name string) string { return "/proc/" + strconv.Itoa(pid) + "/" + name }
 
 // gone turns the ways in which a vanished process shows itself into ESRCH.

@@ -19,6 +19,9 @@ func PIDs() ([]int, error) { return nil, ErrUnsupported }
 // Cmdline is the argument vector of a process.
 func Cmdline(int) ([]string, error) { return nil, ErrUnsupported }
 
+// Environ is the environment of a process.
+func Environ(int) ([]string, error) { return nil, ErrUnsupported }
+
 // Age is how long ago a process began.
 func Age(uint64) (time.Duration, error) { return 0, ErrUnsupported }
 
