@@ -18,6 +18,7 @@ import (
 	"github.com/upkeep-project/upkeep/internal/conf/supervisord"
 	"github.com/upkeep-project/upkeep/internal/domain/model"
 	"github.com/upkeep-project/upkeep/internal/engine/activity"
+	"github.com/upkeep-project/upkeep/internal/engine/alerts"
 	"github.com/upkeep-project/upkeep/internal/engine/checks"
 	"github.com/upkeep-project/upkeep/internal/engine/core"
 	"github.com/upkeep-project/upkeep/internal/engine/events"
@@ -76,6 +77,12 @@ type Options struct {
 	Serial *uint64
 	// Continue: an earlier process of this daemon was killed or has left, and its configuration is in force.
 	Continue bool
+	// Again: this is another turn, after an ordered restart.
+	Again bool
+	// Bad is why the configuration cannot be used and an earlier one is in force instead; empty = it can.
+	Bad string
+	// Alerts is how fast people are told; zero = as usual.
+	Alerts alerts.Pace
 }
 
 // Outcome is why a daemon has come to its end.
@@ -110,6 +117,7 @@ type App struct {
 	tally     *tally.Tally
 	requests  *metrics.Requests
 	host      *launch.Host
+	alerts    *alerts.Alerts
 	checks    *checks.Checks
 	messages  *messages
 	manager   *manager.Manager
@@ -220,7 +228,7 @@ func (a *App) makeEngine() (err error) {
 	opts := launch.Options{
 		Watcher: a.watcher, Pump: a.pump, Files: a.files, Log: a.log, Syslog: a.syslog.Send,
 		Environ: a.environ(), ServerURL: a.o.Config.ServerURL(), UID: privilege.UID(), StripANSI: s.StripANSI,
-		AutoDir: s.ChildLogDir, Identifier: s.Identifier, LogTimes: a.o.Config.Native != nil,
+		AutoDir: s.ChildLogDir, Identifier: s.Identifier, LogTimes: a.o.Config.Native != nil && !a.foreign(),
 	}
 	parts := core.Options{Log: a.log, Ring: a.ring, Lines: a.log}
 	if a.o.State != nil {
@@ -241,6 +249,7 @@ func (a *App) makeEngine() (err error) {
 	})
 	a.tally, a.requests = a.newTally(), metrics.NewRequests()
 	a.makePools()
+	a.makeAlerts()
 	opts.Events, opts.Flows = a.pools, a.tally.Flows
 	a.makeChecks(&opts, &parts)
 	a.host = launch.New(opts)
@@ -249,12 +258,13 @@ func (a *App) makeEngine() (err error) {
 	a.core = core.New(parts)
 	a.checks.Tell(a.core)
 	service := manager.Options{
-		Core: a.core, Programs: a.host, Log: a.log, Ring: a.ring, Files: a.files, MainLog: a.mainLog(),
+		Core: a.core, Programs: a.host, Checks: a.checks, Log: a.log, Ring: a.ring, Files: a.files, MainLog: a.mainLog(),
 		PID: a.pid(), Version: a.o.Version, Manager: os.Getpid(), RolledBack: a.o.Keeper.rolledBack(), Identifier: s.Identifier, Load: a.load,
 	}
 	service.Gentle = a.foreign()
 	a.insight(&service)
 	a.measure(&service)
+	service.Alerts = a.alerts
 	a.manager = manager.New(service)
 	return nil
 }
@@ -341,7 +351,9 @@ func (a *App) Run() (Outcome, error) {
 		a.core.Run(ctx)
 	}()
 	defer a.runPools()()
+	defer a.runAlerts()()
 	defer a.runChecks(ctx)()
+	a.expectStarts(a.first)
 	if err := a.manager.Activate(ctx, a.first); err != nil {
 		return Ended, err
 	}

@@ -29,6 +29,7 @@ func (a *App) newTally() *tally.Tally {
 func (a *App) happened(e model.Event) {
 	a.tally.Happened(e)
 	a.pools.Happened(e)
+	a.alerts.Happened(e)
 }
 
 // withMetrics adds the page of figures to those of a server. All servers show the same.

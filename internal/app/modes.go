@@ -199,10 +199,11 @@ func run(o Options, sigs *signals.Receiver) (Outcome, error) {
 		if err != nil || outcome != Restarted {
 			return outcome, err
 		}
-		o.Background, o.Notes, o.Continue = nil, standing, false
+		o.Background, o.Notes, o.Continue, o.Again, o.Bad = nil, standing, false, true, ""
 		o.Config, err = o.Load()
 		if err != nil { // it was good when the restart was ordered: what was read then is run (F4)
 			o.Config = good.last()
+			o.Bad = fmt.Sprintf("the configuration is bad, the last good one is in force: %v", err)
 			o.Notes = append(slices.Clone(o.Notes), Note{
 				Level: units.LevelError,
 				Text:  fmt.Sprintf("the configuration is bad, the last good one is in force: %v", err),

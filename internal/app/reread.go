@@ -52,6 +52,7 @@ func (a *App) load() (*model.Config, error) {
 	if err != nil {
 		return nil, err
 	}
+	a.alerts.Over(troubleConfig)
 	a.latest.set(c)
 	var now []*model.Group
 	for _, g := range a.core.Table().Groups {
@@ -74,6 +75,7 @@ func (a *App) apply(ctx context.Context) {
 	}
 	if err != nil {
 		a.log.Logf(activity.Error, "the configuration is not applied, everything runs on: %v", err)
+		a.alerts.Trouble(troubleConfig, "the configuration is not applied, everything runs on: "+err.Error())
 		return
 	}
 	for _, d := range done {

@@ -30,6 +30,7 @@ const syncPatience = 2 * time.Second
 // State is what an instance keeps on disk: the journal of this boot, and the wishes.
 type State struct {
 	journal, wishes *journal.Store
+	alerts          *journal.Store // incidents, and what people are to be told
 	marks           *spawn.Marks // nil = nowhere to have them
 	// held is what the image before this one has handed over, or what this one is to hand over: without a keeper.
 	held    []launch.Held
@@ -60,6 +61,11 @@ func OpenState(p Place) (*State, error) {
 	}
 	if s.wishes, err = journal.Open(journal.Options{Dir: p.State, Name: "wishes", Log: note}); err != nil {
 		s.journal.Close()
+		return nil, err
+	}
+	if s.alerts, err = journal.Open(journal.Options{Dir: p.State, Name: "alerts", Log: note}); err != nil {
+		s.journal.Close()
+		s.wishes.Close()
 		return nil, err
 	}
 	found := s.journal.Recovered()
@@ -151,6 +157,7 @@ func (s *State) clear() {
 func (s *State) Close() {
 	s.journal.Close()
 	s.wishes.Close()
+	s.alerts.Close()
 	if s.marks != nil {
 		s.marks.Close()
 	}

@@ -1,6 +1,9 @@
 package model
 
-import "time"
+import (
+	"strconv"
+	"time"
+)
 
 // TriggerKind is what people are told about.
 type TriggerKind uint8
@@ -29,6 +32,18 @@ type Trigger struct {
 	Kind   TriggerKind
 	Count  int           `json:",omitzero"`
 	Within time.Duration `json:",omitzero"`
+}
+
+// String is the item as it is configured, the time in Go's words: "backoff:3", "restart:5/10m0s".
+func (t Trigger) String() string {
+	s := t.Kind.String()
+	if t.Count > 0 {
+		s += ":" + strconv.Itoa(t.Count)
+	}
+	if t.Within > 0 {
+		s += "/" + t.Within.String()
+	}
+	return s
 }
 
 // Notifier is one [notify:NAME] section: who is told, how, and about what.

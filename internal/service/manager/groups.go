@@ -177,6 +177,9 @@ func (m *Manager) order(ctx context.Context, only []string) (*core.Application, 
 		drop()
 		return nil, nil, failure(err, "")
 	}
+	if len(only) == 0 {
+		m.told(c)
+	}
 	return a, append(used, made...), nil
 }
 

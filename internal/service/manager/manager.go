@@ -45,6 +45,8 @@ type Options struct {
 	Programs Programs
 	Log      *activity.Logger
 	Ring     *events.Ring
+	Checks   Checks // nil = nothing is checked
+	Alerts   Alerts // nil = nobody is told
 	Files    *logs.Store
 	MainLog  string // path of the activity log; empty = none
 	PID      int
@@ -72,6 +74,11 @@ type Options struct {
 	Waiting func() map[string]int
 	// Load reads the configuration without side effects; its error says section, file and line.
 	Load func() (*model.Config, error)
+}
+
+// Checks knows what the checks of programs have found; package checks has it.
+type Checks interface {
+	States(ids []model.ID) map[model.ID][]model.CheckState
 }
 
 // Manager implements service.Service.
@@ -319,6 +326,7 @@ func (m *Manager) AddGroup(ctx context.Context, name string) error {
 	if err != nil {
 		return &service.Error{Code: service.CodeFailed, Text: err.Error()}
 	}
+	m.told(m.read())
 	// The order is carried out to the end, even when nobody waits for the answer any more.
 	if err := m.o.Core.AddGroups(context.WithoutCancel(ctx), []core.NewGroup{n}); err != nil {
 		m.drop(n)

@@ -1,0 +1,331 @@
+// Package alerts tells people what has happened to programs and nobody asked for: mail, webhooks, chat, commands, as the
+// [notify:NAME] sections say, and the email_alerts of single programs.
+//
+// Every event that matters is noted in the journal in the step that causes it (Happened), so that a kill of this process
+// neither loses nor doubles it. One goroutine (Run) turns notes into incidents, of which each program has at most one of a
+// kind, collects what is to be told for a moment, writes messages and keeps them in a file until they are delivered. Each
+// destination is served by itself, with limits of time, and tried again for a day; nothing of the engine ever waits for it.
+//
+// A message is delivered once, but for one case: if this process is killed between a server's last word and the record
+// of it, the message comes again, with the same Message-ID or Upkeep-Delivery.
+package alerts
+
+import (
+	"context"
+	"crypto/rand"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/upkeep-project/upkeep/internal/domain/model"
+	"github.com/upkeep-project/upkeep/internal/engine/activity"
+	"github.com/upkeep-project/upkeep/internal/engine/alerts/deliver"
+	"github.com/upkeep-project/upkeep/internal/engine/alerts/report"
+)
+
+// Journal is where events are noted: *journal.Store, the one in which the engine records its decisions.
+type Journal interface {
+	Put(key string, value []byte)
+}
+
+// Store is where incidents and messages are kept: *journal.Store, one that survives a reboot.
+type Store interface {
+	Put(key string, value []byte)
+	Flush() error
+	Snapshot() map[string][]byte
+}
+
+// Courier delivers one message to one destination and tells the dialogue; *deliver.Courier is one.
+type Courier interface {
+	Deliver(ctx context.Context, n *model.Notifier, to string, r *report.Report) (dialogue []string, err error)
+}
+
+// Pace is how fast things go.
+type Pace struct {
+	Window time.Duration   // how long is waited for more that belongs into the same message
+	Damp   time.Duration   // the same of a program is told at most this often
+	Retry  []time.Duration // the waits after failed attempts; the last one repeats
+	Expiry time.Duration   // when a message is given up
+	Look   time.Duration   // how often it is looked whether incidents are over of which no event tells
+}
+
+// Usual is the pace unless another one is given.
+func Usual() Pace {
+	return Pace{
+		Window: 30 * time.Second, Damp: 10 * time.Minute, Expiry: 24 * time.Hour, Look: 30 * time.Second,
+		Retry: []time.Duration{time.Minute, 2 * time.Minute, 5 * time.Minute, 10 * time.Minute},
+	}
+}
+
+// Options are the parts of Alerts.
+type Options struct {
+	// Journal gets the notes, and Entries is what it had when this process began; nil = they are in memory alone.
+	Journal Journal
+	Entries map[string][]byte
+	Store   Store // nil = in memory alone
+	// Status is what is known of a program now; false = there is none.
+	Status func(model.ID) (model.Status, bool)
+	// Checks are the states of a program's checks; nil = nobody knows.
+	Checks func(model.ID) []model.CheckState
+	// Explain says what was found out about a program that has failed; nil = nothing.
+	Explain func(context.Context, model.ID) []report.Fact
+	// Tail are the last lines of a program's output; stream is the channel's name.
+	Tail    func(model.Status) (stream string, lines []string)
+	Courier Courier
+	Host    string // this machine's name
+	Log     interface {
+		Logf(level activity.Level, format string, args ...any)
+	}
+	Now func() time.Time // nil = time.Now
+	// Email is how email_alerts go: Via, From.
+	Email model.Notifier
+	Pace  Pace // zero = Usual
+}
+
+// EmailName is the name under which email_alerts are counted.
+const EmailName = "email_alerts"
+
+const (
+	maxInbox   = 10_000 // notes that wait for the worker: as many as the ring of events has
+	maxQueue   = 256    // messages that wait, for each notifier
+	endingTime = 5 * time.Second
+)
+
+// Alerts is who tells. Its methods may be called at the same time from any goroutine.
+type Alerts struct {
+	o         Options
+	hide      *report.Hider
+	began     time.Time
+	notifiers atomic.Pointer[[]*model.Notifier]
+	kick      chan struct{} // of 1
+
+	inbox  inbox
+	posted posted
+
+	mu        sync.Mutex // guards all that follows
+	state     state
+	programs  map[model.ID]*program
+	incidents map[string]*incident
+	pending   []*pending
+	messages  []*message
+	counts    map[string]*count
+	lanes     map[lane]*service
+	dirty     bool // the store has something to write
+	looked    time.Time
+}
+
+// posted are the outcomes of deliveries that Run has not seen yet.
+type posted struct {
+	mu  sync.Mutex
+	all []outcome
+}
+
+// New goes on where an earlier process was. Give the ring's events to Happened from the first on, then call Run.
+func New(o Options) *Alerts {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Pace.Window == 0 && o.Pace.Retry == nil {
+		o.Pace = Usual()
+	}
+	if o.Tail == nil {
+		o.Tail = func(model.Status) (string, []string) { return "", nil }
+	}
+	a := &Alerts{
+		o: o, hide: report.NewHider(), began: o.Now(), kick: make(chan struct{}, 1),
+		programs: map[model.ID]*program{}, incidents: map[string]*incident{}, counts: map[string]*count{}, lanes: map[lane]*service{},
+	}
+	a.inbox.expected = map[model.ID]bool{}
+	a.restore()
+	if a.state.Seed == "" {
+		a.state.Seed = rand.Text()
+		a.put(stateKey, a.state)
+	}
+	return a
+}
+
+// Configure puts notifiers into force. What waits for one that is not there any more is dropped.
+func (a *Alerts) Configure(notifiers []*model.Notifier) {
+	list := slices.Clone(notifiers)
+	a.notifiers.Store(&list)
+	a.mu.Lock()
+	a.put(notifiersKey, list)
+	a.mu.Unlock()
+	a.wake()
+}
+
+// Resume puts those notifiers into force that an earlier process had.
+func (a *Alerts) Resume() {
+	a.mu.Lock()
+	list := a.state.notifiers
+	a.mu.Unlock()
+	a.notifiers.Store(&list)
+	a.wake()
+}
+
+// configured are the notifiers in force.
+func (a *Alerts) configured() []*model.Notifier {
+	if list := a.notifiers.Load(); list != nil {
+		return *list
+	}
+	return nil
+}
+
+// named finds a notifier; nil when there is none.
+func (a *Alerts) named(name string) *model.Notifier {
+	if name == EmailName {
+		n := a.o.Email
+		n.Name = EmailName
+		return &n
+	}
+	for _, n := range a.configured() {
+		if n.Name == name {
+			return n
+		}
+	}
+	return nil
+}
+
+func (a *Alerts) wake() {
+	select {
+	case a.kick <- struct{}{}:
+	default: // it will look anyway
+	}
+}
+
+// Run works until ctx ends. Deliveries under way have a moment to come to their end then.
+func (a *Alerts) Run(ctx context.Context) {
+	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	var under sync.WaitGroup
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for ctx.Err() == nil {
+		next := a.turn(a.o.Now(), func(d delivery) {
+			under.Go(func() { a.deliver(work, d) })
+		})
+		timer.Reset(next)
+		select {
+		case <-a.kick:
+		case <-timer.C:
+		case <-ctx.Done():
+		}
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		under.Wait()
+	}()
+	timer.Reset(endingTime)
+	select {
+	case <-ended:
+	case <-timer.C:
+		cancel()
+		<-ended
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	now := a.o.Now()
+	a.collect(now)
+	a.read(now)
+	a.flush()
+}
+
+// turn does what is due, has deliveries started, and says how long nothing more is.
+func (a *Alerts) turn(now time.Time, start func(delivery)) time.Duration {
+	facts := a.explanations(now) // may take a second each, and nobody waits for it
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.collect(now)
+	a.read(now)
+	a.look(now)
+	a.remind(now)
+	a.tell(now, facts)
+	a.flush() // before anything is sent
+	next := a.o.Pace.Look
+	if len(a.incidents) == 0 {
+		next = time.Hour
+	}
+	for _, p := range a.pending {
+		next = min(next, p.Due.Sub(now))
+	}
+	for _, d := range a.due(now) {
+		start(d)
+	}
+	return max(min(next, a.nextDelivery(now)), time.Millisecond)
+}
+
+// Notifier is a notifier and what has become of its messages.
+type Notifier struct {
+	Notifier     *model.Notifier
+	To           []string // without secrets
+	Via          string   // without secrets
+	Sent, Failed uint64
+	Waiting      int
+	LastError    string
+	LastTime     time.Time
+}
+
+// Notifiers are those in force; that of email_alerts comes last, when it ever had something to tell.
+func (a *Alerts) Notifiers() []Notifier {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	list := a.configured()
+	if a.counts[EmailName] != nil || slices.ContainsFunc(a.messages, func(m *message) bool { return m.Notifier == EmailName }) {
+		list = append(slices.Clone(list), a.named(EmailName))
+	}
+	out := make([]Notifier, 0, len(list))
+	for _, n := range list {
+		s := Notifier{Notifier: n, Via: deliver.ShownVia(n.Via)}
+		for _, to := range n.To {
+			s.To = append(s.To, deliver.Shown(to))
+		}
+		if c := a.counts[n.Name]; c != nil {
+			s.Sent, s.Failed, s.LastError, s.LastTime = c.Sent, c.Failed, c.LastError, c.LastTime
+		}
+		for _, m := range a.messages {
+			if m.Notifier == n.Name {
+				s.Waiting++
+			}
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
+// Delivery is what became of a test.
+type Delivery struct {
+	To       string // without secrets
+	Err      error
+	Dialogue []string
+}
+
+// Test sends a labelled message to all destinations of a notifier now, one after the other; false = there is no such
+// notifier.
+func (a *Alerts) Test(ctx context.Context, name string) ([]Delivery, bool) {
+	n := a.named(name)
+	if n == nil || name == EmailName {
+		return nil, false
+	}
+	now := a.o.Now()
+	r := &report.Report{
+		ID: ulid(now, rand.Text()), Kind: "test", State: "TEST", Host: a.o.Host, Notifier: n.Name, Time: now,
+		Items: []report.Item{{
+			Headline: "of notifier " + n.Name, Since: now,
+			Lead: "sends a test. Nothing has happened; somebody asked for it: upkeep notify test " + n.Name + ".",
+		}},
+	}
+	var out []Delivery
+	for _, to := range n.To {
+		lines, err := a.o.Courier.Deliver(ctx, n, to, r)
+		out = append(out, Delivery{To: deliver.Shown(to), Err: err, Dialogue: lines})
+	}
+	return out, true
+}
+
+// Trouble tells of a fault of the daemon itself, once until Over says that it is over. key is a stable word.
+func (a *Alerts) Trouble(key, text string) { a.say(note{Type: noteTrouble, Key: key, Text: text}) }
+
+// Over tells that a fault of the daemon is over; one that was not told of is none.
+func (a *Alerts) Over(key string) { a.say(note{Type: noteOver, Key: key}) }
