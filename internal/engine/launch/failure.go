@@ -23,6 +23,8 @@ func failureText(p *model.Program, err error) string {
 	var (
 		command *CommandError
 		socket  *SocketError
+		seek    *SeekError
+		file    *PIDFileError
 		logging *streamsError
 		pipe    *spawn.PipeError
 		errno   syscall.Errno
@@ -33,6 +35,10 @@ func failureText(p *model.Program, err error) string {
 		return command.Error()
 	case errors.As(err, &socket):
 		return socket.Error()
+	case errors.As(err, &seek):
+		return seek.Error()
+	case errors.As(err, &file):
+		return file.Error()
 	case known && (errno == syscall.EMFILE || errno == syscall.ENFILE):
 		return fmt.Sprintf("too many open files to spawn '%s'", name)
 	case errors.As(err, &logging) && !known:

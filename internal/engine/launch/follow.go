@@ -41,7 +41,7 @@ func (h *Host) follow(i core.Instance, inst *instance) bool {
 	}
 	until := h.Now() + followBriefly
 	if starting {
-		until = h.Now() + p.Start.Secs + followPatience
+		until = h.Now() + p.Start.Secs + h.patience
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -92,6 +92,8 @@ type Host struct {
 	spawner spawn.Spawner
 	order   time.Duration // orderPatience
 
+	patience time.Duration // followPatience
+
 	mu      sync.Mutex
 	queue   []job
 	last    chan struct{} // of the newest job: closed when it has been reported
@@ -118,7 +120,7 @@ type Host struct {
 // New makes a host. Call Tell; it launches when Serve is called.
 func New(o Options) *Host {
 	h := &Host{
-		o: o, env: newEnvironment(o.Environ, o.ServerURL), order: orderPatience, last: make(chan struct{}),
+		o: o, env: newEnvironment(o.Environ, o.ServerURL), order: orderPatience, patience: followPatience, last: make(chan struct{}),
 		sockets: newSockets(o.Store, o.Log),
 	}
 	h.env.notify = o.Watched.Notify

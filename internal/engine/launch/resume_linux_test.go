@@ -62,6 +62,10 @@ func (v *vault) Bind(key string, pid, pidfd int) error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	it := v.items[key]
+	if fd := it.fd(rolePidfd); fd >= 0 { // of the one before
+		unix.Close(fd)
+		it.drop()
+	}
 	it.Key, it.PID = key, pid
 	it.Roles, it.FDs = it.Roles+string(rolePidfd), append(it.FDs, v.dup(pidfd))
 	v.items[key] = it
