@@ -216,6 +216,11 @@ func (c *Client) Why(ctx context.Context, id string) (Explanation, error) {
 	return x, c.call(ctx, http.MethodGet, processPath(id, "/why"), nil, nil, &x)
 }
 
+// Checks are the checks of a program's instance, with what they have found; none when it has no instance.
+func (c *Client) Checks(ctx context.Context, id string) ([]Check, error) {
+	return get[Check](ctx, c, processPath(id, "/checks"))
+}
+
 // Do orders something for several programs and waits so long for the outcome, rounded up to seconds; the operation goes on
 // in the daemon. Its State is "running" when the time was over.
 func (c *Client) Do(ctx context.Context, a Action, wait time.Duration) (Operation, error) {

@@ -90,6 +90,8 @@ func TestRequests(t *testing.T) {
 		{"DELETE /v1/programs/web", func(c *Client) error { return c.Forget(ctx, "web") }},
 		{"POST /v1/config/diff", func(c *Client) error { _, err := c.Diff(ctx); return err }},
 		{`POST /v1/config/apply {"only":["a"]}`, func(c *Client) error { _, err := c.Apply(ctx, "a"); return err }},
+		{"GET /v1/notifiers", func(c *Client) error { _, err := c.Notifiers(ctx); return err }},
+		{"POST /v1/notifiers/a%2Fb/test", func(c *Client) error { _, err := c.TestNotifier(ctx, "a/b"); return err }},
 		{"POST /v1/daemon/stop", func(c *Client) error { return c.Stop(ctx) }},
 		{"POST /v1/daemon/upgrade", func(c *Client) error { return c.Daemon(ctx, "upgrade") }},
 	} {

@@ -67,6 +67,11 @@ type Process struct {
 	LastExit *Exit      `json:"last_exit"`
 	Summary  string     `json:"summary"` // one line about what is remarkable; empty when nothing is
 
+	// Health is healthy or unhealthy by the checks of its instance, none while nothing is known; HealthText is what the first
+	// check that fails has found.
+	Health     string `json:"health"`
+	HealthText string `json:"health_text,omitempty"`
+
 	CPU     *float64 `json:"cpu_percent"`
 	Memory  *int64   `json:"memory_bytes"`
 	Listen  []string `json:"listen"` // ":8000"
@@ -185,7 +190,25 @@ type Event struct {
 	PID      int       `json:"pid,omitempty"`
 	Tries    int       `json:"tries,omitempty"`
 	Expected *bool     `json:"expected,omitempty"`
-	Text     string    `json:"text"` // for people
+	Check    string    `json:"check,omitempty"` // CHECK_…: which one
+	Text     string    `json:"text"`            // for people
+}
+
+// Check is one check of a program, and what it has found out about the present instance.
+type Check struct {
+	Name       string     `json:"name"`
+	Kind       string     `json:"kind"`               // activity, memory, cpu, files, tcp, unix, http, command, log, notify, heartbeat
+	Stage      string     `json:"stage"`              // live, ready, startup
+	Action     string     `json:"action,omitempty"`   // live: restart, alert, event
+	Definition string     `json:"definition"`         // as it is configured
+	Verdict    string     `json:"verdict"`            // passing, failing; none: it has not looked often enough
+	Text       string     `json:"text"`               // what the last look has found
+	Time       *time.Time `json:"time"`               // of the last look
+	Took       float64    `json:"took_seconds"`       // that look
+	Looks      uint64     `json:"looks"`              // since the daemon has begun
+	Failed     uint64     `json:"failed"`             // of those
+	Acted      uint64     `json:"acted"`              // how often its action was taken
+	Disabled   string     `json:"disabled,omitempty"` // why it does not look at all
 }
 
 // LogLine is one line of a log, or a mark between lines.

@@ -79,10 +79,11 @@ type Options struct {
 	Continue bool
 	// Again: this is another turn, after an ordered restart.
 	Again bool
+	// Good completes what Load has given for a start, or has not (bad), by what was in force last; why says that it is all of it.
+	// nil = a start with a configuration that cannot be read is refused. See LastGood.
+	Good func(c *supervisord.Config, bad error) (_ *supervisord.Config, why string, err error)
 	// Bad is why the configuration cannot be used and an earlier one is in force instead; empty = it can.
 	Bad string
-	// Alerts is how fast people are told; zero = as usual.
-	Alerts alerts.Pace
 }
 
 // Outcome is why a daemon has come to its end.
@@ -114,6 +115,7 @@ type App struct {
 	ring      *events.Ring
 	core      *core.Core
 	pools     *listeners.Pools
+	good      *goodKeeper
 	tally     *tally.Tally
 	requests  *metrics.Requests
 	host      *launch.Host
@@ -265,6 +267,8 @@ func (a *App) makeEngine() (err error) {
 	a.insight(&service)
 	a.measure(&service)
 	service.Alerts = a.alerts
+	a.good = a.keepGood()
+	service.Changed = a.good.changed
 	a.manager = manager.New(service)
 	return nil
 }
@@ -351,12 +355,14 @@ func (a *App) Run() (Outcome, error) {
 		a.core.Run(ctx)
 	}()
 	defer a.runPools()()
+	defer a.good.run()()
 	defer a.runAlerts()()
 	defer a.runChecks(ctx)()
 	a.expectStarts(a.first)
 	if err := a.manager.Activate(ctx, a.first); err != nil {
 		return Ended, err
 	}
+	a.good.changed()
 	a.first = nil
 	a.anew(ctx)
 	defer a.capture(ctx)()

@@ -18,6 +18,8 @@ import (
 // read is the configuration that was read last, as far as answers need it.
 type read struct {
 	mu     sync.Mutex
+	config *supervisord.Config  // nil = none could be read
+	broken *supervisord.Invalid // why the last reading gave nothing; nil = it gave something
 	shared supervisord.Shared
 	bad    []supervisord.Invalid
 }
@@ -25,16 +27,32 @@ type read struct {
 func (r *read) set(c *supervisord.Config) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.shared, r.bad = c.Shared, c.Invalid
+	if r.config, r.broken = c, nil; c != nil {
+		r.shared, r.bad = c.Shared, c.Invalid
+	}
+}
+
+// refuse notes that a reading has given nothing.
+func (r *read) refuse(in supervisord.Invalid) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.broken = &in
 }
 
 // insight adds to the options of the service what it is to know about the instance.
 func (a *App) insight(o *manager.Options) {
 	c := a.o.Config
 	a.latest.set(c)
-	if a.o.Continue && c.Native != nil { // what is in force was recorded without the files of programs
-		if now, err := a.o.Load(); err == nil {
+	if c.Native != nil && (a.o.Continue || a.o.Bad != "") { // what is in force was recorded without the files of programs
+		now, err := a.o.Load()
+		switch {
+		case err == nil:
 			a.latest.set(now)
+		case a.o.Bad == "":
+			a.latest.set(nil)
+			fallthrough
+		default:
+			a.latest.refuse(mistaken(err, c.Settings.ConfigFile))
 		}
 	}
 	o.Environ = a.environ()
@@ -111,8 +129,12 @@ func (a *App) values(p *model.Program) []service.Value {
 func (a *App) invalid() []service.Mistake {
 	a.latest.mu.Lock()
 	defer a.latest.mu.Unlock()
+	bad := a.latest.bad
+	if a.latest.broken != nil {
+		bad = append([]supervisord.Invalid{*a.latest.broken}, bad...)
+	}
 	var out []service.Mistake
-	for _, in := range a.latest.bad {
+	for _, in := range bad {
 		for _, p := range in.Problems {
 			out = append(out, service.Mistake{File: in.File, Line: p.Line, Key: p.Key, Message: p.Text, Suggestion: p.Suggestion})
 		}

@@ -89,7 +89,7 @@ func manage(o Options, link *keeper.Link, items []keeper.Item) error {
 		o.Notes = InheritedNotes()
 	}
 	if o.Config == nil {
-		if o.Config, err = o.Load(); err != nil {
+		if o.Config, err = o.First(); err != nil {
 			return err
 		}
 	}

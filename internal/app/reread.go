@@ -50,6 +50,7 @@ func (a *App) told(c *supervisord.Config) {
 func (a *App) load() (*model.Config, error) {
 	c, err := a.o.Load()
 	if err != nil {
+		a.latest.refuse(mistaken(err, a.set().ConfigFile))
 		return nil, err
 	}
 	a.alerts.Over(troubleConfig)

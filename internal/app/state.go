@@ -31,7 +31,7 @@ const syncPatience = 2 * time.Second
 type State struct {
 	journal, wishes *journal.Store
 	alerts          *journal.Store // incidents, and what people are to be told
-	marks           *spawn.Marks // nil = nowhere to have them
+	marks           *spawn.Marks   // nil = nowhere to have them
 	// held is what the image before this one has handed over, or what this one is to hand over: without a keeper.
 	held    []launch.Held
 	dir     string

@@ -70,7 +70,7 @@ func (c *command) importCommand() *cobra.Command {
 	f.BoolVar(&o.start, "start", false, "start those that are on")
 	f.BoolVar(&o.force, "force", false, "replace definitions that are there")
 	f.StringSliceVar(&o.as, "as", nil, "other names, in the order of the source")
-	f.BoolVar(&o.takeOver, "take-over", false, "chalmers: go on with the processes that run, without a restart")
+	f.BoolVar(&o.takeOver, "take-over", false, "chalmers, usrsvc: go on with the processes that run, without a restart")
 	return cmd
 }
 
@@ -115,8 +115,8 @@ func (c *command) bring(ctx context.Context, args []string, o importing) error {
 	if err != nil {
 		return err
 	}
-	if o.takeOver && kind != "chalmers" {
-		return usageError{errors.New("--take-over is for chalmers: programs of other tools end with them, or keep writing into their pipes")}
+	if o.takeOver && kind != "chalmers" && kind != "usrsvc" {
+		return usageError{errors.New("--take-over is for chalmers and usrsvc: programs of other tools end with them, or keep writing into their pipes")}
 	}
 	report, err := imports.Read(kind, path, w)
 	if err != nil {
@@ -248,6 +248,8 @@ func guess(path string) string {
 	switch {
 	case strings.HasPrefix(name, "procfile"):
 		return "procfile"
+	case ext == ".cfg":
+		return "usrsvc"
 	case ext == ".service":
 		return "systemd"
 	case ext == ".conf" || ext == ".ini":
@@ -361,6 +363,12 @@ func (c *command) define(ctx context.Context, report *imports.Report, o importin
 	defer d.Close()
 	if !c.jsonWanted() && !c.quiet {
 		c.reportTitle(c.out, report)
+	}
+	if o.takeOver && report.Daemon > 0 {
+		if err := instance.EndUsrsvcd(ctx, report.Daemon); err != nil {
+			return statusError{statusFailed, err}
+		}
+		fmt.Fprintf(c.out, "%s usrsvcd (pid %d) has ended, its programs run on\n", c.good(), report.Daemon)
 	}
 	var list []imported
 	failed := false

@@ -33,6 +33,7 @@ func TestDryRunOfEverything(t *testing.T) {
 		{"systemd", "systemd/units"},
 		{"supervisor", "supervisor/supervisord.conf"},
 		{"chalmers", "chalmers"},
+		{"usrsvc", "usrsvc/usrsvc.cfg"},
 	} {
 		path := filepath.Join(data, c.path)
 		w, err := world()
@@ -100,7 +101,7 @@ func TestImport(t *testing.T) {
 	u.play([]step{
 		{"import", 0, "found on this machine\n  procfile   ~/Procfile   2 programs\n", "Import one:  upkeep import procfile      See first: --dry-run\n"},
 		{"import odd.txt", 2, "", "it cannot be told what odd.txt is: say  upkeep import KIND odd.txt\n"},
-		{"import procfile --take-over", 2, "", "--take-over is for chalmers: programs of other tools end with them, or keep writing into their pipes\n"},
+		{"import procfile --take-over", 2, "", "--take-over is for chalmers and usrsvc: programs of other tools end with them, or keep writing into their pipes\n"},
 		{"import procfile --as a,b,c", 2, "", "--as has 3 names, and there are 2 programs\n"},
 		{"import procfile --as all", 2, "", "\"all\" stands for all programs\n"},
 		{
@@ -153,7 +154,7 @@ func TestGuess(t *testing.T) {
 	}
 	for path, want := range map[string]string{
 		"Procfile": "procfile", "Procfile.dev": "procfile", "a.service": "systemd", "supervisord.conf": "supervisor", "x.ini": "supervisor",
-		"dump.pm2": "pm2", "ecosystem.config.yaml": "pm2", "x.json": "pm2", "docker-compose.yml": "compose", "compose.yaml": "compose",
+		"usrsvc.cfg": "usrsvc", "dump.pm2": "pm2", "ecosystem.config.yaml": "pm2", "x.json": "pm2", "docker-compose.yml": "compose", "compose.yaml": "compose",
 		"x.yaml": "", "x": "", dir: "systemd", filepath.Join(dir, "store"): "chalmers",
 	} {
 		if got := guess(path); got != want {
@@ -223,5 +224,79 @@ func TestTakeOver(t *testing.T) {
 	u.t.Log(stdout)
 	if now, alive := processStart(child); !alive || now.Sub(began).Abs() > time.Second || !strings.Contains(stdout, fmt.Sprintf(`"pid": %d`, child)) || !strings.Contains(stdout, `"boot": true`) {
 		t.Errorf("process %d: %v, %s", child, alive, stdout)
+	}
+}
+
+// TestTakeOverUsrsvc goes on with processes that usrsvc has left behind, as it does: they ignore TERM and INT, write to their
+// logs themselves, and are known by their pid files. The daemon is ended first.
+func TestTakeOverUsrsvc(t *testing.T) {
+	processStart := instance.World("", "", nil).Started
+	if _, alive := processStart(os.Getpid()); !alive {
+		t.Skip("nobody can tell here what runs")
+	}
+	u := newUser(t)
+	u.start()
+	start := func(name string, args ...string) (pid int, ended chan error) {
+		cmd := exec.Command(name, args...)
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		ended = make(chan error, 1)
+		go func() { ended <- cmd.Wait() }()
+		t.Cleanup(func() { _ = cmd.Process.Kill() }) // it may have ended
+		return cmd.Process.Pid, ended
+	}
+	until := func(what string, is func() bool) {
+		t.Helper()
+		for deadline := time.Now().Add(20 * time.Second); !is(); time.Sleep(10 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatal(what)
+			}
+		}
+	}
+	comm := func(pid int) string {
+		b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid)) // empty where there is none
+		return strings.TrimSpace(string(b))
+	}
+	daemon, daemonEnded := start("/bin/sh", u.write("usrsvcd", "trap 'exit 0' TERM\n: >\"$1/up\"\nwhile :; do sleep 0.05; done\n"), u.root)
+	until("usrsvcd does not run", func() bool { _, err := os.Stat(filepath.Join(u.root, "up")); return err == nil })
+	web, _ := start("/bin/sh", "-c", "trap '' TERM INT; exec sleep 1000")
+	other, otherEnded := start("sleep", "2000")
+	if _, err := os.Stat("/proc/self/comm"); err == nil {
+		until("the programs do not run", func() bool { return comm(web) == "sleep" && comm(other) == "sleep" })
+	}
+	program := func(name, command string, pid int) string {
+		u.write(name+".pid", strconv.Itoa(pid)+"\n")
+		return "[Program:" + name + "]\ncommand = " + command + "\npidfile = " + u.root + "/" + name + ".pid\nstdout = " + u.root + "/" + name + ".log\nscan_for_process = 0\n"
+	}
+	u.write("d.pid", strconv.Itoa(daemon))
+	cfg := u.write("usrsvc.cfg", "[Main]\npidfile = "+u.root+"/d.pid\n"+program("web", "sleep 1000", web)+program("look", "sleep 3000", other))
+
+	stdout, stderr, status := u.call("import", "usrsvc", cfg, "--take-over", "-q")
+	if status != 1 || !strings.Contains(stdout, "✓ usrsvcd (pid N) has ended, its programs run on") ||
+		!strings.Contains(stdout, "✓ web is managed: pid N, not restarted") ||
+		!strings.Contains(stderr, "look was not taken over") || !strings.Contains(stderr, fmt.Sprintf("process %d, which its pid file names, is not this program", other)) {
+		t.Fatalf("%d\n%s\n%s", status, stdout, stderr)
+	}
+	if err := <-daemonEnded; err != nil {
+		t.Errorf("usrsvcd: %v", err)
+	}
+	if comm(web) != "" && !strings.Contains(stdout, "it ignores TERM and INT: a stop will need KILL, until its next start") { // Linux tells
+		t.Error(stdout)
+	}
+	select {
+	case err := <-otherEnded:
+		t.Errorf("a process that is not the program has ended: %v", err)
+	default:
+	}
+	stdout, _, _ = u.call("status", "web", "--json")
+	if !strings.Contains(stdout, fmt.Sprintf(`"pid": %d`, web)) || !strings.Contains(stdout, `"boot": true`) {
+		t.Error(stdout)
+	}
+	// What is named by the pid file of usrsvcd and is somebody else is left alone.
+	u.call("rm", "look", "--yes")
+	u.write("d.pid", strconv.Itoa(other))
+	if stdout, stderr, status := u.call("import", "usrsvc", cfg, "--take-over", "-q"); status != 1 || !strings.Contains(stderr, "is not usrsvcd: sleep 2000") {
+		t.Errorf("%d %s %s", status, stdout, stderr)
 	}
 }

@@ -1,6 +1,7 @@
 package native
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -81,11 +82,18 @@ func (c *command) showStatus(ctx context.Context, f upkeep.Filter, one bool) err
 	if err == nil && !allFine(list) {
 		c.status = statusNotRunning
 	}
+	if err == nil && form == "table" && !one {
+		if told, err := client.Notifiers(ctx); err == nil { // what has no notifiers says so, and is no reason to fail
+			if text := undelivered(told); text != "" {
+				c.talk("%s", text)
+			}
+		}
+	}
 	return err
 }
 
 // statusFields are the members of a program that the table of the status shows, and what tells whether all is fine.
-const statusFields = "id group name state since pid last_exit summary cpu_percent memory_bytes listen"
+const statusFields = "id group name state since pid last_exit summary health cpu_percent memory_bytes listen"
 
 // allFine reports whether programs are as they should be: one that has ended as expected and is not to be started again is.
 func allFine(list []upkeep.Process) bool {
@@ -151,6 +159,10 @@ func (c *command) statusTable(list []upkeep.Process, wide bool, i instance.Insta
 		switch {
 		case p.State == "RUNNING":
 			running++
+			if p.Health == "unhealthy" {
+				failed++
+				attention = cmp.Or(attention, p.ID)
+			}
 		case troubled(p):
 			failed++
 			if attention == "" || p.State == "FATAL" && !fatal {
@@ -243,8 +255,11 @@ func (c *command) detail(ctx context.Context, client *upkeep.Client, p *upkeep.P
 		row("with tree", memory(&p.TreeUsage.Memory)+", "+used(p.TreeUsage))
 	}
 	row("ports", strings.Join(p.Listen, " "))
-	if p.State == "RUNNING" {
+	if p.State == "RUNNING" && p.Health != "unhealthy" {
 		row("restarts", p.Summary)
+	}
+	if err := c.checkRows(ctx, client, p, row); err != nil {
+		return err
 	}
 	if p.LastExit != nil && p.PID == nil {
 		row("last exit", p.Summary)

@@ -9,7 +9,7 @@ import (
 
 // systemCommands are the verbs about upkeep itself.
 func (c *command) systemCommands() []*cobra.Command {
-	return []*cobra.Command{c.daemonCommand(), c.bootCommand(), c.doctorCommand(), c.linksCommand(), c.manCommand(), c.versionCommand()}
+	return []*cobra.Command{c.daemonCommand(), c.bootCommand(), c.notifyCommand(), c.doctorCommand(), c.linksCommand(), c.manCommand(), c.versionCommand()}
 }
 
 func (c *command) versionCommand() *cobra.Command {

@@ -63,6 +63,13 @@ func event(e *model.Event) *upkeep.Event {
 		v.Text = strings.ToLower(strings.TrimPrefix(v.Type, "PROCESS_GROUP_"))
 	case e.Type == model.EventRemote:
 		v.Text = "message of type " + words.Quote(e.Kind)
+	case e.Type == model.EventCheckFailed, e.Type == model.EventCheckPassed, e.Type == model.EventCheckAction:
+		v.Check = e.Kind
+		v.Text = "check " + e.Kind + " " + map[model.EventType]string{
+			model.EventCheckFailed: "fails: ", model.EventCheckPassed: "passes: ", model.EventCheckAction: "has it started anew: ",
+		}[e.Type] + string(e.Data)
+	case e.Type == model.EventReleased:
+		v.Text = "let go of, pid " + strconv.Itoa(e.PID)
 	case e.Type == model.EventDaemonRunning:
 		v.Text = "the daemon runs"
 	case e.Type == model.EventDaemonStopping:

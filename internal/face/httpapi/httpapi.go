@@ -37,7 +37,9 @@ import (
 type Service interface {
 	service.Service
 	service.Insight
+	service.Watching
 	service.Definitions
+	service.Alerting
 }
 
 // Options say what is served.
@@ -114,6 +116,7 @@ func (a *API) routes() []route {
 		{"GET", "/v1/processes", "select state figures tree fields", a.processes},
 		{"GET", "/v1/processes/{id}", "reveal", a.process},
 		{"GET", "/v1/processes/{id}/why", "", a.why},
+		{"GET", "/v1/processes/{id}/checks", "", a.checks},
 		{"POST", "/v1/processes/{id}/start", "wait", a.act("start")},
 		{"POST", "/v1/processes/{id}/stop", "wait", a.act("stop")},
 		{"POST", "/v1/processes/{id}/restart", "wait", a.act("restart")},
@@ -136,6 +139,8 @@ func (a *API) routes() []route {
 		{"POST", "/v1/config/apply", "", a.apply},
 		{"GET", "/v1/adoptable", "pid start_time port pid_file title command", a.adoptable},
 		{"POST", "/v1/adopt", "", a.adopt},
+		{"GET", "/v1/notifiers", "", a.notifiers},
+		{"POST", "/v1/notifiers/{name}/test", "", a.testNotifier},
 		{"POST", "/v1/daemon/stop", "", a.stopDaemon},
 		{"POST", "/v1/daemon/upgrade", "", a.orderDaemon("upgrade")},
 		{"POST", "/v1/daemon/reopen-logs", "", a.orderDaemon("reopen-logs")},

@@ -29,6 +29,7 @@ type fake struct {
 	first  uint64 // the number of the oldest event that is held
 	hold   chan struct{}
 	err    error
+	checks map[model.ID][]model.CheckState
 }
 
 func (f *fake) Info() service.Info   { return service.Info{Version: "1"} }
@@ -48,6 +49,8 @@ func (f *fake) Get(_ context.Context, id model.ID) (model.Status, error) {
 }
 
 func (f *fake) Figures(context.Context, []model.ID) map[model.ID]service.Figures { return nil }
+
+func (f *fake) Checks(context.Context, []model.ID) map[model.ID][]model.CheckState { return f.checks }
 
 func (f *fake) Stop(ctx context.Context, sel service.Selector, _ service.Wait) ([]service.Result, error) {
 	if f.hold != nil {

@@ -47,6 +47,8 @@ func types() map[string]reflect.Type {
 		reflect.TypeFor[upkeep.Definition](), reflect.TypeFor[upkeep.Value](), reflect.TypeFor[upkeep.Change](), reflect.TypeFor[upkeep.Edited](),
 		reflect.TypeFor[upkeep.Step](), reflect.TypeFor[upkeep.Plan](), reflect.TypeFor[upkeep.Mistake](), reflect.TypeFor[upkeep.Problem](),
 		reflect.TypeFor[upkeep.Adoption](), reflect.TypeFor[upkeep.Adoptable](),
+		reflect.TypeFor[upkeep.Notifier](), reflect.TypeFor[upkeep.Delivery](),
+		reflect.TypeFor[upkeep.Check](),
 	} {
 		out[t.Name()] = t
 	}
@@ -92,7 +94,7 @@ func TestSchemasAreTheTypes(t *testing.T) {
 	}
 	for _, name := range d.Schemas() {
 		if types()[name] == nil && !slices.Contains([]string{
-			"Switch", "State", "Empty", "Order", "Apply", "Adoptables", "Processes", "Excerpts", "Operations", "Events", "Definitions",
+			"Switch", "State", "Empty", "Order", "Apply", "Adoptables", "Checks", "Processes", "Excerpts", "Operations", "Events", "Definitions",
 		}, name) {
 			t.Errorf("the schema %s has no type", name)
 		}

@@ -36,6 +36,7 @@ func (a *API) processes(w http.ResponseWriter, r *http.Request) error {
 	if set(r, "tree") {
 		trees = a.o.Service.Tree(r.Context(), ids(list))
 	}
+	found := a.o.Service.Checks(r.Context(), ids(list))
 	place, now := a.o.Service.Place(), a.o.Now()
 	var v upkeep.Process
 	return replyEach(w, wanted, len(list), func(i int) *upkeep.Process {
@@ -44,6 +45,7 @@ func (a *API) processes(w http.ResponseWriter, r *http.Request) error {
 			figures(&v, &f)
 		}
 		v.Tree = branches(trees[list[i].ID])
+		health(&v, found[list[i].ID])
 		return &v
 	})
 }
@@ -217,6 +219,7 @@ func (a *API) views(ctx context.Context, list []model.Status, withFigures bool) 
 	for i := range list {
 		out[i] = view(&list[i], place, now)
 	}
+	a.healthy(ctx, list, out)
 	if !withFigures {
 		return out
 	}

@@ -36,11 +36,11 @@ func (m *Manager) Notifiers(context.Context) ([]service.NotifierState, error) {
 // TestNotifier sends a labelled message to all destinations of a notifier now.
 func (m *Manager) TestNotifier(ctx context.Context, name string) ([]service.Delivery, error) {
 	if m.o.Alerts == nil {
-		return nil, &service.Error{Code: service.CodeNoSuchProgram, Text: name}
+		return nil, &service.Error{Code: service.CodeNoSuchProgram, Text: "no notifier is named " + name}
 	}
 	list, ok := m.o.Alerts.Test(ctx, name)
 	if !ok {
-		return nil, &service.Error{Code: service.CodeNoSuchProgram, Text: name}
+		return nil, &service.Error{Code: service.CodeNoSuchProgram, Text: "no notifier is named " + name}
 	}
 	out := make([]service.Delivery, len(list))
 	for i, d := range list {

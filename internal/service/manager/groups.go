@@ -110,6 +110,7 @@ func (m *Manager) apply(ctx context.Context, only []string) ([]service.Applied, 
 	if err != nil {
 		return nil, failure(err, "")
 	}
+	m.changed()
 	m.sweep(logs)
 	out := make([]service.Applied, len(done))
 	for i, d := range done {

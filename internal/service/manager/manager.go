@@ -72,6 +72,8 @@ type Options struct {
 	// Tally has the counts of what happened; nil = nobody counts. Waiting is how many events wait for listeners, by pool.
 	Tally   *tally.Tally
 	Waiting func() map[string]int
+	// Changed is called when the set of groups or a definition has become another one; nil = nobody wants to know.
+	Changed func()
 	// Load reads the configuration without side effects; its error says section, file and line.
 	Load func() (*model.Config, error)
 }
@@ -101,6 +103,13 @@ var _ service.Service = (*Manager)(nil)
 // New makes a manager without programs. Activate brings in the first configuration.
 func New(o Options) *Manager {
 	return &Manager{o: o, latest: &model.Config{}, started: time.Now(), sampler: newSampler()}
+}
+
+// changed tells who wants to know that the set of groups is another one.
+func (m *Manager) changed() {
+	if m.o.Changed != nil {
+		m.o.Changed()
+	}
 }
 
 // Prepare makes the logs of the first configuration's programs, for Activate, without those of groups that
@@ -332,6 +341,7 @@ func (m *Manager) AddGroup(ctx context.Context, name string) error {
 		m.drop(n)
 		return failure(err, name)
 	}
+	m.changed()
 	return nil
 }
 
@@ -349,6 +359,7 @@ func (m *Manager) RemoveGroup(ctx context.Context, name string) error {
 	for _, s := range g.Slots {
 		m.o.Programs.DropLogs(s.Program(), s.Logs())
 	}
+	m.changed()
 	return nil
 }
 

@@ -29,11 +29,7 @@ func FindSendmail() (string, error) {
 }
 
 // mail sends to one address.
-func (d *delivery) mail(ctx context.Context, rest string) error {
-	address, err := url.PathUnescape(rest)
-	if err != nil {
-		address = rest
-	}
+func (d *delivery) mail(ctx context.Context, address string) error {
 	m := &mail.Message{
 		From: d.n.From, To: []string{address}, Subject: d.r.Subject(), Text: d.r.Text(), ID: d.r.ID, Automatic: true,
 	}
@@ -93,14 +89,14 @@ func (d *delivery) output(out string) {
 	}
 }
 
-// smtp gives the mail to a server: smtp://host:587 encrypts where the server offers it, and always with a login;
-// smtps:// encrypts from the first byte. ?tls=require, off, noverify.
+// smtp gives the mail to a server: smtp://host:587 encrypts where the server offers it, smtps:// from the first byte. A
+// password is only given to a server whose certificate is good; without one any encryption is better than none.
 func (d *delivery) smtp(ctx context.Context, m *mail.Message) error {
 	u, err := url.Parse(d.n.Via)
 	if err != nil || u.Host == "" {
 		return errors.New("via= is no address of a mail server")
 	}
-	s := &mail.Server{Host: u.Host, User: d.n.Username, Private: true, Offered: true, Tell: d.tell}
+	s := &mail.Server{Host: u.Host, User: d.n.Username, Private: true, Offered: true, NoVerify: d.n.Username == "", Tell: d.tell}
 	switch u.Scheme {
 	case "smtp":
 		if u.Port() == "" {
@@ -113,17 +109,6 @@ func (d *delivery) smtp(ctx context.Context, m *mail.Message) error {
 		}
 	default:
 		return fmt.Errorf("via= knows smtp://, smtps:// and sendmail:, not %s", u.Scheme)
-	}
-	switch tls := u.Query().Get("tls"); tls {
-	case "":
-	case "require":
-		s.TLS = !s.Implicit
-	case "off":
-		s.Offered = false
-	case "noverify":
-		s.NoVerify = true
-	default:
-		return fmt.Errorf("via= knows tls=require, off and noverify, not %s", tls)
 	}
 	if s.User != "" {
 		if d.n.Password == "" {
