@@ -5,12 +5,14 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"syscall"
 	"time"
 
 	"github.com/upkeep-project/upkeep/client/upkeep"
 	"github.com/upkeep-project/upkeep/internal/sys/daemon"
 	"github.com/upkeep-project/upkeep/internal/sys/home"
+	"github.com/upkeep-project/upkeep/internal/sys/lock"
 	"github.com/upkeep-project/upkeep/internal/sys/procfd"
 	"github.com/upkeep-project/upkeep/internal/sys/procstat"
 )
@@ -45,29 +47,37 @@ func (i instance) running(ctx context.Context) (s upkeep.System, ok bool, err er
 	return s, false, err
 }
 
-// start starts a daemon in the background, with the arguments of its own process, and returns when it answers. Another one
-// that has been started meanwhile is as good.
-func (i instance) start(ctx context.Context, mode, file string) (upkeep.System, error) {
-	status, err := daemon.Start([]string{"usrsvcd", "--" + instanceOption + "=" + mode, "--config=" + file})
-	var exit *exec.ExitError
-	if err != nil && !errors.As(err, &exit) {
-		return upkeep.System{}, err
+// start starts a daemon in the background, unless somebody else does that at the same time, and returns when it answers.
+func (i instance) start(ctx context.Context, mode, file string) (s upkeep.System, err error) {
+	if err := i.ready(); err != nil {
+		return s, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, startPatience)
 	defer cancel()
 	tick := time.NewTicker(look)
 	defer tick.Stop()
-	for first := true; ; first = false {
+	for mine, launched := false, false; ; {
 		s, ok, err := i.running(ctx)
-		switch {
-		case ok:
-			return s, nil
-		case err != nil && ctx.Err() == nil:
+		if ok || err != nil && ctx.Err() == nil {
 			return s, err
-		case status != 0 && first: // that of somebody else may be about to answer
-			status = 0
-			ctx, cancel = context.WithTimeout(ctx, startPatience/10)
-			defer cancel()
+		}
+		switch {
+		case !mine:
+			l, err := lock.Acquire(filepath.Join(i.State, "starting"))
+			var held *lock.HeldError
+			switch {
+			case err == nil:
+				mine = true
+				defer l.Close()
+				continue // it may have come meanwhile
+			case !errors.As(err, &held):
+				return s, err
+			}
+		case !launched:
+			if err := i.launch(mode, file); err != nil {
+				return s, err
+			}
+			launched = true
 		}
 		select {
 		case <-tick.C:
@@ -75,6 +85,19 @@ func (i instance) start(ctx context.Context, mode, file string) (upkeep.System, 
 			return s, fail(UnknownFailure, "the daemon does not answer; its log is in %s", i.Logs)
 		}
 	}
+}
+
+// launch starts the daemon's own process, and returns when it is ready.
+func (i instance) launch(mode, file string) error {
+	status, err := daemon.Start([]string{"usrsvcd", "--" + instanceOption + "=" + mode, "--config=" + file})
+	var exit *exec.ExitError
+	switch {
+	case err != nil && !errors.As(err, &exit):
+		return err
+	case status != 0 || err != nil:
+		return fail(max(Code(status), GeneralFailure), "the daemon has not started; its log is in %s", i.Logs)
+	}
+	return nil
 }
 
 // end asks the daemon to end, which leaves its programs alone, and waits until it is gone.

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -89,11 +90,21 @@ func (j *job) capture(ctx context.Context) (*upkeep.Process, error) {
 	if err != nil || pid == 0 {
 		return nil, err
 	}
+	return j.adopt(ctx, pid)
+}
+
+// adopt makes a process the program's instance, and returns the program after that. When the daemon has one meanwhile, be it
+// that process, that counts.
+func (j *job) adopt(ctx context.Context, pid int) (*upkeep.Process, error) {
 	p, err := j.client.Adopt(ctx, j.name, pid)
+	var problem *upkeep.Problem
+	if errors.As(err, &problem) && slices.Contains([]string{"taken", "already_running", "no_process"}, problem.Code) {
+		return j.known(ctx)
+	}
 	if err != nil {
 		return nil, translate(err)
 	}
-	j.say(nil, "Found %s running, started by other means [%d]", j.name, pid)
+	j.trace("%s runs already, started by other means [%d]", j.name, pid)
 	return &p, nil
 }
 
@@ -163,6 +174,10 @@ func (j *job) start(ctx context.Context) (Outcome, error) {
 
 // launch starts a program that the daemon knows, as p.
 func (j *job) launch(ctx context.Context, p *upkeep.Process) (Outcome, error) {
+	p, err := j.settled(ctx, p)
+	if err != nil {
+		return Outcome{}, err
+	}
 	if alive(p) && p.State != "STOPPING" {
 		return j.already(*p.PID), nil
 	}
@@ -172,10 +187,12 @@ func (j *job) launch(ctx context.Context, p *upkeep.Process) (Outcome, error) {
 			return Outcome{}, err
 		}
 		if found != 0 {
-			if _, err := j.client.Adopt(ctx, j.name, found); err != nil {
-				return Outcome{}, translate(err)
+			if p, err = j.adopt(ctx, found); err != nil {
+				return Outcome{}, err
 			}
-			return j.already(found), nil
+			if alive(p) {
+				return j.already(*p.PID), nil
+			}
 		}
 	}
 	if err := j.writable(); err != nil {
@@ -183,6 +200,9 @@ func (j *job) launch(ctx context.Context, p *upkeep.Process) (Outcome, error) {
 	}
 	r, err := j.order(ctx, "start")
 	if err != nil {
+		return Outcome{}, fail(codeOf(err), "%v\n  command: %s", err, j.program.Command.Line)
+	}
+	if r, err = j.settled(ctx, r); err != nil { // somebody else may be starting it
 		return Outcome{}, err
 	}
 	if !alive(r) {
@@ -191,6 +211,24 @@ func (j *job) launch(ctx context.Context, p *upkeep.Process) (Outcome, error) {
 	d := detailsOf(*r.PID)
 	j.say(d, "Started %s:", j.name)
 	return Outcome{Word: "started", Process: d}, nil
+}
+
+// settled waits until a start under way has succeeded or failed: the program after that.
+func (j *job) settled(ctx context.Context, p *upkeep.Process) (*upkeep.Process, error) {
+	tick := time.NewTicker(look)
+	defer tick.Stop()
+	for p != nil && p.State == "STARTING" {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+		var err error
+		if p, err = j.known(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return p, nil
 }
 
 // already tells that there is nothing to start.
@@ -225,7 +263,7 @@ func (j *job) writable() error {
 
 // appendable says why nothing can be added to a file; it is made when it is not there.
 func appendable(path string) error {
-	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() && !info.IsDir() {
 		return nil // a device, a FIFO: it is not for us to open it
 	}
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o644)
@@ -296,7 +334,7 @@ func (j *job) halt(ctx context.Context, p *upkeep.Process) (Outcome, error) {
 		if err != nil {
 			return Outcome{}, err
 		}
-		if found == nil {
+		if !alive(found) {
 			if p.State == "BACKOFF" { // it would be tried again
 				_, err = j.order(ctx, "stop")
 			}

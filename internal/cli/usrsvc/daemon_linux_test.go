@@ -1,0 +1,263 @@
+package usrsvc
+
+import (
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+const two = `[Main]
+pidfile = {}/d.pid
+usrsvcd_stdout = {}/d.log
+usrsvcd_stderr = {}/err.log
+config_dir = {}/cfg
+
+[Program:one]
+command = /bin/sleep {n}1
+restart_delay = 0
+[Program:off]
+command = /bin/sleep {n}2
+autostart = false
+`
+
+// daemon is the pid of usrsvcd, 0 = it does not run.
+func (s *site) daemon() int {
+	s.t.Helper()
+	if o := s.outcome("usrsvcd status"); o.Process != nil {
+		return o.Process.PID
+	}
+	return 0
+}
+
+// TestDaemon: it starts what starts by itself, keeps alive what runs, and leaves everything alone when it ends, however it
+// does.
+func TestDaemon(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, two)
+	if out := s.want("usrsvcd", Success); !strings.Contains(out, "Started usrsvcd:") {
+		t.Error(out)
+	}
+	daemon := s.daemon()
+	if s.read("d.pid") != strconv.Itoa(daemon)+"\n" {
+		t.Errorf("its pid file has %q, it is %d", s.read("d.pid"), daemon)
+	}
+	if out := s.want("usrsvcd start", UsrsvcdAlreadyRunning); !strings.Contains(out, strconv.Itoa(daemon)) {
+		t.Error(out)
+	}
+	one := s.runs("one")
+	if s.pid("off") != 0 {
+		t.Error("what does not start by itself was started")
+	}
+	s.kill(one)
+	s.until("it is started again", func() bool { pid := s.pid("one"); return pid != 0 && pid != one })
+	s.want("usrsvc start off", Success)
+	before := []int{s.pid("one"), s.pid("off")}
+	same := func(when string) {
+		t.Helper()
+		if now := []int{s.pid("one"), s.pid("off")}; now[0] != before[0] || now[1] != before[1] {
+			t.Fatalf("%s: %d run, it was %d", when, now, before)
+		}
+	}
+	s.want("usrsvcd stop", Success)
+	if s.daemon() != 0 || lives(daemon) {
+		t.Error("it runs on")
+	}
+	if _, err := os.Stat(filepath.Join(s.home, "d.pid")); err == nil {
+		t.Error("its pid file is left")
+	}
+	same("after its stop")
+	s.want("usrsvcd start", Success)
+	same("after its start")
+	s.want("usrsvcd restart", Success)
+	same("after its restart")
+	sys, err := s.client().System(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, pid := range []int{sys.PID, sys.Manager} { // all of it at once
+		_ = syscall.Kill(pid, syscall.SIGKILL)
+	}
+	s.until("it is gone", func() bool { return !lives(sys.PID) && !lives(sys.Manager) })
+	s.until("it can begin anew", func() bool { _, _, code := s.run("usrsvcd start"); return code == Success || code == UsrsvcdAlreadyRunning })
+	same("after it was killed")
+	s.kill(before[0])
+	s.until("it is kept alive again", func() bool { pid := s.pid("one"); return pid != 0 && pid != before[0] })
+	if log := s.read("err.log"); !strings.Contains(log, "exited: one") || strings.Contains(log, " INFO ") {
+		t.Errorf("the log of trouble has %q", log)
+	}
+	if log := s.read("d.log"); !strings.Contains(log, "spawned: 'one'") {
+		t.Errorf("its log has %q", log)
+	}
+}
+
+// TestStopStays: what a person has stopped is not started again by a daemon, whenever it is looked at, until a person starts
+// it; so it is with what the tool has stopped before there was a daemon.
+func TestStopStays(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, two)
+	s.want("usrsvcd start", Success)
+	s.runs("one")
+	s.want("usrsvc stop one", Success)
+	s.want("usrsvcd restart", Success)
+	s.want("usrsvcd reread", Success)
+	p, err := s.client().Process(t.Context(), "one")
+	if err != nil || p.State != "STOPPED" {
+		t.Errorf("%+v %v", p, err)
+	}
+	s.want("usrsvc start one", Success)
+	s.kill(s.pid("one"))
+	s.runs("one")
+	s.want("usrsvcd stop", Success)
+	s.want("usrsvc stop one", Success)
+	s.want("usrsvcd start", Success)
+	if p, err = s.client().Process(t.Context(), "one"); err != nil || p.State != "STOPPED" {
+		t.Errorf("%+v %v", p, err)
+	}
+}
+
+// TestSeenRunning: what does not start by itself is kept alive once somebody has started it, by whatever means.
+func TestSeenRunning(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, two)
+	s.want("usrsvcd start", Success)
+	hand := s.byHand("/bin/sleep", s.n+"2")
+	client := s.client()
+	defer client.Close()
+	s.until("it is captured", func() bool {
+		p, err := client.Process(t.Context(), "off")
+		return err == nil && p.PID != nil && *p.PID == hand
+	})
+	s.kill(hand)
+	if pid := s.runs("off"); pid == hand {
+		t.Error("it is the old one")
+	}
+}
+
+// TestReread: the configuration can be changed at any time. What runs is not touched, and what is wrong changes nothing.
+func TestReread(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, two)
+	s.want("usrsvcd reread", Success) // nobody is there to do it
+	s.want("usrsvcd start", Success)
+	one := s.runs("one")
+	s.write("cfg/three.cfg", "[Program:three]\ncommand = /bin/sleep {n}3\n")
+	s.want("usrsvcd checkconfig", Success)
+	if s.known("three") {
+		t.Error("a check has changed something")
+	}
+	s.want("usrsvcd reread", Success)
+	three := s.runs("three")
+
+	changed := strings.Replace(two, "{n}1", "{n}11", 1)
+	s.write("usrsvc.cfg", changed)
+	s.want("usrsvcd reread", Success)
+	if s.pid("one") != one {
+		t.Error("a changed program was restarted")
+	}
+	s.want("usrsvc restart one", Success)
+	if found := s.processes("sleep " + s.n + "11"); len(found) != 1 || lives(one) {
+		t.Errorf("%d run with the new command", len(found))
+	}
+
+	one = s.pid("one")
+	for _, bad := range []string{"[Program:four]\ncommand = /bin/sleep {n}4\nsuccess_seconds = x\n", "[Program:four\n", "[Program:one]\ncommand = x\n"} {
+		s.write("cfg/four.cfg", bad)
+		s.write("cfg/five.cfg", "[Program:five]\ncommand = /bin/sleep {n}5\n")
+		for _, line := range []string{"usrsvcd reread", "usrsvcd restart", "usrsvcd checkconfig"} {
+			if out := s.want(line, InvalidConfig); !strings.Contains(out, "four.cfg:") {
+				t.Errorf("%s: %s", line, out)
+			}
+		}
+		if s.pid("one") != one || s.pid("three") != three || s.known("five") || s.daemon() == 0 {
+			t.Errorf("%q has changed something", bad)
+		}
+	}
+	daemon := s.daemon()
+	said := strings.Count(s.read("d.log"), "the configuration is not applied")
+	for i, sig := range []syscall.Signal{syscall.SIGUSR1, syscall.SIGHUP} {
+		if err := syscall.Kill(daemon, sig); err != nil {
+			t.Fatal(err)
+		}
+		s.until("it refuses", func() bool { return strings.Count(s.read("d.log"), "the configuration is not applied") == said+i+1 })
+	}
+	if s.known("five") {
+		t.Error("a bad configuration has changed something")
+	}
+	if err := os.Remove(filepath.Join(s.home, "cfg/four.cfg")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(filepath.Join(s.home, "cfg/three.cfg")); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(daemon, syscall.SIGUSR1); err != nil {
+		t.Fatal(err)
+	}
+	s.runs("five")
+	s.until("what is gone is not managed", func() bool { return !s.known("three") })
+	if !lives(three) || s.daemon() != daemon {
+		t.Error("what is not configured any more was ended")
+	}
+}
+
+// known reports whether the daemon has a program.
+func (s *site) known(name string) bool {
+	c := s.client()
+	defer c.Close()
+	_, err := c.Process(s.t.Context(), name)
+	return err == nil
+}
+
+// TestBrokenStart: a program that cannot be used keeps no other from being started with the daemon.
+func TestBrokenStart(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, two)
+	s.write("cfg/bad.cfg", "[Program:bad]\ncommand = /bin/sleep {n}9\nenabled = perhaps\n")
+	if out := s.want("usrsvcd start", Success); !strings.Contains(out, "bad.cfg:") {
+		t.Error(out)
+	}
+	s.runs("one")
+	s.want("usrsvc start bad", InvalidConfig)
+	s.want("usrsvc restart one", Success)
+	s.want("usrsvcd status", Success)
+	s.want("usrsvcd stop", Success)
+}
+
+// TestDaemonPermissions: a start that cannot work says why, and does not pretend.
+func TestDaemonPermissions(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, strings.Replace(two, "{}/d.log", "{}/folder", 1))
+	s.write("folder/x", "")
+	s.want("usrsvcd start", InsufficientPermissions)
+	s.write("usrsvc.cfg", strings.Replace(two, "{}/d.pid", "{}/no/folder/d.pid", 1))
+	s.want("usrsvcd start", InsufficientPermissions)
+	s.want("usrsvcd status", GeneralFailure)
+	if found := s.processes(s.sleeps()); len(found) != 0 {
+		t.Errorf("%d programs were started", len(found))
+	}
+}
+
+// TestForeground: an init system has it in the foreground, and asks it to end by TERM.
+func TestForeground(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, two)
+	s.want("usrsvc start off", Success) // what watches makes room
+	off := s.pid("off")
+	cmd := s.command("usrsvcd --foreground")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	s.until("it works", func() bool { return s.daemon() == cmd.Process.Pid })
+	one := s.runs("one")
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Error(err)
+	}
+	if !lives(one) || !lives(off) || s.pid("one") != one || s.pid("off") != off {
+		t.Error("the programs have ended with it")
+	}
+}
