@@ -15,6 +15,8 @@
 //	size     bytes of the commands, time of --version
 //	clients  50 clients: getAllProcessInfo, and start and stop of a program each
 //	scale    N programs (-n, -pipes): memory, descriptors and threads of each process, status, crashes, the manager killed
+//	checks   N programs with an HTTP check every 10 s and a memory check every 5 s each: the manager's processor time, the
+//	         interface, the longest time between two looks; the same beside 100 checks that hang
 //	hostile  500 programs beside listeners that hang, flood, close, talk nonsense, die or say nothing: the interface, restarts, drops
 //	events   an event listener: how late PROCESS_LOG comes, a flood of it, PROCESS_STATE while 20 clients start and stop; beside
 //	         them the limit: a bare relay that makes one request and takes one answer for each event through two pipes

@@ -16,14 +16,14 @@ import (
 
 // workloadNames is the order of a run.
 func workloadNames() []string {
-	return []string{"size", "start", "idle", "status", "restart", "logs", "stop", "clients", "events", "scale", "hostile"}
+	return []string{"size", "start", "idle", "status", "restart", "logs", "stop", "clients", "events", "scale", "hostile", "checks"}
 }
 
 func workloads() map[string]func(context.Context, *bench) error {
 	return map[string]func(context.Context, *bench) error{
 		"size": runSize, "start": runStart, "idle": runIdle, "status": runStatus,
 		"restart": runRestart, "logs": runLogs, "stop": runStop, "clients": runClients, "events": runEvents, "scale": runScale,
-		"hostile": runHostile,
+		"hostile": runHostile, "checks": runChecks,
 	}
 }
 
