@@ -82,6 +82,7 @@ func TestGolden(t *testing.T) {
 		{"systemd", "systemd", "units"},
 		{"supervisor", "supervisor", "supervisord.conf"},
 		{"chalmers", "chalmers", ""},
+		{"usrsvc", "usrsvc", "usrsvc.cfg"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -1,5 +1,5 @@
 // Package imports reads what other tools were told to run (Procfiles, pm2, systemd units, compose files,
-// supervisord.conf, the store of chalmers) and says it again as program definitions of our own dialect, with a
+// supervisord.conf, usrsvc.cfg, the store of chalmers) and says it again as program definitions of our own dialect, with a
 // report of what was kept, changed and dropped.
 //
 // Reading runs nothing, opens no network connection, follows no reference to a place outside the source, and
@@ -61,6 +61,9 @@ type Live struct {
 	Stdout, Stderr string    // files that it writes to; empty = unknown
 	// Monitor is the process of the other tool that would start it again and has to end first; 0 = there is none of its own.
 	Monitor int
+	// Match and Command say what it must look like, one of them: a pattern (RE2) for its joined command line, or the command
+	// line itself, element by element. Both empty = its start time says enough.
+	Match, Command string
 }
 
 // Report is what one source says.
@@ -69,6 +72,8 @@ type Report struct {
 	Path     string
 	Programs []Program
 	Problems []Problem
+	// Daemon is the process of the other tool that keeps all of them running and would start them again; 0 = there is none.
+	Daemon int
 }
 
 // Problem is something that could not be read or carried over.

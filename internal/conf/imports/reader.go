@@ -47,6 +47,7 @@ func Kinds() []Kind {
 		{"compose", "a compose file", readCompose},
 		{"systemd", "a unit file or a folder of them", readSystemd},
 		{"chalmers", "the data folder of chalmers", readChalmers},
+		{"usrsvc", "usrsvc.cfg, with the files of its config_dir", readUsrsvc},
 	}
 }
 
@@ -312,7 +313,15 @@ func order() []string {
 		exitcodes stopsignal stopwaitsecs stop_reach stopasgroup killasgroup child_sigpipe redirect_stderr
 		stdout_logfile stdout_logfile_maxbytes stdout_logfile_backups stdout_capture_maxbytes stdout_events_enabled stdout_syslog
 		stderr_logfile stderr_logfile_maxbytes stderr_logfile_backups stderr_capture_maxbytes stderr_events_enabled stderr_syslog
-		log_full serverurl environment`)
+		log_full serverurl enabled restart_delay inherit_env pidfile track match scan check. email_alerts environment`)
+}
+
+// place is where an option stands in the order; checks stand together.
+func place(words []string, name string) int {
+	if strings.HasPrefix(name, "check.") {
+		name = "check."
+	}
+	return slices.Index(words, name)
 }
 
 // done takes out what cannot be written and adds the program to the report.
@@ -340,7 +349,7 @@ func (p *pending) done() {
 	}
 	words := order()
 	slices.SortStableFunc(p.Keys, func(a, b Key) int {
-		return cmp.Compare(slices.Index(words, a.Name), slices.Index(words, b.Name))
+		return cmp.Compare(place(words, a.Name), place(words, b.Name))
 	})
 	vars := p.Env
 	p.Env = nil

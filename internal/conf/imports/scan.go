@@ -35,6 +35,7 @@ func Scan(w *World) []Found {
 	add("supervisor", first(w.Root+"/etc/supervisor/supervisord.conf", w.Root+"/etc/supervisord.conf"))
 	add("pm2", filepath.Join(pm2Home(w), "dump.pm2"))
 	add("chalmers", chalmers.Locate(w.GOOS, w.Home, w.Vars).Data)
+	add("usrsvc", usrsvcHome(w))
 	add("systemd", home(".config", "systemd", "user"))
 	if w.UID == 0 {
 		add("systemd", w.Root+"/etc/systemd/system")
@@ -80,6 +81,8 @@ func daemon(kind string, report *Report, w *World) int {
 		}
 	case "supervisor":
 		pid = r.pidFile(supervisorPID(r, report.Path))
+	case "usrsvc":
+		return report.Daemon
 	case "chalmers": // every program has one of its own
 		for _, p := range report.Programs {
 			if p.Live != nil {

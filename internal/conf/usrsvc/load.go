@@ -38,15 +38,20 @@ var monitorSections = [...]string{"Monitor", "Monitoring"}
 // Load reads the configuration whose main file is at a path, which is absolute. An error means that the main file cannot
 // be read at all; every other mistake is told in the result.
 func Load(path string, o Options) (*Config, error) {
-	l := &loader{
-		o: o, c: &Config{File: path, Model: &model.Config{}}, programs: map[string]*layer{}, settings: map[string]*layer{},
-		used: map[place]bool{}, told: map[Problem]bool{},
-	}
-	l.c.Main.PIDFile = filepath.Join(o.Home, fmt.Sprintf("%d_usrsvcd.pid", o.UID))
 	text, err := read(path)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
+	return load(path, text, o), nil
+}
+
+// load reads the text of the main file and what it names.
+func load(path, text string, o Options) *Config {
+	l := &loader{
+		o: o, c: &Config{File: path, Model: &model.Config{}, Said: map[string][]string{}}, programs: map[string]*layer{}, settings: map[string]*layer{},
+		owners: map[*configobj.Section]*layer{}, used: map[place]bool{}, told: map[Problem]bool{},
+	}
+	l.c.Main.PIDFile = filepath.Join(o.Home, fmt.Sprintf("%d_usrsvcd.pid", o.UID))
 	root := l.parse(path, text)
 	l.main(root)
 	l.folder()
@@ -56,7 +61,7 @@ func Load(path string, o Options) (*Config, error) {
 	l.all()
 	l.unusedNames()
 	l.sort()
-	return l.c, nil
+	return l.c
 }
 
 // loader is the state of one reading.
@@ -67,7 +72,8 @@ type loader struct {
 	mistakes []*configobj.Error // of the syntax
 	programs map[string]*layer
 	settings map[string]*layer // the general one is ""
-	used     map[place]bool    // values that %(name)s has taken
+	owners   map[*configobj.Section]*layer
+	used     map[place]bool // values that %(name)s has taken
 	told     map[Problem]bool
 }
 
@@ -179,7 +185,6 @@ type layer struct {
 	program  bool
 	section  *configobj.Section
 	problems []Problem // of its syntax, and of being there twice
-	twice    bool
 }
 
 // title is the name of the section.
@@ -233,14 +238,7 @@ func (l *loader) owner(s *configobj.Section) *layer {
 	if top == nil {
 		return nil
 	}
-	for _, all := range [...]map[string]*layer{l.programs, l.settings} {
-		for _, y := range all {
-			if y.section == top {
-				return y
-			}
-		}
-	}
-	return nil
+	return l.owners[top]
 }
 
 // add adds a layer. Of two with one name neither can be used.
@@ -257,7 +255,7 @@ func (l *loader) add(to map[string]*layer, y *layer) {
 	}
 	other := to[y.name]
 	if other == nil {
-		to[y.name] = y
+		to[y.name], l.owners[s] = y, y
 		if y.program {
 			l.c.Names = append(l.c.Names, y.name)
 		}
@@ -272,7 +270,6 @@ func (l *loader) add(to map[string]*layer, y *layer) {
 	}
 	l.problem(p)
 	other.problems = append(other.problems, p)
-	other.twice = true
 }
 
 // badName says why a program cannot have a name; empty = it can.
@@ -307,6 +304,7 @@ func (l *loader) all() {
 			l.c.Broken = append(l.c.Broken, Broken{Name: y.name, Origin: b.origin(), Problems: b.problems})
 			continue
 		}
+		l.c.Said[y.name] = b.said
 		l.c.Model.Groups = append(l.c.Model.Groups, &model.Group{
 			Name: y.name, Priority: p.Priority, Programs: []*model.Program{p}, Origin: p.Origin,
 		})

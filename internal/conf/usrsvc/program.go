@@ -82,6 +82,7 @@ type builder struct {
 	own      *layer // nil = settings alone are checked
 	layers   []*layer
 	problems []Problem
+	said     []string
 }
 
 // name is that of the program; empty = there is none.
@@ -159,6 +160,18 @@ func (b *builder) program() *model.Program {
 	if len(b.problems) > 0 {
 		return nil
 	}
+	for _, y := range b.layers {
+		for _, e := range y.section.Entries() {
+			b.said = append(b.said, e.Key)
+		}
+	}
+	for _, s := range b.monitors() {
+		for _, e := range s.Entries() {
+			b.said = append(b.said, e.Key)
+		}
+	}
+	slices.Sort(b.said)
+	b.said = slices.Compact(b.said)
 	return p
 }
 

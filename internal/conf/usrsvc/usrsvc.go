@@ -33,7 +33,9 @@ type Config struct {
 	Broken []Broken
 	// Problems are all mistakes, those of the programs too, by file and line; Warnings what is probably not meant so.
 	Problems, Warnings []Problem
-	Files              []string // every file that was read, the main one first
+	// Said are the keys that each program that can be used says, itself or by its settings, sorted.
+	Said  map[string][]string
+	Files []string // every file that was read, the main one first
 }
 
 // Main is the section [Main] with its defaults. A value with a mistake is as if it were not there.
