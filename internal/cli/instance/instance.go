@@ -97,7 +97,7 @@ func (i Instance) Load() (*conf.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	return conf.LoadNative(i.native(), env)
+	return conf.LoadNative(i.native(), app.Settled(env))
 }
 
 // Serve runs the native instance in this process until it ends: the exit status.
@@ -119,17 +119,24 @@ func (i Instance) Serve(version string, background bool) (int, error) {
 		}
 	}
 	load := func() (*conf.Config, error) {
-		c, err := conf.LoadNative(i.native(), env)
+		c, err := conf.LoadNative(i.native(), app.Settled(env))
 		if err == nil {
 			c.Settings.NoDaemon = !background
 		}
 		return c, err
 	}
 	o := app.Options{Load: load, Program: "upkeep", Version: version, Environ: environ, Conf: env, Stop: i.Stop}
+	o.Good = func(c *conf.Config, bad error) (*conf.Config, string, error) {
+		c, why, err := app.LastGood(i.State, c, bad)
+		if err == nil {
+			c.Settings.NoDaemon = !background
+		}
+		return c, why, err
+	}
 	if handled, err := app.Manage(o); handled {
 		return 0, err
 	}
-	c, err := load()
+	c, err := o.First()
 	if err != nil {
 		return 0, err
 	}

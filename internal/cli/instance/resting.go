@@ -19,7 +19,7 @@ func (i Instance) Resting() (*app.Resting, error) {
 			return nil, err
 		}
 	}
-	c, err := conf.LoadNative(i.native(), env)
+	c, err := conf.LoadNative(i.native(), app.Settled(env))
 	if err != nil {
 		return nil, err
 	}

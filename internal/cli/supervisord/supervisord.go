@@ -52,7 +52,7 @@ func (cmd Command) Main(prog string, argv []string) int {
 	if err != nil {
 		return refuse(os.Stderr, prog, err)
 	}
-	load := func() (*conf.Config, error) { return conf.LoadFrom(args, location, env) }
+	load := func() (*conf.Config, error) { return conf.LoadFrom(args, location, app.Settled(env)) }
 	o := app.Options{Load: load, Program: ident(prog), Version: cmd.Version, Environ: os.Environ(), Conf: env}
 	if handled, err := app.Manage(o); handled && err != nil {
 		return refuse(os.Stderr, prog, err)

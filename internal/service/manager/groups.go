@@ -95,7 +95,9 @@ func (m *Manager) Apply(ctx context.Context, only []string) ([]service.Applied, 
 		return nil, err
 	}
 	out, err := m.apply(ctx, only)
-	m.attempted(err)
+	if service.CodeOf(err) != service.CodeNoSuchProgram { // that says nothing about the configuration
+		m.attempted(err)
+	}
 	return out, err
 }
 

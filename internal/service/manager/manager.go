@@ -95,6 +95,7 @@ type Manager struct {
 
 	started time.Time
 	applied atomic.Pointer[service.Attempt] // nil = there was none
+	unread  atomic.Pointer[service.Attempt] // the last reading, if it has failed
 	sampler *sampler
 }
 
@@ -302,8 +303,10 @@ func (m *Manager) load() (*model.Config, error) {
 	defer m.reading.Unlock()
 	c, err := m.o.Load()
 	if err != nil {
+		m.unread.Store(&service.Attempt{At: time.Now()})
 		return nil, &service.Error{Code: service.CodeCannotReread, Text: err.Error()}
 	}
+	m.unread.Store(nil)
 	m.setLatest(c)
 	return c, nil
 }

@@ -120,3 +120,34 @@ func unfit(st os.FileInfo) string {
 	}
 	return foreign(st)
 }
+
+// Write puts a text in the place of a file, which is private to its owner then. When it returns without an error the text
+// survives a power cut; with one the text before is still there, unless only the last step has failed. One may do it at a time.
+func Write(path string, text []byte) error {
+	temp := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".new")
+	if err := os.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	err := writeNew(temp, text)
+	if err == nil {
+		err = os.Rename(temp, path)
+	}
+	if err != nil {
+		_ = os.Remove(temp) // the first error is the one to tell
+		return err
+	}
+	return SyncDir(filepath.Dir(path))
+}
+
+// writeNew makes a file whose text is on the disk.
+func writeNew(path string, text []byte) error {
+	f, err := Create(path)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(text)
+	if err == nil {
+		err = f.Sync()
+	}
+	return errors.Join(err, f.Close())
+}

@@ -138,3 +138,32 @@ func TestMkdirAll(t *testing.T) {
 		}
 	}
 }
+
+func TestWrite(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "x")
+	for _, text := range []string{"one", "", strings.Repeat("x", 1<<16)} {
+		if err := Write(path, []byte(text)); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := os.ReadFile(path); err != nil || string(got) != text {
+			t.Errorf("%d bytes, %v", len(got), err)
+		}
+	}
+	if st, err := os.Stat(path); err != nil || runtime.GOOS != "windows" && st.Mode() != 0o600 {
+		t.Errorf("%v, %v", st.Mode(), err)
+	}
+	if err := os.Mkdir(filepath.Join(dir, "taken"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := Write(filepath.Join(dir, "taken"), nil); err == nil {
+		t.Error("a directory was replaced")
+	}
+	write(t, filepath.Join(dir, ".x.new"), "of a killed attempt", 0o600)
+	if err := Write(path, []byte("two")); err != nil {
+		t.Error(err)
+	}
+	if entries, _ := os.ReadDir(dir); len(entries) != 2 {
+		t.Errorf("%v", entries)
+	}
+}
