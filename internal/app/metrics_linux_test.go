@@ -324,10 +324,11 @@ func TestMetricsOfASupervisordInstance(t *testing.T) {
 	if err := os.WriteFile(conf, []byte(text+"\nstartsecs=soon\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if a := d.request("POST", "/v1/config/apply", "{}"); a.status < 400 {
+	a := d.request("POST", "/v1/config/apply", "{}")
+	if a.status < 400 {
 		t.Fatalf("%d %s", a.status, a.body)
 	}
 	if n, ok := d.metrics().of("", "upkeep_config_last_apply_successful"); !ok || n != 0 {
-		t.Error("the last apply has failed, and it does not show")
+		t.Errorf("the last apply has failed, and it does not show: %v %v, %s", n, ok, a.body)
 	}
 }

@@ -45,7 +45,7 @@ type PoolLoad struct {
 	Events int
 }
 
-// Attempt is the last time that a configuration was to become the running one.
+// Attempt is the last time that a configuration was to become the running one, or could not even be read.
 type Attempt struct {
 	OK bool
 	At time.Time

@@ -300,7 +300,7 @@ func around() []Family {
 				}
 			},
 		},
-		one("upkeep_config_last_apply_successful", gauge, "1: the last configuration that was to be the running one is; 0: it could not be used.",
+		one("upkeep_config_last_apply_successful", gauge, "1: the last configuration that was to be the running one is; 0: it could not be used, or what there is now cannot be read.",
 			func(m *service.Measures) (float64, bool) { return truth(m.Applied.OK), !m.Applied.At.IsZero() }),
 		one("upkeep_config_last_apply_timestamp_seconds", gauge, "When that was, in seconds since 1970.",
 			func(m *service.Measures) (float64, bool) { return seconds(m.Applied.At), !m.Applied.At.IsZero() }),

@@ -22,9 +22,9 @@ func (m *Manager) Plan(context.Context) ([]service.Step, error) {
 	if err := m.open(); err != nil {
 		return nil, err
 	}
-	c, err := m.o.Load()
+	c, err := m.read()
 	if err != nil {
-		return nil, &service.Error{Code: service.CodeCannotReread, Text: err.Error()}
+		return nil, err
 	}
 	t := m.o.Core.Table()
 	var out []service.Step

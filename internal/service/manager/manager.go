@@ -301,13 +301,22 @@ func names(changes []plan.Change) []string {
 func (m *Manager) load() (*model.Config, error) {
 	m.reading.Lock()
 	defer m.reading.Unlock()
+	c, err := m.read()
+	if err != nil {
+		return nil, err
+	}
+	m.setLatest(c)
+	return c, nil
+}
+
+// read reads the configuration, and remembers whether it can be read. CodeCannotReread.
+func (m *Manager) read() (*model.Config, error) {
 	c, err := m.o.Load()
 	if err != nil {
 		m.unread.Store(&service.Attempt{At: time.Now()})
 		return nil, &service.Error{Code: service.CodeCannotReread, Text: err.Error()}
 	}
 	m.unread.Store(nil)
-	m.setLatest(c)
 	return c, nil
 }
 

@@ -1,6 +1,7 @@
 package manager
 
 import (
+	"cmp"
 	"context"
 	"os"
 	"sync"
@@ -116,7 +117,7 @@ func (m *Manager) Measures(ctx context.Context) (service.Measures, error) {
 			out.Pools = append(out.Pools, service.PoolLoad{Name: name, Events: n})
 		}
 	}
-	if a := m.applied.Load(); a != nil {
+	if a := cmp.Or(m.unread.Load(), m.applied.Load()); a != nil {
 		out.Applied = *a
 	}
 	if f, err := usage.Read(os.Getpid(), false, usage.Files); err == nil {
