@@ -81,7 +81,10 @@ func TestDaemon(t *testing.T) {
 		_ = syscall.Kill(pid, syscall.SIGKILL)
 	}
 	s.until("it is gone", func() bool { return !lives(sys.PID) && !lives(sys.Manager) })
-	s.until("it can begin anew", func() bool { _, _, code := s.run("usrsvcd start"); return code == Success || code == UsrsvcdAlreadyRunning })
+	s.until("it can begin anew", func() bool {
+		_, _, code := s.run("usrsvcd start")
+		return code == Success || code == UsrsvcdAlreadyRunning
+	})
 	same("after it was killed")
 	s.kill(before[0])
 	s.until("it is kept alive again", func() bool { pid := s.pid("one"); return pid != 0 && pid != before[0] })
