@@ -22,7 +22,7 @@ func (m *Manager) Plan(context.Context) ([]service.Step, error) {
 	if err := m.open(); err != nil {
 		return nil, err
 	}
-	c, err := m.read()
+	c, err := m.reread()
 	if err != nil {
 		return nil, err
 	}

@@ -301,7 +301,7 @@ func names(changes []plan.Change) []string {
 func (m *Manager) load() (*model.Config, error) {
 	m.reading.Lock()
 	defer m.reading.Unlock()
-	c, err := m.read()
+	c, err := m.reread()
 	if err != nil {
 		return nil, err
 	}
@@ -309,8 +309,8 @@ func (m *Manager) load() (*model.Config, error) {
 	return c, nil
 }
 
-// read reads the configuration, and remembers whether it can be read. CodeCannotReread.
-func (m *Manager) read() (*model.Config, error) {
+// reread reads the configuration, and remembers whether it can be read. CodeCannotReread.
+func (m *Manager) reread() (*model.Config, error) {
 	c, err := m.o.Load()
 	if err != nil {
 		m.unread.Store(&service.Attempt{At: time.Now()})
