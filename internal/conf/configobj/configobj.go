@@ -29,6 +29,8 @@ type Value struct {
 	Text string
 	// Raw is the value as it was written, without the comment that follows it; of three quotes what they hold.
 	Raw string
+	// Quoted says that quotes are around all of it.
+	Quoted bool
 	// List says that the original takes the value for a list, because it has a comma outside of quotes. Items are its
 	// elements without their quotes.
 	List  bool
@@ -251,7 +253,7 @@ func (p *parser) long(v *Value, rest, quotes string) bool {
 			p.fail(p.cur, "the text is not UTF-8")
 			return false
 		}
-		v.Raw, v.Comment = v.Text, comment
+		v.Raw, v.Comment, v.Quoted = v.Text, comment, true
 		p.line = last
 		return true
 	}

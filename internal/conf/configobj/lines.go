@@ -184,5 +184,6 @@ func (v *Value) finish(text, comment string) string {
 		return ""
 	}
 	v.Text, v.Items = v.Items[0], nil
+	v.Quoted = v.Raw != "" && (v.Raw[0] == '"' || v.Raw[0] == '\'')
 	return ""
 }

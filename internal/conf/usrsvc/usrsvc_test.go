@@ -223,3 +223,30 @@ func FuzzLoad(f *testing.F) {
 		}
 	})
 }
+
+// TestExample: the example that is shipped has no mistake and nothing to warn of, and means what it says.
+func TestExample(t *testing.T) {
+	home := t.TempDir()
+	if err := os.CopyFS(home, os.DirFS(filepath.Join(pagetest.Root(t), "examples", "usrsvc"))); err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range []string{"log", "run"} {
+		if err := os.Mkdir(filepath.Join(home, "usrsvc.d", dir), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c, err := Load(filepath.Join(home, "usrsvc.cfg"), Options{Home: home, Vars: map[string]string{"HOME": home}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range append(c.Problems, c.Warnings...) {
+		t.Error(p)
+	}
+	if d := cmp.Diff([]string{"hello", "spare", "ticker"}, c.Names); d != "" {
+		t.Error(d)
+	}
+	ticker, _ := c.Find("ticker")
+	if ticker == nil || len(ticker.Checks) != 2 || len(ticker.Command.Env) != 2 || ticker.Attach.PIDFile != filepath.Join(home, "usrsvc.d/run/ticker.pid") || ticker.Start.Retries != 4 {
+		t.Errorf("%+v", ticker)
+	}
+}

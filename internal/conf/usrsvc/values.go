@@ -57,7 +57,7 @@ func (b *builder) expand(s *configobj.Section, key string, v configobj.Value) *v
 	if v.List && key != "email_alerts" {
 		b.warn(v.File, v.Line, key, "it has a comma, of which the original makes a list; it is taken as it stands. Quotes around all of it say so")
 	}
-	if v.Comment != "" && (v.Glued || env || key == "command" || key == "proctitle_re") {
+	if v.Comment != "" && !v.Quoted && (v.Glued || env && v.Raw == "" || key == "command" || key == "proctitle_re") {
 		b.warn(v.File, v.Line, key, "what follows # is a comment and no part of it: "+pytext.Repr(cut(v.Comment))+". Quotes around all of it keep it")
 	}
 	return &value{Value: v, key: key, text: text}
