@@ -214,6 +214,8 @@ func TestWalk(t *testing.T) {
 	w.do(step{operation: "DELETE " + program, path: "/v1/programs/web", status: 204})
 	w.do(step{operation: "DELETE " + program, path: "/v1/programs/web", status: 404, code: "not_found"})
 	w.do(step{operation: "GET " + process, path: "/v1/processes/web", status: 404, code: "not_found"})
+	w.do(step{operation: "GET /v1/notifiers", status: 200, has: `"items":[]`})
+	w.do(step{operation: "POST /v1/notifiers/{name}/test", path: "/v1/notifiers/ops/test", status: 404, code: "not_found", has: "no notifier is named ops"})
 	w.do(step{operation: "POST /v1/daemon/reopen-logs", status: 202})
 	w.upgrades()
 	w.do(step{operation: "POST /v1/daemon/stop", status: 202})

@@ -38,10 +38,11 @@ type Server struct {
 
 	Addr string // of the running server
 
-	mu    sync.Mutex
-	mails []Mail
-	conns sync.WaitGroup
-	cert  tls.Certificate
+	mu     sync.Mutex
+	broken Broken
+	mails  []Mail
+	conns  sync.WaitGroup
+	cert   tls.Certificate
 }
 
 // Start listens on a port of this machine until the test ends.
@@ -77,6 +78,23 @@ func (s *Server) Start(t *testing.T) *Server {
 	return s
 }
 
+// Broken is what is wrong with the server.
+type Broken uint8
+
+// The ways to be broken.
+const (
+	Well   Broken = iota
+	Silent        // it accepts connections and says nothing
+	Gone          // it greets and goes away
+)
+
+// Break has new connections find the server in some way broken, or well.
+func (s *Server) Break(how Broken) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.broken = how
+}
+
 // Mails are those that have arrived.
 func (s *Server) Mails() []Mail {
 	s.mu.Lock()
@@ -103,7 +121,17 @@ func (c *session) ask(question string) string {
 
 func (c *session) serve() {
 	c.in = textproto.NewReader(bufio.NewReader(c.conn))
+	c.server.mu.Lock()
+	broken := c.server.broken
+	c.server.mu.Unlock()
+	if broken == Silent {
+		_, _ = io.Copy(io.Discard, c.conn) // until the other side has enough
+		return
+	}
 	c.say("220 here")
+	if broken == Gone {
+		return
+	}
 	for {
 		line, err := c.in.ReadLine()
 		if err != nil {
