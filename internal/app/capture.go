@@ -2,11 +2,13 @@ package app
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/upkeep-project/upkeep/internal/domain/model"
 	"github.com/upkeep-project/upkeep/internal/engine/activity"
 	"github.com/upkeep-project/upkeep/internal/engine/core"
+	"github.com/upkeep-project/upkeep/internal/engine/launch"
 	"github.com/upkeep-project/upkeep/internal/sys/find"
 	"github.com/upkeep-project/upkeep/internal/sys/procstat"
 )
@@ -77,4 +79,27 @@ func began(q *find.Process) time.Time {
 		return time.Time{}.Add(1)
 	}
 	return time.Now().Add(-age)
+}
+
+// AmbiguousError says that it is not certain which process is a program's.
+type AmbiguousError struct{ Text string }
+
+// Error is the text, which names the processes.
+func (e *AmbiguousError) Error() string { return e.Text }
+
+// FindProcess is the pid of the process that somebody else has started and that a daemon would take for a program, in an
+// environment and as a user: 0 = there is none. Nothing is changed. *AmbiguousError: several fit.
+func FindProcess(ctx context.Context, p *model.Program, environ []string, uid int) (int, error) {
+	q, err := launch.FindOf(ctx, p, environ, uid)
+	var command *launch.CommandError
+	var seek *launch.SeekError
+	switch {
+	case errors.As(err, &command): // there is no such command, so that nothing can be compared with it
+		return 0, nil
+	case errors.As(err, &seek):
+		return 0, &AmbiguousError{seek.Text}
+	case err != nil || q == nil:
+		return 0, err
+	}
+	return q.PID, nil
 }
