@@ -149,7 +149,7 @@ func checkedConfig(conf *supervisord.Config) *checked {
 	}
 	for _, m := range conf.Messages {
 		unknown := m.Level == units.LevelDebug && strings.HasPrefix(m.Text, "unknown ")
-		if unknown || m.Level == units.LevelWarn {
+		if unknown || m.Hint || m.Level == units.LevelWarn {
 			found.Warnings = append(found.Warnings, m.Text)
 		}
 	}

@@ -43,6 +43,8 @@ func UsageText(prog string, err error) string {
 type Message struct {
 	Level units.Level
 	Text  string
+	// Hint: it is for people who ask what is wrong, as nothing need be.
+	Hint bool `json:",omitzero"`
 }
 
 // Config is everything that one reading gave.

@@ -1,11 +1,14 @@
 package supervisord
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/upkeep-project/upkeep/internal/base/pytext"
+	"github.com/upkeep-project/upkeep/internal/base/shellwords"
 	"github.com/upkeep-project/upkeep/internal/base/units"
 	"github.com/upkeep-project/upkeep/internal/base/words"
+	"github.com/upkeep-project/upkeep/internal/conf/ini"
 	"github.com/upkeep-project/upkeep/internal/conf/keys"
 )
 
@@ -31,6 +34,9 @@ func (r *reader) unknown(strict bool) error {
 			}
 			text := "unknown option " + pytext.Repr(e.Key) + " in section " + pytext.Repr(sect.Name) + " (" + place(e.File, e.Line) + ")" +
 				suggestion(e.Key, kind.Names())
+			if closest(e.Key, kind.Names()) == "" {
+				text += r.elsewhere(e.Key)
+			}
 			if strict {
 				return &Error{Text: text, File: e.File, Line: e.Line, Section: sect.Name, Key: e.Key}
 			}
@@ -66,4 +72,63 @@ func closest(word string, known []string) string {
 		return k
 	}
 	return ""
+}
+
+// hint tells people who check a configuration that something in it may mean something else than they think.
+func (r *reader) hint(text string) {
+	if !r.said[text] {
+		r.said[text] = true
+		r.messages = append(r.messages, Message{Level: units.LevelDebug, Text: text, Hint: true})
+	}
+}
+
+// misread looks for what is valid and unlikely to be meant: a key of the section as the name of an environment variable, as
+// by a line too far down. Source: spec/usrsvc US-13.
+func (r *reader) misread() {
+	for _, sect := range r.doc.Sections() {
+		kind := r.table.Find(sect.Name)
+		if kind == nil || kind.Key(keys.EnvPrefix+"x") == nil {
+			continue
+		}
+		known := kind.Names()
+		tell := func(name string, e *ini.Entry) {
+			if slices.Contains(known, name) {
+				r.hint("For [" + sect.Name + "], " + name + " is set as an environment variable (" + place(e.File, e.Line) + "); the option is written without env., in a line of its own")
+			}
+		}
+		for _, e := range sect.Own() {
+			if keys.IsVariable(e.Key) {
+				tell(strings.TrimPrefix(e.Key, keys.EnvPrefix), &e)
+			}
+			if e.Key != "environment" {
+				continue
+			}
+			pairs, _, _ := shellwords.Pairs(e.Text) // what is wrong with them is told where they are read
+			for _, p := range pairs {
+				tell(p.Name, &e)
+			}
+		}
+	}
+}
+
+// unnamed finds sections of defaults that nothing names. Source: spec/usrsvc US-14.
+func (r *reader) unnamed() {
+	for _, sect := range r.doc.Sections() {
+		if name, ok := strings.CutPrefix(sect.Name, defaultsPrefix); ok && !r.named[name] {
+			r.hint("Nothing names [" + sect.Name + "] (" + place(sect.File, sect.Line) + "): what it says counts nowhere")
+		}
+	}
+}
+
+// elsewhere says which sections have a key; empty when none has.
+func (r *reader) elsewhere(key string) string {
+	uses := r.table.Explain(key)
+	if len(uses) == 0 {
+		return ""
+	}
+	var headers []string
+	for _, u := range uses {
+		headers = append(headers, u.Section.Header())
+	}
+	return "; it is a key of " + words.Either(headers)
 }

@@ -75,6 +75,10 @@ func (r *reader) config(args *Args) (*Config, error) {
 	if err := r.unknown(c.Strict); err != nil {
 		return nil, err
 	}
+	r.misread()
+	if !r.later {
+		r.unnamed()
+	}
 	c.Settings.apply(args, r.env)
 	if err := r.resolveUser(&c.Settings, sect, args.User != nil); err != nil {
 		return nil, err

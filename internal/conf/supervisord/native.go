@@ -47,9 +47,13 @@ func LoadNative(n Native, env Environ) (*Config, error) {
 	for _, file := range slices.Sorted(maps.Keys(r.broken)) {
 		c.invalid(file, "", []*Error{r.broken[file]})
 	}
+	c.Shared.named = r.named
 	if err := c.readPrograms(n.Programs, env, r); err != nil {
 		return nil, err
 	}
+	c.Shared.named, r.messages = nil, nil
+	r.unnamed()
+	c.Messages = append(c.Messages, r.messages...)
 	c.separate(r)
 	for _, text := range doubtful(c.Model) {
 		c.Say(units.LevelWarn, text)
@@ -174,7 +178,7 @@ func (c *Config) invalid(path, group string, problems []*Error) {
 		what = "is running of " + group
 	}
 	for _, p := range problems {
-		c.Messages = append(c.Messages, Message{units.LevelError, p.Text + " (" + place(path, p.Line) + "); what " + what + " is left as it is"})
+		c.Messages = append(c.Messages, Message{Level: units.LevelError, Text: p.Text + " (" + place(path, p.Line) + "); what " + what + " is left as it is"})
 	}
 }
 

@@ -3,6 +3,7 @@ package supervisord
 import (
 	"cmp"
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 
@@ -18,6 +19,7 @@ type Shared struct {
 	// others are the programs of the instance and its notifiers, nil = not known; missing are names of what cannot be used.
 	others  *model.Config
 	missing map[string]bool
+	named   map[string]bool // sections of defaults that something names; nil = nobody wants to know
 }
 
 // ReadShared takes the [defaults] and [defaults:NAME] sections of a main file for the files of programs beside it. Other
@@ -70,6 +72,11 @@ func (r *reader) programFile(path string, text []byte, s Shared) []*model.Group 
 	}
 	r.sharedLogs(config)
 	r.relateTo(s, config)
+	r.misread()
+	r.unnamed()
+	if s.named != nil {
+		maps.Copy(s.named, r.named)
+	}
 	slices.SortStableFunc(r.problems, func(a, b *Error) int { return cmp.Compare(a.Line, b.Line) })
 	return config.Groups
 }

@@ -40,13 +40,15 @@ type reader struct {
 	broken  map[string]*Error
 	missing map[string]bool
 	later   bool
+	// named are the sections of defaults that something names; nil = nobody wants to know.
+	named map[string]bool
 }
 
 func newReader(env *Environ, loc Location) *reader {
 	r := &reader{
 		env: env, loc: loc, here: dirName(loc.Path), doc: ini.New(),
 		vars: map[string]string{}, said: map[string]bool{}, table: keys.Sections(),
-		missing: map[string]bool{},
+		missing: map[string]bool{}, named: map[string]bool{},
 	}
 	r.doc.FoldKeys(keys.Fold)
 	for name, value := range env.Vars {

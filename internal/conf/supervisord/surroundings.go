@@ -177,6 +177,7 @@ func (o *options) chain(list string, find func(string) *ini.Section, known func(
 			if slices.Contains(parents, parent) {
 				continue // it has its place already
 			}
+			o.r.named[name] = true
 			parents = append(parents, parent)
 			for _, e := range parent.Own() { // what [DEFAULT] says of it is not its own
 				if e.Key == "defaults" {

@@ -330,3 +330,50 @@ func TestNotifiersRefused(t *testing.T) {
 		}
 	}
 }
+
+// TestHints: what is valid and unlikely to be meant is told to those who ask, and to nobody else.
+func TestHints(t *testing.T) {
+	hints := func(c *Config) string {
+		var lines []string
+		for _, m := range c.Messages {
+			text, _, _ := strings.Cut(m.Text, " (file: ")
+			if m.Hint {
+				lines = append(lines, text)
+			}
+			if strings.HasPrefix(text, "unknown ") {
+				_, after, _ := strings.Cut(m.Text, ")")
+				lines = append(lines, text+after)
+			}
+		}
+		return strings.Join(lines, "\n")
+	}
+	for text, want := range map[string]string{
+		"[program:web]\ncommand=x\nenv.A=1\nenv.autostart=true\n":                        "For [program:web], autostart is set as an environment variable",
+		"[program:web]\ncommand=x\nenvironment=AUTOSTART=1,enabled=0\n":                  "For [program:web], enabled is set as an environment variable",
+		"[program:web]\ncommand=x\n[defaults:x]\numask=1\n":                              "Nothing names [defaults:x]",
+		"[program:web]\ncommand=x\ndefaults=x\n[defaults:x]\ndefaults=y\n[defaults:y]\n": "",
+		"[defaults]\numask=1\n[program:web]\ncommand=x\n":                                "",
+		"[program:web]\ncommand=x\nprograms=a\n":                                         "unknown option 'programs' in section 'program:web'; it is a key of [group:x]",
+		"[group:web]\ncommand=x\n":                                                       "unknown option 'command' in section 'group:web'; it is a key of [program:x]",
+		"[program:web]\ncommand=x\nautostrat=a\n":                                        "unknown option 'autostrat' in section 'program:web', did you mean 'autostart'?",
+	} {
+		c, err := read(t, text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := cmp.Diff(want, hints(c)); d != "" {
+			t.Errorf("%s: %s", text, d)
+		}
+	}
+	dir := t.TempDir()
+	write(t, dir, "logs/there", "")
+	write(t, dir, "upkeep.conf", "[defaults:used]\numask=1\n[defaults:lonely]\numask=1\n")
+	write(t, dir, "programs/web.conf", "[program:web]\ncommand=/bin/web\ndefaults=used\nenv.scan=1\n")
+	c, err := LoadNative(nativeIn(dir), testEnv(dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := hints(c); got != "For [program:web], scan is set as an environment variable\nNothing names [defaults:lonely]" {
+		t.Error(got)
+	}
+}
