@@ -315,6 +315,7 @@ func (c *Core) forgetGroup(g *group) {
 
 // forgetSlot deletes what was kept of a program that is no longer in the table.
 func (c *Core) forgetSlot(s *Slot) {
+	c.unpart(s)
 	s.gone = true
 	if c.keep.journal != nil {
 		c.keep.journal.Put(slotPrefix+s.spec.ID.Namespec(), nil)

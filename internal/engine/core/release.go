@@ -67,7 +67,8 @@ func (c *Core) releaseAgain(s *Slot, r Resumed) {
 func (c *Core) released(s *Slot) {
 	pid := s.pid
 	c.logf(s, activity.Info, "released: '%s' with pid %d, which goes on without us", s.spec.ID.Name, pid)
-	s.releasing, s.parting, s.sending, s.stop, s.lastErr = false, false, nil, c.host.Wall(), ""
+	c.unpart(s)
+	s.releasing, s.sending, s.stop, s.lastErr = false, nil, c.host.Wall(), ""
 	s.proc = nil
 	c.step(s, lifecycle.Event{Kind: lifecycle.Released, Gen: s.m.Gen})
 	c.commit()

@@ -387,7 +387,8 @@ func (c *Core) adopt(s *Slot, known bool) bool {
 func (c *Core) occupy(i Instance, p Process, since time.Duration) {
 	s := i.Slot
 	c.timers.clear(&s.timer)
-	s.begin, s.sending, s.turn, s.ready, s.releasing, s.parting = false, nil, 0, false, false, false
+	c.unpart(s)
+	s.begin, s.sending, s.turn, s.ready, s.releasing = false, nil, 0, false, false
 	s.m = lifecycle.Adopted(i.Gen, since)
 	s.proc, s.pid = p, p.PID()
 	s.start = c.wallAt(since)

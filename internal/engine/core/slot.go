@@ -199,6 +199,9 @@ func (c *Core) enter(s *Slot, a lifecycle.Action) {
 		}
 		if a.Tries > 0 && s.failure == "" {
 			s.lastErr = "Exited too quickly (process log may have details)"
+			if s.m.Gen == s.past.Ended && !s.exit.Known && s.exit.Reason != "" { // nobody has seen it end, or it has left nobody behind
+				s.lastErr = s.exit.Reason
+			}
 		}
 	case model.Exited:
 		s.hasExit, s.completed = true, s.completed || a.Expected

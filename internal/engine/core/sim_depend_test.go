@@ -1,0 +1,733 @@
+package core
+
+import (
+	"container/heap"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/upkeep-project/upkeep/internal/domain/model"
+	"github.com/upkeep-project/upkeep/internal/engine/activity"
+	"github.com/upkeep-project/upkeep/internal/engine/events"
+)
+
+var simTowns = flag.Int("sim.towns", 400, "runs of the simulation of programs that depend on each other")
+
+// A town is a world of programs that need each other: some have to prove their starts, some are ready only at times, some
+// may not be started, some are let go of. A core is killed at any effect and comes again with what its journal has. The
+// judge knows every process and every answer, and never asks the core whether the core is right.
+type town struct {
+	dice   *rand.Rand
+	now    time.Duration
+	coming coming
+	seq    uint64
+
+	core *Core
+	ring *events.Ring
+	life int
+	up   bool
+	kill int // one in so many effects; 0 = never
+
+	disk    map[string][]byte
+	waiting []struct {
+		key   string
+		value []byte
+	}
+	groups  []*model.Group
+	houses  []*house
+	byID    map[model.ID]*house
+	held    map[heldKey]*guest
+	pids    int
+	asked   []*asking
+	calm    bool
+	ending  bool
+	wrong   string
+	story   []string
+	kills   int
+	starts  int
+	waits   int
+	strange int
+}
+
+// house is what is known of a program.
+type house struct {
+	spec      *model.Program
+	live      *guest
+	lastDeath time.Duration
+	done      bool // has ended as expected at least once
+	down      bool // a stop or a release was answered, and nobody has asked for a start since
+	started   uint64
+	disabled  must // mustUp: it is for certain, mustDown: it is not
+	watched   uint64
+}
+
+// guest is a process.
+type guest struct {
+	t       *town
+	h       *house
+	key     heldKey
+	pid     int
+	born    time.Duration
+	found   bool
+	dead    bool
+	strange bool
+	exit    model.Exit
+	ended   time.Duration
+	inst    Instance
+	life    int
+	ready   bool
+	asked   bool // to end
+}
+
+// asking is an order that is not answered yet.
+type asking struct {
+	what  string
+	of    []*house
+	since uint64 // town.started when it was given
+	order *order
+	reply <-chan error
+	then  func()
+}
+
+func newTown(seed uint64) *town {
+	t := &town{dice: rand.New(rand.NewPCG(seed, 3)), now: time.Hour, disk: map[string][]byte{}, byID: map[model.ID]*house{}, held: map[heldKey]*guest{}}
+	t.kill = []int{0, 40, 100, 300}[t.dice.IntN(4)]
+	for g := range 2 {
+		spec := &model.Group{Name: fmt.Sprintf("g%d", g), Priority: 999}
+		for range 2 + t.dice.IntN(3) {
+			p := t.program(spec.Name)
+			spec.Programs = append(spec.Programs, p)
+			h := &house{spec: p, disabled: mustDown}
+			if p.Disabled {
+				h.disabled = mustUp
+			}
+			t.houses, t.byID[p.ID] = append(t.houses, h), h
+		}
+		t.groups = append(t.groups, spec)
+	}
+	return t
+}
+
+func (t *town) program(group string) *model.Program {
+	d := t.dice
+	p := &model.Program{
+		ID: model.ID{Group: group, Name: fmt.Sprintf("p%d", len(t.houses))}, Priority: 999, Disabled: d.IntN(8) == 0,
+		Start: model.StartPolicy{
+			Auto: d.IntN(3) > 0, Secs: []time.Duration{0, time.Second}[d.IntN(2)], Retries: []int{1, 3, model.Endless}[d.IntN(3)],
+			Delay: []time.Duration{0, 0, 2 * time.Second}[d.IntN(3)], Timeout: []time.Duration{0, 5 * time.Second}[d.IntN(2)],
+		},
+		Stop: model.StopPolicy{Signal: 15, Wait: 2 * time.Second},
+		Exit: model.ExitPolicy{Restart: model.Restart(d.IntN(3)), Codes: []int{0}},
+	}
+	for _, h := range t.houses {
+		if d.IntN(3) == 0 {
+			p.Depends = append(p.Depends, model.Dependency{On: h.spec.ID.Namespec(), Condition: model.Condition(d.IntN(3))})
+		}
+	}
+	if d.IntN(3) == 0 {
+		p.Checks = append(p.Checks, model.Check{Name: "s", Stage: model.StageStartup})
+	}
+	if d.IntN(3) == 0 {
+		p.Checks = append(p.Checks, model.Check{Name: "r", Stage: model.StageReady})
+	}
+	return p
+}
+
+func (t *town) fail(format string, args ...any) {
+	if t.wrong == "" {
+		t.wrong = fmt.Sprintf("at %v: ", t.now-time.Hour) + fmt.Sprintf(format, args...)
+	}
+	panic(impossible{})
+}
+
+func (t *town) tell(format string, args ...any) {
+	t.story = append(t.story, fmt.Sprintf("%12v ", t.now-time.Hour)+fmt.Sprintf(format, args...))
+}
+
+func (t *town) one(n int) bool { return n > 0 && t.dice.IntN(n) == 0 }
+
+func (t *town) point(what string) {
+	if !t.calm && t.up && t.one(t.kill) {
+		t.tell("KILL at %s", what)
+		panic(killed{})
+	}
+}
+
+func (t *town) later(d time.Duration, f func()) {
+	t.seq++
+	heap.Push(&t.coming, happening{t.now + d, t.seq, f})
+}
+
+func (t *town) lifelong(d time.Duration, f func()) {
+	life := t.life
+	t.later(d, func() {
+		if t.up && t.life == life {
+			f()
+		}
+	})
+}
+
+func (t *town) span(most time.Duration) time.Duration {
+	return time.Duration(t.dice.Int64N(int64(most)))
+}
+
+// The Host, the Journal, the Log and the Watch.
+
+func (t *town) Now() time.Duration { return t.now }
+func (t *town) Wall() time.Time    { return time.Unix(1_700_000_000, 0).Add(t.now) }
+func (t *town) Logf(_ activity.Level, format string, args ...any) {
+	t.tell("line "+format, args...)
+}
+
+func (t *town) Put(key string, value []byte) {
+	t.waiting = append(t.waiting, struct {
+		key   string
+		value []byte
+	}{key, value})
+}
+
+func (t *town) Flush() error {
+	if len(t.waiting) == 0 {
+		return nil
+	}
+	t.point("a flush")
+	n := len(t.waiting)
+	if !t.calm && t.one(t.kill) {
+		n = t.dice.IntN(n)
+	}
+	for _, w := range t.waiting[:n] {
+		if w.value == nil {
+			delete(t.disk, w.key)
+		} else {
+			t.disk[w.key] = w.value
+		}
+	}
+	if n < len(t.waiting) {
+		t.tell("KILL in a flush")
+		panic(killed{})
+	}
+	t.waiting = t.waiting[:0]
+	t.point("after a flush")
+	return nil
+}
+
+func (t *town) Launch(i Instance) {
+	t.point("before a launch")
+	h := t.byID[i.Slot.spec.ID]
+	t.judgeLaunch(h)
+	t.tell("launch %s:%d", h.spec.ID.Name, i.Gen)
+	t.lifelong(t.span(5*time.Millisecond), func() {
+		if t.one(10) {
+			t.core.LaunchFailed(i, "no luck")
+			return
+		}
+		if h.live != nil {
+			t.fail("a second %s", h.spec.ID)
+		}
+		t.pids++
+		g := &guest{t: t, h: h, key: heldKey{h.spec.ID, i.Gen}, pid: 1000 + t.pids, born: t.now, inst: i, life: t.life}
+		h.live, t.held[g.key] = g, g
+		t.starts++
+		t.tell("birth %s:%d", h.spec.ID.Name, i.Gen)
+		t.later(t.span(time.Minute), func() { g.die(model.Exit{Known: true, Status: t.dice.IntN(2)}) })
+		t.point("after an exec")
+		if g.found = t.one(6); g.found {
+			t.core.LaunchedFound(i, g, t.now-time.Minute)
+			return
+		}
+		t.core.Launched(i, g)
+	})
+	t.point("after a launch")
+}
+
+// blur is how long an end may not be known to the core.
+const blur = 10 * time.Millisecond
+
+// meets reports whether a condition may be believed to be met.
+func (h *house) meets(c model.Condition, now time.Duration) bool {
+	g := h.live
+	alive := g != nil || now-h.lastDeath < blur
+	switch {
+	case c == model.DependCompleted:
+		return h.done
+	case c == model.DependStarted || g == nil:
+		return alive
+	case !g.found && now-g.born < h.spec.Start.Secs:
+		return false
+	}
+	return g.ready || !h.spec.Staged(model.StageReady)
+}
+
+func (t *town) judgeLaunch(h *house) {
+	switch {
+	case h.live != nil:
+		t.fail("%s is launched beside pid %d", h.spec.ID, h.live.pid)
+	case h.down:
+		t.fail("%s is launched, and somebody wants it to be down", h.spec.ID)
+	case h.disabled == mustUp:
+		t.fail("%s is launched, and is disabled", h.spec.ID)
+	}
+	for _, d := range h.spec.Depends {
+		for _, on := range t.houses {
+			if d.About(on.spec.ID) && !on.meets(d.Condition, t.now) {
+				t.fail("%s is launched, and this is not so: %s", h.spec.ID, d)
+			}
+		}
+	}
+}
+
+func (t *town) Resume(i Instance, whichever bool) Resumed {
+	t.point("a resume")
+	id := i.Slot.spec.ID
+	g := t.held[heldKey{id, i.Gen}]
+	if whichever {
+		g = nil
+		for key, other := range t.held {
+			if key.id == id && other.life != t.life && (g == nil || other.key.gen > g.key.gen) {
+				g = other
+			}
+		}
+	}
+	if g == nil {
+		return Resumed{}
+	}
+	i.Gen = g.key.gen
+	g.inst, g.life = i, t.life
+	out := Resumed{Process: g, Gen: g.key.gen, Since: g.born}
+	if g.dead {
+		out.Exit, out.Ended = &g.exit, g.ended
+	}
+	return out
+}
+
+// Up has the checks of an instance look: they pass, mostly.
+func (t *town) Up(i Instance, p *model.Program, pid int, _ time.Duration) {
+	h := t.byID[p.ID]
+	if h.live == nil && t.now-h.lastDeath > blur || h.live != nil && h.live.pid != pid {
+		t.fail("%s is watched as pid %d", p.ID, pid)
+	}
+	if h.watched != 0 && h.watched != i.Gen {
+		t.fail("%s: generation %d is watched beside %d", p.ID, i.Gen, h.watched)
+	}
+	h.watched = i.Gen
+	g := h.live
+	t.prove(i)
+	t.lifelong(t.span(4*time.Second), func() { t.say(i, g, true) })
+	if t.one(3) && !t.calm {
+		t.lifelong(t.span(20*time.Second), func() { t.core.Bounce(i, "l", "too much") })
+		t.lifelong(t.span(20*time.Second), func() { t.say(i, g, t.calm || t.one(2)) })
+	}
+}
+
+func (t *town) prove(i Instance) {
+	t.lifelong(t.span(4*time.Second), func() {
+		switch {
+		case t.one(6) && !t.calm:
+			t.core.StartFailed(i, "s", "bad luck")
+		case t.one(4) && !t.calm:
+			t.prove(i)
+		default:
+			t.core.Proved(i)
+		}
+	})
+}
+
+func (t *town) say(i Instance, g *guest, ready bool) {
+	if g != nil && g.key.gen == i.Gen {
+		g.ready = g.ready || ready // it is believed until the core has heard the contrary
+		t.core.post(func() { g.ready = ready })
+	}
+	t.core.SetReady(i, ready)
+}
+
+func (t *town) Down(i Instance) {
+	if h := t.byID[i.Slot.Status().ID]; h.watched == i.Gen {
+		h.watched = 0
+	}
+}
+
+func (g *guest) PID() int                { return g.pid }
+func (g *guest) WriteStdin([]byte) error { return nil }
+
+func (g *guest) die(e model.Exit) {
+	if g.dead || g.strange {
+		return
+	}
+	g.dead, g.exit, g.ended = true, e, g.t.now
+	g.h.live, g.h.lastDeath = nil, g.t.now
+	g.h.done = g.h.done || e.Signal == 0 && e.Status == 0
+	g.t.tell("death %s:%d %s", g.key.id.Name, g.key.gen, ExitText(e))
+	if g.t.up && g.life == g.t.life {
+		g.t.lifelong(g.t.span(blur/2), func() { g.t.core.Ended(g.inst, e) })
+	}
+}
+
+func (g *guest) Signal(sig int, _ model.Reach) error {
+	t := g.t
+	t.point("before a signal")
+	if g.strange {
+		t.fail("%s was let go of, and gets signal %d", g.key.id, sig)
+	}
+	t.tell("signal %d to %s:%d", sig, g.key.id.Name, g.key.gen)
+	if t.core.end.begun && !g.asked {
+		for _, h := range t.houses {
+			for _, d := range h.spec.Depends {
+				if d.About(g.key.id) && h.live != nil {
+					t.fail("%s is asked to end before %s, which depends on it", g.key.id, h.spec.ID)
+				}
+			}
+		}
+	}
+	g.asked = true
+	defer t.point("after a signal")
+	if g.dead {
+		return syscall.ESRCH
+	}
+	t.later(t.span(time.Second), func() { g.die(model.Exit{Known: true, Signal: sig}) })
+	return nil
+}
+
+func (g *guest) Detach() {
+	t := g.t
+	t.point("before a detachment")
+	t.tell("let go of %s:%d", g.key.id.Name, g.key.gen)
+	if !g.dead {
+		g.strange, g.h.live, g.h.down = true, nil, true
+		t.strange++
+	}
+	delete(t.held, g.key)
+	t.point("after a detachment")
+}
+
+func (g *guest) Release() {
+	if g.strange || !g.dead {
+		g.t.fail("pid %d of %s is given up while it lives", g.pid, g.key.id)
+	}
+	g.t.point("before a release")
+	delete(g.t.held, g.key)
+	g.t.point("after a release")
+}
+
+// boot makes a core from what is left.
+func (t *town) boot() {
+	t.life++
+	t.up, t.ring = true, events.New(1000)
+	for _, h := range t.houses {
+		h.watched = 0
+	}
+	t.tell("BOOT")
+	t.core = New(Options{Host: t, Log: t, Ring: t.ring, Journal: t, Watch: t})
+	t.guard(func() {
+		sv, errs := Read(t.disk)
+		if len(errs) > 0 {
+			t.fail("the journal cannot be read: %v", errs)
+		}
+		t.core.Restore(sv)
+		if sv.Empty() {
+			var add []NewGroup
+			for _, g := range t.groups {
+				add = append(add, newGroup(g))
+			}
+			t.core.post(func() { _ = t.core.addGroups(add) })
+			return
+		}
+		t.groups = sv.Groups()
+		for _, g := range t.groups {
+			for _, p := range g.Programs {
+				t.recall(t.byID[p.ID], p)
+			}
+		}
+	})
+}
+
+// recall takes the core's word for a change of which nobody was told, and for no other.
+func (t *town) recall(h *house, p *model.Program) {
+	disabled := mustDown
+	if p.Disabled {
+		disabled = mustUp
+	}
+	if h.disabled != mustNothing && h.disabled != disabled {
+		t.fail("the change of %s is forgotten", p.ID)
+	}
+	h.spec, h.disabled = p, disabled
+}
+
+func (t *town) guard(f func()) {
+	defer func() {
+		if x := recover(); x != nil {
+			if _, ok := x.(killed); !ok {
+				panic(x)
+			}
+			t.kills++
+			t.up, t.core, t.waiting, t.asked = false, nil, nil, nil
+			t.later(t.span(50*time.Millisecond), t.boot)
+		}
+	}()
+	f()
+}
+
+// started notes that somebody wants a program to run, and what it depends on with it.
+func (t *town) started(h *house) {
+	h.down = false
+	h.started++
+	for _, d := range h.spec.Depends {
+		for _, on := range t.houses {
+			if d.About(on.spec.ID) {
+				t.started(on)
+			}
+		}
+	}
+}
+
+// client is a person, or a script of one.
+func (t *town) client() {
+	t.later(t.span(6*time.Second), t.client)
+	if !t.up || t.calm || t.ending {
+		return
+	}
+	h := t.houses[t.dice.IntN(len(t.houses))]
+	of := []*house{h}
+	if t.one(5) {
+		of = t.houses
+	}
+	var slots []*Slot
+	for _, h := range of {
+		if s := t.core.Table().Slot(h.spec.ID); s != nil {
+			slots = append(slots, s)
+		}
+	}
+	if len(slots) != len(of) {
+		return
+	}
+	mode := Each
+	if len(of) > 1 {
+		mode = Needed
+	}
+	a := &asking{of: of}
+	switch t.dice.IntN(8) {
+	case 0, 1, 2:
+		a.what = "start"
+		for _, h := range of {
+			t.started(h)
+		}
+		a.order = t.core.start(slots, mode, t.one(2))
+	case 3, 4, 5:
+		a.what = "stop"
+		a.order = t.core.stop(slots, mode, true)
+	case 6:
+		a.what, a.of = "release", []*house{h}
+		a.order = t.core.letGo([]*Slot{t.core.Table().Slot(h.spec.ID)}, Each)
+	default:
+		t.toggle(h)
+		return
+	}
+	for _, h := range a.of {
+		a.since += h.started
+	}
+	t.tell("%s %d, first %s", a.what, len(a.of), a.of[0].spec.ID.Name)
+	t.asked = append(t.asked, a)
+}
+
+// toggle enables or disables a program by a change of the configuration.
+func (t *town) toggle(h *house) {
+	for _, a := range t.asked {
+		if a.reply != nil {
+			return
+		}
+	}
+	spec := *h.spec
+	spec.Disabled = !spec.Disabled
+	for i, g := range t.groups {
+		if g.Name != spec.ID.Group {
+			continue
+		}
+		next := *g
+		next.Programs = nil
+		for _, p := range g.Programs {
+			if p.ID == spec.ID {
+				p = &spec
+			}
+			next.Programs = append(next.Programs, p)
+		}
+		h.disabled = mustNothing
+		app := t.core.application()
+		t.tell("%s disabled: %v", spec.ID.Name, spec.Disabled)
+		t.asked = append(t.asked, &asking{what: "apply", reply: t.core.ask(func() error {
+			return t.core.apply(app, Change{Groups: []NewGroup{newGroup(&next)}})
+		}), then: func() {
+			t.groups[i], h.spec = &next, &spec
+			h.disabled = mustDown
+			if spec.Disabled {
+				h.disabled = mustUp
+			}
+		}})
+	}
+}
+
+// answers looks at what has been answered.
+func (t *town) answers() {
+	kept := t.asked[:0]
+	for _, a := range t.asked {
+		if !t.answered(a) {
+			kept = append(kept, a)
+		}
+	}
+	t.asked = kept
+}
+
+func (t *town) answered(a *asking) bool {
+	if a.reply != nil {
+		select {
+		case err := <-a.reply:
+			if err == nil {
+				a.then()
+			}
+			return true
+		default:
+			return false
+		}
+	}
+	select {
+	case <-a.order.done:
+	default:
+		return false
+	}
+	var since uint64
+	for _, h := range a.of {
+		since += h.started
+	}
+	if a.what == "start" || since != a.since {
+		return true
+	}
+	for _, h := range a.of {
+		if err, found := outcomeOf(a.order.out, &prog{id: h.spec.ID}); found && err == nil {
+			h.down = true
+		}
+	}
+	return true
+}
+
+// step is one happening.
+func (t *town) step() {
+	next, timed := time.Duration(0), false
+	if t.up {
+		t.guard(func() {
+			next, timed = t.core.Turn()
+			for n := 0; !t.core.inbox.empty(); n++ {
+				if next, timed = t.core.Turn(); n > 1000 {
+					t.fail("the core does not come to rest")
+				}
+			}
+			t.answers()
+		})
+	}
+	switch {
+	case t.up && timed && (len(t.coming) == 0 || t.now+next < t.coming[0].at):
+		t.now += next
+	case len(t.coming) > 0:
+		t.now = max(t.now, t.coming[0].at)
+		f := heap.Pop(&t.coming).(happening).f
+		t.guard(f)
+	}
+}
+
+func (t *town) run(d time.Duration) {
+	for until := t.now + d; t.now < until; {
+		t.step()
+	}
+}
+
+// atRest: who waits does so for a reason, and nobody is forgotten.
+func (t *town) atRest() {
+	for _, s := range t.core.Table().Sorted {
+		st := s.Status()
+		h := t.byID[st.ID]
+		if st.State.Down() != (h.live == nil) && !st.State.Up() && st.State != model.Stopping {
+			t.fail("%s is %s, and lives: %v", st.ID, st.State, h.live != nil)
+		}
+		if st.Waiting == "" {
+			if st.State == model.Starting && t.now-st.Start.Sub(t.Wall().Add(-t.now)) > 30*time.Second {
+				t.fail("%s is STARTING for ever", st.ID)
+			}
+			continue
+		}
+		t.waits++
+		unmet := false
+		for _, d := range h.spec.Depends {
+			for _, on := range t.houses {
+				settled := on.live == nil || t.now-on.live.born > 10*time.Second
+				unmet = unmet || d.About(on.spec.ID) && (!on.meets(d.Condition, t.now) || !settled || d.Condition == model.DependCompleted)
+			}
+		}
+		if !unmet {
+			t.fail("%s waits for %s, and all that it waits for is there", st.ID, st.Waiting)
+		}
+	}
+}
+
+// live is a whole run.
+func (t *town) live(d time.Duration) {
+	defer func() {
+		if x := recover(); x != nil {
+			if _, ok := x.(impossible); !ok {
+				panic(x)
+			}
+		}
+	}()
+	t.later(0, t.boot)
+	t.later(time.Second, t.client)
+	t.run(d)
+	t.calm = true
+	for range 20 {
+		t.run(5 * time.Second)
+		if t.up {
+			t.atRest()
+		}
+	}
+	t.calm = false
+	for !t.up {
+		t.step()
+	}
+	t.ending = true
+	for n := 0; !t.up || !t.core.end.complete; n++ {
+		if t.up && t.core.State() == model.DaemonRunning {
+			t.guard(func() { t.core.BeginEnd(model.DaemonShutdown) })
+		}
+		t.step()
+		if n > 20000 {
+			t.fail("the end does not come")
+		}
+	}
+	for _, h := range t.houses {
+		if h.live != nil {
+			t.fail("%s lives after the end", h.spec.ID)
+		}
+	}
+}
+
+func TestDependentsUnderFaults(t *testing.T) {
+	t.Parallel()
+	n := *simTowns
+	if slow() || testing.Short() {
+		n /= 10
+	}
+	kills, starts, waits, strange, bad := 0, 0, 0, 0, 0
+	for i := range uint64(n) {
+		w := newTown(*simFirst + i)
+		w.live(3 * time.Minute)
+		kills, starts, waits, strange = kills+w.kills, starts+w.starts, waits+w.waits, strange+w.strange
+		if w.wrong != "" {
+			if bad++; bad <= 3 {
+				t.Errorf("seed %d: %s\n%s", *simFirst+i, w.wrong, strings.Join(w.story[max(0, len(w.story)-60):], "\n"))
+			}
+		}
+	}
+	t.Logf("%d runs: %d kills, %d starts, %d looks at who waits, %d processes let go of, %d runs went wrong", n, kills, starts, waits, strange, bad)
+	if kills < n || starts < 10*n || waits < n || strange < n/4 {
+		t.Error("too little has happened")
+	}
+}
