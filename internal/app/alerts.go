@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"strings"
 
@@ -39,6 +40,9 @@ func (a *App) makeAlerts() {
 		},
 		Explain: a.verdict,
 		Tail:    a.tail,
+	}
+	if f := a.o.Config.Foreign; f != nil && f.Sendmail != "" {
+		o.Email.Via = "sendmail:" + f.Sendmail
 	}
 	if a.o.State != nil {
 		o.Journal, o.Entries, o.Store = a.o.State.journal, a.o.State.entries(), a.o.State.alerts
@@ -134,9 +138,10 @@ func (a *App) runAlerts() (stop func()) {
 
 // logsStall is told how many logs cannot be written, and why the last one cannot.
 func (a *App) logsStall(logs int, err error) {
-	if logs == 0 {
+	switch {
+	case logs == 0:
 		a.alerts.Over(troubleDisk)
-		return
+	case err != nil:
+		a.alerts.Trouble(troubleDisk, fmt.Sprintf("the log of a program cannot be written: %v", err))
 	}
-	a.alerts.Trouble(troubleDisk, "logs of programs cannot be written: "+err.Error())
 }

@@ -29,7 +29,9 @@ func (a *App) newTally() *tally.Tally {
 func (a *App) happened(e model.Event) {
 	a.tally.Happened(e)
 	a.pools.Happened(e)
-	a.alerts.Happened(e)
+	if !a.passive() {
+		a.alerts.Happened(e)
+	}
 }
 
 // withMetrics adds the page of figures to those of a server. All servers show the same.

@@ -264,3 +264,41 @@ func TestForeground(t *testing.T) {
 		t.Error("the programs have ended with it")
 	}
 }
+
+// TestMail: whoever is to be told hears of what comes by itself, and not of what a person does nor without usrsvcd.
+func TestMail(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, "[Main]\nsendmail_path = {}/sendmail\n[Program:one]\ncommand = /bin/sleep {n}1\nemail_alerts = ops@example.org\nrestart_delay = 0\n")
+	s.write("sendmail", "#!/bin/sh\ncat >>{}/mail.$$ && mv {}/mail.$$ {}/mail\n")
+	s.want("usrsvc start one", Success)
+	s.kill(s.pid("one"))
+	s.until("its end is known", func() bool { return s.pid("one") == 0 })
+	s.want("usrsvc start one", Success)
+	s.want("usrsvc restart one", Success)
+	if mail := s.read("mail"); mail != "" {
+		t.Errorf("there is mail about what a person does: %s", mail)
+	}
+	s.want("usrsvcd start", Success)
+	old := s.pid("one")
+	s.kill(old)
+	s.until("there is mail", func() bool { return strings.Contains(s.read("mail"), "To: ops@example.org") })
+	if mail := s.read("mail"); !strings.Contains(mail, "one") {
+		t.Errorf("it does not say of what: %s", mail)
+	}
+}
+
+// TestMonitor: a program whose file of signs of life is missing is started anew; without usrsvcd it is left alone.
+func TestMonitor(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, "[Main]\n[Program:one]\ncommand = /bin/sleep {n}1\nrestart_delay = 0\n[[Monitor]]\nmonitor_after = 0\nactivityfile = {}/alive\n")
+	s.want("usrsvcd start", Success)
+	old := s.runs("one")
+	s.until("it is started anew", func() bool { pid := s.pid("one"); return pid != 0 && pid != old })
+	if lives(old) {
+		t.Error("there are two")
+	}
+	p, err := s.client().Process(t.Context(), "one")
+	if err != nil || p.Run < 2 {
+		t.Errorf("%+v %v", p, err)
+	}
+}

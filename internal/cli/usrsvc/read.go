@@ -22,7 +22,7 @@ func read(file, dir string) (*settings, error) {
 	}
 	s := &settings{
 		file: file, home: dir, names: c.Names, model: c.Model,
-		pidfile: c.Main.PIDFile, stdout: c.Main.Stdout, stderr: c.Main.Stderr,
+		pidfile: c.Main.PIDFile, stdout: c.Main.Stdout, stderr: c.Main.Stderr, sendmail: c.Main.Sendmail,
 	}
 	for _, p := range c.Problems {
 		s.faults = append(s.faults, p.String())

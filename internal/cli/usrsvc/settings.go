@@ -35,6 +35,7 @@ type settings struct {
 
 	pidfile        string // of the daemon
 	stdout, stderr string // of the daemon; empty = it keeps its own log
+	sendmail       string // empty = the first that is found
 }
 
 // mistake is something that makes a program unusable; program is empty when it concerns none by name.
@@ -127,7 +128,7 @@ func place(file string) (home.Instance, error) {
 
 // config is the configuration as the daemon takes it.
 func (s *settings) config(at home.Instance, mode string, background bool, env conf.Environ) (*conf.Config, error) {
-	f := conf.Foreign{Dialect: dialect, Passive: mode == modePassive}
+	f := conf.Foreign{Dialect: dialect, Passive: mode == modePassive, Sendmail: s.sendmail}
 	n := conf.Native{File: s.file, Logs: at.Logs, Socket: at.Socket, PIDFile: os.DevNull}
 	if !f.Passive {
 		f.Stderr, n.PIDFile = s.stderr, s.pidfile

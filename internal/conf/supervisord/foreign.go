@@ -10,6 +10,8 @@ type Foreign struct {
 	Passive bool `json:",omitzero"`
 	// Stderr is a file that gets the lines of the activity log from warnings on; empty = none does.
 	Stderr string `json:",omitzero"`
+	// Sendmail is who takes the mail of email_alerts, absolute; empty = the first that is found.
+	Sendmail string `json:",omitzero"`
 }
 
 // ForeignSettings is the configuration of an instance whose programs are defined in another dialect: the settings of a native
