@@ -147,7 +147,7 @@ func (p *Pools) Happened(e model.Event) {
 		p.expect(e.ID.Group)
 	case model.EventGroupRemoved:
 		p.removed(e.ID.Group)
-	case model.EventRemote, model.EventTick5, model.EventTick60, model.EventTick3600:
+	case model.EventRemote, model.EventTick5, model.EventTick60, model.EventTick3600, model.EventCheckFailed, model.EventCheckPassed:
 		defer p.kick() // nothing else follows
 	}
 	p.accept(&e)

@@ -38,6 +38,10 @@ func AppendPayload(b []byte, e *model.Event) []byte {
 		return text(append(pid(process(b, e), e), " channel:stderr\n"...), e.Data)
 	case model.EventProcessCommunicationStdout, model.EventProcessCommunicationStderr:
 		return text(append(pid(process(b, e), e), '\n'), e.Data)
+	case model.EventCheckFailed, model.EventCheckPassed, model.EventCheckAction:
+		return text(append(append(append(pid(process(b, e), e), " check:"...), e.Kind...), '\n'), e.Data)
+	case model.EventReleased:
+		return pid(process(b, e), e)
 	case model.EventRemote:
 		return text(append(append(append(b, "type:"...), e.Kind...), '\n'), e.Data)
 	case model.EventTick5, model.EventTick60, model.EventTick3600:

@@ -107,6 +107,16 @@ func TestEnvelope(t *testing.T) {
 			"serial:43 pool:lst poolserial:43 eventname:PROCESS_STATE_STOPPING len:50\nprocessname:a groupname:a from_state:RUNNING pid:9",
 		},
 		{model.Event{Type: model.EventGroupRemoved, ID: model.ID{Group: "env"}}, 44, "serial:44 pool:lst poolserial:44 eventname:PROCESS_GROUP_REMOVED len:14\ngroupname:env\n"},
+		{
+			model.Event{Type: model.EventCheckFailed, ID: id("web"), PID: 9, Kind: "page", Data: []byte("503")},
+			44,
+			"serial:44 pool:lst poolserial:44 eventname:CHECK_FAILED len:51\nprocessname:web groupname:web pid:9 check:page\n503",
+		},
+		{
+			model.Event{Type: model.EventReleased, ID: id("web"), PID: 9},
+			44,
+			"serial:44 pool:lst poolserial:44 eventname:PROCESS_RELEASED len:35\nprocessname:web groupname:web pid:9",
+		},
 		{model.Event{Type: "NO_SUCH"}, 44, "serial:44 pool:lst poolserial:44 eventname:NO_SUCH len:0\n"},
 	} {
 		h := Header{Server: "ident1", Serial: tt.serial, Pool: "lst", PoolSerial: tt.serial, Name: tt.e.Type}
@@ -157,6 +167,14 @@ func TestSubscribe(t *testing.T) {
 		}
 		if d := cmp.Diff(want, Subscribe(strings.Split(tt.names, ","))); d != "" {
 			t.Errorf("%s: %s", tt.names, d)
+		}
+	}
+	for _, own := range OwnTypes() {
+		if names := []string{"EVENT", "PROCESS_STATE", "PROCESS_GROUP", "TICK", "SUPERVISOR_STATE_CHANGE"}; Subscribe(names)[own] {
+			t.Errorf("%s comes to who does not know it", own)
+		}
+		if got := Subscribe([]string{string(own)}); len(got) != 1 || !got[own] {
+			t.Errorf("%s: %v", own, got)
 		}
 	}
 	if all := Subscribe([]string{"EVENT"}); len(all) != len(Types()) || len(all) != 20 {

@@ -1,6 +1,7 @@
 package listener
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/upkeep-project/upkeep/internal/domain/model"
@@ -34,6 +35,12 @@ func Types() []model.EventType {
 	}
 }
 
+// OwnTypes are events of ours, which the original does not have: no branch has them, and EVENT neither, so that listeners
+// that do not know them never get them. Who wants them names them.
+func OwnTypes() []model.EventType {
+	return []model.EventType{model.EventCheckFailed, model.EventCheckPassed, model.EventCheckAction, model.EventReleased}
+}
+
 // Set is what a pool has subscribed to: every event is in it once, however many of the names cover it (F46).
 type Set map[model.EventType]bool
 
@@ -46,6 +53,11 @@ func Subscribe(names []string) Set {
 			if name == all || name == string(t) || covers(name, t) {
 				set[t] = true
 			}
+		}
+	}
+	for _, t := range OwnTypes() {
+		if slices.Contains(names, string(t)) {
+			set[t] = true
 		}
 	}
 	return set
