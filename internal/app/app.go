@@ -275,7 +275,7 @@ func (a *App) makeEngine() (err error) {
 
 // pumpOptions are those of the pump.
 func (a *App) pumpOptions() streams.Options {
-	o := streams.Options{Log: a.log}
+	o := streams.Options{Log: a.log, Stalled: a.logsStall}
 	if a.o.Keeper != nil {
 		o.Keeper = launch.Stages(a.o.Keeper.store())
 	}

@@ -481,6 +481,17 @@ func TestDaemon(t *testing.T) {
 	r.a.Over("safe")
 	r.wait(minute)
 	r.got("mailto:ops@x [web-3] RECOVERED the trouble (safe) is over after 1h 2m")
+	for range 30 { // a disk that is full again and again is told of once in a while
+		r.a.Trouble("logs", "the log of a program cannot be written: no space left on device")
+		r.wait(10 * time.Second)
+		r.a.Over("logs")
+		r.wait(10 * time.Second)
+	}
+	r.a.Trouble("logs", "the log of a program cannot be written: no space left on device")
+	r.wait(10 * minute)
+	r.got("mailto:ops@x [web-3] DAEMON the log of a program cannot be written: no space lef...",
+		"mailto:ops@x [web-3] RECOVERED the trouble (logs) is over after 10s",
+		"mailto:ops@x [web-3] DAEMON the log of a program cannot be written: no space lef...")
 }
 
 // TestDeadServer: what cannot be delivered is kept and comes later, over a kill too; after a day it is given up and counted.

@@ -125,6 +125,7 @@ func (a *Alerts) fault(n *note) {
 		a.drop(in) // it is over as soon as it has happened
 		t.in = nil
 	}
+	t.fault = n.Key
 	for _, who := range a.configured() {
 		if has(who, model.TriggerDaemon, 0) && in.Told[who.Name].IsZero() && !a.about(who, in) {
 			a.add(who, t)

@@ -26,8 +26,10 @@ const (
 
 // state is what is known as a whole.
 type state struct {
-	Through   uint64 // the last note that was read
-	Seed      string // makes ids of messages ours
+	Through uint64 // the last note that was read
+	Seed    string // makes ids of messages ours
+	// Faults is when a notifier has last told of a fault of the daemon, by notifier and fault.
+	Faults    map[string]time.Time `json:",omitzero"`
 	notifiers []*model.Notifier
 }
 

@@ -21,6 +21,7 @@ type pending struct {
 	Email    []string `json:",omitzero"` // of EmailName: the destinations
 	Kind     model.TriggerKind
 	ID       model.ID `json:",omitzero"` // zero = the daemon
+	Fault    string   `json:",omitzero"` // of the daemon: which
 	Gen      uint64   `json:",omitzero"`
 	Time     time.Time
 	Due      time.Time
@@ -61,7 +62,7 @@ func (a *Alerts) add(who *model.Notifier, t telling) {
 	}
 	p := &pending{
 		N: t.n.N, Notifier: who.Name, Kind: t.kind, ID: t.n.ID, Gen: t.n.Gen, Time: t.n.Time, Due: t.n.Time.Add(a.o.Pace.Window),
-		Times: max(t.times, 1), Said: t.said,
+		Times: max(t.times, 1), Said: t.said, Fault: t.fault,
 	}
 	if who.Name == EmailName {
 		p.Email = slices.Clone(who.To)
@@ -135,7 +136,7 @@ func later(x, y time.Time) time.Time {
 // damped reports whether a kind is told at most once in a while: it can come again and again by itself.
 func damped(k model.TriggerKind) bool {
 	switch k {
-	case model.TriggerFatal, model.TriggerStarted, model.TriggerDaemon, model.TriggerRecovered:
+	case model.TriggerFatal, model.TriggerStarted, model.TriggerRecovered:
 		return false
 	}
 	return true
@@ -145,6 +146,9 @@ func spokenKey(notifier string, k model.TriggerKind) string { return notifier + 
 
 // spoken is when the notifier has last told the same of the program.
 func (a *Alerts) spoken(p *pending) time.Time {
+	if p.ID == (model.ID{}) {
+		return a.state.Faults[p.Notifier+"/"+p.Fault]
+	}
 	known := a.programs[p.ID]
 	if known == nil {
 		return time.Time{}
@@ -247,6 +251,13 @@ func (a *Alerts) mark(p *pending, now time.Time) {
 			in.Told[p.Notifier] = now
 			a.putIncident(in)
 		}
+	}
+	if p.Fault != "" {
+		if a.state.Faults == nil {
+			a.state.Faults = map[string]time.Time{}
+		}
+		a.state.Faults[p.Notifier+"/"+p.Fault] = now
+		a.put(stateKey, a.state)
 	}
 	if known := a.programs[p.ID]; known != nil {
 		if known.Spoken == nil {

@@ -24,6 +24,7 @@ type telling struct {
 	said  said
 	times int
 	found bool     // the program was found dead
+	fault string   // of the daemon: which
 	but   []string // those who are told something else of it
 }
 

@@ -22,6 +22,7 @@ type extra struct {
 	retryAt time.Time
 	toldAt  time.Time // when the last trouble was reported
 	lost    int64     // by this trouble
+	counted bool      // in Pump.stalls
 
 	fast  int // a second pipe between the program's and the log; -1 for none
 	ahead int // bytes in it

@@ -414,6 +414,7 @@ func (s *Stream) fail(err error, now time.Time) {
 		x.retryAt = now.Add(readerWait)
 		return
 	}
+	s.p.stall(x, err)
 	if x.toldAt.IsZero() || now.Sub(x.toldAt) > tellEvery {
 		x.toldAt = now
 		s.p.log(activity.Error, "cannot write %v; output waits", err)
@@ -428,6 +429,31 @@ func (s *Stream) recovered(now time.Time) {
 			s.out.file.Path(), now.Sub(x.since).Seconds(), x.lost, x.stall)
 	}
 	x.stall, x.lost = nil, 0
+	s.p.flows(x)
+}
+
+// stall counts a log that cannot be written, and tells.
+func (p *Pump) stall(x *extra, err error) {
+	if x.counted || p.o.Stalled == nil {
+		return
+	}
+	x.counted = true
+	p.stallMu.Lock()
+	defer p.stallMu.Unlock()
+	p.stalls++
+	p.o.Stalled(p.stalls, err)
+}
+
+// flows counts one that can be written again, or that nobody writes any more.
+func (p *Pump) flows(x *extra) {
+	if !x.counted {
+		return
+	}
+	x.counted = false
+	p.stallMu.Lock()
+	defer p.stallMu.Unlock()
+	p.stalls--
+	p.o.Stalled(p.stalls, nil)
 }
 
 // absorb takes what the pipe has no room for onto the stage while the log cannot be written.

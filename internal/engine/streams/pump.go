@@ -43,6 +43,9 @@ type Options struct {
 	TotalMemory  int64            // and for all; default 64 MiB
 	PipeMemory   int64            // for enlarged pipes; default half of what the system allows one user
 	Keeper       Keeper           // nil = a kill of this process may lose what is on its way through memory
+	// Stalled is told whenever a log cannot be written any more, or again: how many there are, and why the last one
+	// cannot. It is called by workers, must return at once and must not call the pump; nil = nobody asks.
+	Stalled func(logs int, err error)
 }
 
 // Keeper holds descriptors for whoever takes over when this process is gone. Its methods are called by workers and
@@ -128,6 +131,9 @@ type Pump struct {
 	spare   []*scratch
 	extras  []*Stream     // those that have a stage or a second pipe, the longest ago first
 	empty   chan struct{} // closed when closed and no stream is left
+
+	stallMu sync.Mutex // comes after all others, and is held while Options.Stalled is called
+	stalls  int        // logs that cannot be written
 
 	fast      atomic.Int32 // second pipes
 	fastBytes int64

@@ -311,6 +311,9 @@ func (s *Stream) finishLocked() {
 		s.x.line = nil
 	}
 	s.countLossLocked()
+	if s.x != nil {
+		s.p.flows(s.x)
+	}
 	s.ended = true
 	s.p.budget.Release(int(s.initial), int(s.capacity))
 	pipe.Close(int(s.fd))

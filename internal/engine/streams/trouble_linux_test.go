@@ -10,6 +10,8 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -78,7 +80,15 @@ func TestFullDisk(t *testing.T) {
 			other := t.TempDir() + "/other"
 			var rec recorder
 			s := logs.NewStore()
-			p := newPump(t, Options{Log: &rec, StreamMemory: 256 << 10})
+			var stalled, most atomic.Int64
+			p := newPump(t, Options{Log: &rec, StreamMemory: 256 << 10, Stalled: func(n int, err error) {
+				if stalled.Store(int64(n)); n == 1 {
+					most.Store(1)
+					if !errors.Is(err, syscall.ENOSPC) {
+						t.Errorf("told of %v", err)
+					}
+				}
+			}})
 			var flow model.Flow
 			o := Output{File: open(t, s, disk+"/log", logs.Options{}), StripANSI: mode == "stripped", Flow: &flow}
 			shown := 0
@@ -123,6 +133,9 @@ func TestFullDisk(t *testing.T) {
 			}
 			if n := p.mem.used.Load(); n != 0 {
 				t.Errorf("%d bytes of memory are still taken", n)
+			}
+			if most.Load() != 1 || stalled.Load() != 0 {
+				t.Errorf("told of a log that cannot be written: %v; %d cannot now", most.Load() == 1, stalled.Load())
 			}
 			if mode == "consumer" && shown != len(text)+5 {
 				t.Errorf("the consumer was shown %d bytes, want %d", shown, len(text)+5)
