@@ -3,6 +3,7 @@ package native
 import (
 	"errors"
 	"fmt"
+	"math"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -138,6 +139,9 @@ func (e *exporter) definition(p *model.Program) (*imports.Program, error) {
 		if v.Line == 0 || k == nil || k.Ours || slices.Contains(skip, v.Key) {
 			continue
 		}
+		if v.Key == "startretries" && p.Start.Retries == model.Endless {
+			v.Text = strconv.Itoa(math.MaxInt32) // the original knows numbers alone
+		}
 		out.Keys = append(out.Keys, imports.Key{Name: v.Key, Value: v.Text})
 	}
 	if p.Command.Dir != "" {
@@ -249,8 +253,12 @@ func (e *exporter) systemd(c *command) error {
 		say := func(key, value string) { b.WriteString(key + "=" + value + "\n") }
 		fmt.Fprintf(&b, "# %s.service\n[Unit]\nDescription=%s\n", name, strings.ReplaceAll(p.ID.String(), "%", "%%"))
 		if p.Exit.Restart != model.RestartNever {
-			say("StartLimitIntervalSec", strconv.Itoa(int(startWindow/time.Second)))
-			say("StartLimitBurst", strconv.Itoa(p.Start.Retries+1))
+			if p.Start.Retries == model.Endless {
+				say("StartLimitIntervalSec", "0")
+			} else {
+				say("StartLimitIntervalSec", strconv.Itoa(int(startWindow/time.Second)))
+				say("StartLimitBurst", strconv.Itoa(max(0, p.Start.Retries)+1))
+			}
 		}
 		b.WriteString("\n[Service]\n")
 		for j, w := range argv {

@@ -104,3 +104,14 @@ func TestForeignConfig(t *testing.T) {
 		{"-c s.conf apply", 7, "", absent},
 	})
 }
+
+// TestExportEndless: tools that count attempts are told a number that is never reached, or that there is no limit.
+func TestExportEndless(t *testing.T) {
+	u := newUser(t)
+	u.program("web", "[program:web]\ncommand = sleep 1000\nstartretries = unlimited\n")
+	for format, want := range map[string]string{"supervisord": "startretries = 2147483647\n", "systemd": "StartLimitIntervalSec=0\n"} {
+		if stdout, stderr, status := u.call("export", "web", "-f", format); status != 0 || stderr != "" || !strings.Contains(stdout, want) {
+			t.Errorf("%s: %d %q %q", format, status, stdout, stderr)
+		}
+	}
+}

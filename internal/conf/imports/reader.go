@@ -321,7 +321,10 @@ func place(words []string, name string) int {
 	if strings.HasPrefix(name, "check.") {
 		name = "check."
 	}
-	return slices.Index(words, name)
+	if i := slices.Index(words, name); i >= 0 {
+		return i
+	}
+	return len(words) // what is seldom said stands at the end
 }
 
 // done takes out what cannot be written and adds the program to the report.

@@ -309,3 +309,26 @@ func FuzzSupervisor(f *testing.F) {
 	seed(f, "supervisor/supervisord.conf", "supervisor/conf.d/worker.conf")
 	fuzzRead(f, "supervisor", "s.conf", false)
 }
+
+// TestSupervisorKeepsOurKeys: what this dialect has added to a program's section is carried over as it is.
+func TestSupervisorKeepsOurKeys(t *testing.T) {
+	dir := t.TempDir()
+	const section = "[program:web]\ncommand=/bin/cat %(program_name)s\nstartretries=unlimited\nrestart_delay=1.5\nstart_timeout=5\npidfile=/run/%(program_name)s.pid\n" +
+		"track=pidfile\nmatch=a+b\nscan=yes\nlog_mode=direct\nemail_alerts=root\nenabled=no\nready=notify\nhealth_tcp=80\nhealth_failures=2\nmemory_restart=5MB\n" +
+		"monitor_after=3\ncheck.Site=http http://h/?a=%%20 body='x y' every=2s\nenv.PORT=80\nreload_signal=HUP\nautostart=true\n"
+	path := filepath.Join(put(t, dir, map[string]string{"s.conf": "[supervisord]\n" + section}), "s.conf")
+	report, err := Read("supervisor", path, testWorld())
+	if err != nil || len(report.Programs) != 1 || len(report.Programs[0].Dropped) > 0 {
+		t.Fatalf("%+v, %v", report, err)
+	}
+	want, got := readBack(t, dir, []byte(section)), readBack(t, dir, report.Programs[0].INI())
+	got[0].Origin = want[0].Origin
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("%s\n%s", d, report.Programs[0].INI())
+	}
+	put(t, dir, map[string]string{"s.conf": "[supervisord]\n[defaults:x]\numask=1\n[notify:n]\nto=mailto:root\n[program:web]\ncommand=x\ndefaults=x\nnotify=n\n"})
+	report, err = Read("supervisor", path, testWorld())
+	if err != nil || len(report.Programs) != 1 || len(report.Programs[0].Dropped) != 2 {
+		t.Errorf("%+v, %v", report, err)
+	}
+}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/upkeep-project/upkeep/internal/base/units"
 	"github.com/upkeep-project/upkeep/internal/conf/ini"
+	"github.com/upkeep-project/upkeep/internal/conf/keys"
 )
 
 // readSupervisor reads a supervisord.conf with the files it includes from its own folder and below. Options keep
@@ -18,7 +19,8 @@ func readSupervisor(r *reader) error {
 	if err != nil {
 		return err
 	}
-	s := &supervisor{r: r, doc: ini.New()}
+	s := &supervisor{r: r, doc: ini.New(), known: keys.Sections().Kind("program")}
+	s.doc.FoldKeys(keys.Fold)
 	if err := s.doc.Parse(r.path, string(text)); err != nil {
 		var syntax *ini.SyntaxError
 		if !errors.As(err, &syntax) {
@@ -56,6 +58,8 @@ func readSupervisor(r *reader) error {
 type supervisor struct {
 	r   *reader
 	doc *ini.Document
+	// known are the options of programs.
+	known *keys.Section
 }
 
 // syntax reports lines that are neither sections nor options.
@@ -124,7 +128,6 @@ func (s *supervisor) text(v ini.Value, template bool) string {
 func (s *supervisor) program(sect *ini.Section, name string, members map[string]string) {
 	r := s.r
 	p := r.program(name, sect.File, sect.Line)
-	words := order()
 	for _, e := range sect.All() {
 		text := s.text(e.Value, true)
 		switch {
@@ -138,7 +141,9 @@ func (s *supervisor) program(sect *ini.Section, name string, members map[string]
 			p.keep(e.Key)
 		case e.Key == "user":
 			p.user(e.Key, text)
-		case slices.Contains(words, e.Key), e.Key == "stop_reach":
+		case e.Key == "defaults" || e.Key == "notify":
+			p.drop(e.Key, "the sections that it names are not carried over")
+		case s.known.Key(e.Key) != nil:
 			p.put(Key{Name: e.Key, Value: text, Template: true})
 			p.keep(e.Key)
 		default:

@@ -28,7 +28,7 @@ func TestTableIsWhole(t *testing.T) {
 				t.Errorf("%s %s is not explained: %q", s.Header(), k.Name, k.Text)
 			case k.Required && k.Default != "":
 				t.Errorf("%s %s is required and has a default", s.Header(), k.Name)
-			case k.Type == Choice && len(k.Values) < 2:
+			case k.Type == Choice && len(k.Values) == 0:
 				t.Errorf("%s %s has no choice", s.Header(), k.Name)
 			case k.Allowed() == "":
 				t.Errorf("%s %s: nothing is allowed", s.Header(), k.Name)
