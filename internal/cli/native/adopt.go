@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/mattn/go-runewidth"
 	"github.com/spf13/cobra"
 
 	"github.com/upkeep-project/upkeep/client/upkeep"
@@ -140,6 +141,10 @@ func (c *command) meant(ctx context.Context, client *upkeep.Client, a *adopting)
 		return nil, usageError{fmt.Errorf("there is no program named %s. To register one, say which process it is:  upkeep adopt --port N --name %s", a.Program, a.Program)}
 	}
 	list, err := client.Adoptable(ctx, a.Adoption)
+	var problem *upkeep.Problem
+	if a.PID != 0 && errors.As(err, &problem) && problem.Code == "failed" { // a system that tells nothing of others
+		return &upkeep.Adoptable{PID: a.PID}, nil
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -161,7 +166,7 @@ func (c *command) meant(ctx context.Context, client *upkeep.Client, a *adopting)
 	c.candidates(list, c.err)
 	fmt.Fprint(c.err, "Which? ")
 	n, err := strconv.Atoi(c.readLine())
-	if err != nil || n < 1 || n > len(list) {
+	if err != nil || n < 1 || n > min(len(list), shownCandidates) {
 		return nil, errDeclined
 	}
 	return &list[n-1], nil
@@ -179,6 +184,8 @@ func (c *command) candidates(list []upkeep.Adoptable, to io.Writer) {
 		{title: "LISTENS", drop: 5},
 		{title: "COMMAND", least: 20},
 	}
+	more := len(list) - shownCandidates
+	list = list[:min(len(list), shownCandidates)]
 	rows := make([][]cell, len(list))
 	for k, p := range list {
 		up := ""
@@ -193,13 +200,19 @@ func (c *command) candidates(list []upkeep.Adoptable, to io.Writer) {
 			{text: fmt.Sprintf("%.1f%%", p.CPU)},
 			{text: words.Size(p.Memory)},
 			{text: strings.Join(p.Listen, " ")},
-			{text: c.clean(strings.Join(p.Args, " "))},
+			{text: runewidth.Truncate(c.clean(strings.Join(p.Args, " ")), shownCommand, c.ellipsis())},
 		}
 	}
 	shown := *c
 	shown.out = to
 	shown.table(columns, rows)
+	if more > 0 {
+		fmt.Fprintf(to, "and %d more; --port, --title and --pidfile say which\n", more)
+	}
 }
+
+// Of how many processes, and how much of a command line, a list for people shows.
+const shownCandidates, shownCommand = 40, 120
 
 // readLine is one line that somebody types, without the spaces around it. It reads no further.
 func (c *command) readLine() string {
