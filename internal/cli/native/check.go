@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/upkeep-project/upkeep/client/upkeep"
+	"github.com/upkeep-project/upkeep/internal/app"
 	"github.com/upkeep-project/upkeep/internal/base/units"
 	"github.com/upkeep-project/upkeep/internal/conf/ini"
 	"github.com/upkeep-project/upkeep/internal/conf/keys"
@@ -113,7 +114,7 @@ func (c *command) checking(args []string) (*checked, error) {
 	if err != nil {
 		return nil, err
 	}
-	conf, err := supervisord.LoadFrom(a, location, env)
+	conf, err := supervisord.LoadFrom(a, location, app.Settled(env))
 	if err != nil {
 		return nil, err
 	}

@@ -97,3 +97,28 @@ func TestWrap(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// TestStatusTellsOfBrokenFiles: what runs by a definition that is broken meanwhile is shown with where to look.
+func TestStatusTellsOfBrokenFiles(t *testing.T) {
+	u := newUser(t)
+	u.program("web", "[program:web]\ncommand = sleep 1000\nstartsecs = 0\n")
+	u.start()
+	u.program("web", "[program:web]\ncommand = sleep 1000\nstartsecs = soon\ndepends_on = db\n")
+	u.write("config/upkeep/programs/api.conf", "[program:api]\ncommand = sleep 1001\nstartsecs = 0\n")
+	stdout, stderr, status := u.call("apply")
+	if status != 0 && status != statusInvalid {
+		t.Errorf("apply: %d %q %q", status, stdout, stderr)
+	}
+	stdout, stderr, _ = u.call("status")
+	if !strings.Contains(stdout, "web") || !strings.Contains(stdout, "api") {
+		t.Errorf("%s", stdout)
+	}
+	if want := "cannot be used, so that what it defines is as it was: ~/config/upkeep/programs/web.conf   upkeep check\n"; !strings.Contains(stderr, want) {
+		t.Errorf("%s", stderr)
+	}
+	u.program("web", "[program:web]\ncommand = sleep 1000\nstartsecs = 0\n")
+	u.call("apply")
+	if _, stderr, _ = u.call("status"); strings.Contains(stderr, "cannot be used") {
+		t.Errorf("%s", stderr)
+	}
+}

@@ -83,6 +83,12 @@ func (c *command) showStatus(ctx context.Context, f upkeep.Filter, one bool) err
 		c.status = statusNotRunning
 	}
 	if err == nil && form == "table" && !one {
+		if s, err := client.System(ctx); err == nil && len(s.Invalid) > 0 {
+			for k, f := range s.Invalid {
+				s.Invalid[k] = c.path(f)
+			}
+			c.talk("cannot be used, so that what it defines is as it was: %s   upkeep check", words.List(s.Invalid))
+		}
 		if told, err := client.Notifiers(ctx); err == nil { // what has no notifiers says so, and is no reason to fail
 			if text := undelivered(told); text != "" {
 				c.talk("%s", text)
