@@ -107,10 +107,10 @@ func (a *Alerts) runs(n *note, st *model.Status, p *program, again bool) {
 		case p.Auto:
 			n.Auto = true
 			a.starts(n, st, was, recovered)
+		case n.Past.Restarts > 0 && p.Dead != 0 && p.Dead < n.Gen:
+			a.starts(n, st, true, recovered)
 		case !was || n.Past.Restarts == 0: // somebody has started it
 		case p.Acted != 0 && p.Acted < n.Gen, p.Asked != 0 && p.Asked < n.Gen: // told, or asked for
-		case n.unseen(a.began):
-			a.starts(n, st, true, recovered)
 		default:
 			if !again && len(p.Restarts) < maxRestarts {
 				p.Restarts = append(p.Restarts, n.Time)
@@ -119,12 +119,13 @@ func (a *Alerts) runs(n *note, st *model.Status, p *program, again bool) {
 		}
 	}
 	p.Up, p.Auto, p.Told, p.Since, p.Until = true, false, n.Gen, n.Start, time.Time{}
-	p.Asked, p.Acted, p.Check, p.Found = 0, 0, "", ""
+	p.Asked, p.Acted, p.Check, p.Found, p.Dead = 0, 0, "", "", 0
 }
 
-// unseen reports whether the instance before the present one ended while no process of the daemon was there.
+// unseen reports whether the end of an instance was found by this process and came before it, when no process of the daemon
+// may have been there.
 func (n *note) unseen(began time.Time) bool {
-	return n.Past.Ended != 0 && (!n.Exit.Known && n.Exit.Reason != "" || !n.Stop.IsZero() && n.Stop.Before(began))
+	return n.Past.Ended == n.Gen && !n.Time.Before(began) && (n.Exit.Reason == model.Unwatched || n.Stop.Before(began))
 }
 
 // starts tells of a start by the daemon.
@@ -176,6 +177,8 @@ func (a *Alerts) ended(n *note, st *model.Status, p *program) {
 	}
 	if n.asked() {
 		p.Asked = n.Gen
+	} else if n.unseen(a.began) {
+		p.Dead = n.Gen
 	}
 	if n.Exit.OOMKills > 0 && n.Past.Ended == n.Gen && p.OOM != n.Gen {
 		p.OOM = n.Gen

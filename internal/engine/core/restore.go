@@ -402,7 +402,7 @@ const safeText = "the daemon has crashed too often and starts nothing by itself"
 
 // unwatched is an instance that ended while no process of ours was there.
 func unwatched(pid int) Resumed {
-	return Resumed{Process: departed(pid), Exit: &model.Exit{Reason: "it ended while nobody watched"}}
+	return Resumed{Process: departed(pid), Exit: &model.Exit{Reason: model.Unwatched}}
 }
 
 // departed stands for an instance of which nothing is left.
