@@ -222,7 +222,9 @@ func (c *Core) startNeeded(o *order, s *Slot) {
 				continue
 			}
 			c.startNeeded(o, on)
-			c.logf(on, activity.Info, "needed: '%s', by %s", on.spec.ID.Name, s.spec.ID)
+			if !on.begin { // else it is its turn anyway
+				c.logf(on, activity.Info, "needed: '%s', by %s", on.spec.ID.Name, s.spec.ID)
+			}
 			if person {
 				o.wish(on, true)
 			}

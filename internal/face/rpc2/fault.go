@@ -34,7 +34,7 @@ var serviceFaults = map[service.Code]struct {
 	service.CodeConflict:            {supervisor.FaultFailed, false},
 	service.CodeNotManaged:          {supervisor.FaultFailed, false},
 	service.CodeAmbiguous:           {supervisor.FaultFailed, false},
-	service.CodeDisabled:            {supervisor.FaultFailed, false},
+	service.CodeDisabled:            {supervisor.FaultSpawnError, false},
 	service.CodeDependency:          {supervisor.FaultSpawnError, false},
 }
 
