@@ -366,7 +366,7 @@ func (c *command) adopted(p *upkeep.Process, found *upkeep.Adoptable) error {
 	if p.Dir != "" {
 		line += "   in " + shortPath(p.Dir, c.environ("HOME"))
 	}
-	c.talk("  When it ends upkeep starts it with:  %s", c.clean(line))
+	c.talk("  When it ends it is started anew with:  %s", c.clean(line))
 	if len(found.Ignores) > 0 {
 		c.talk("  It ignores %s: a stop will need KILL, until the next start.", words.List(found.Ignores))
 	}

@@ -33,8 +33,8 @@ func (c *command) controlCommands() []*cobra.Command {
 		c.signalCommand(),
 		c.adoptCommand(),
 		c.actCommand("release", "let processes go: they run on, and nobody watches them", func(cmd *cobra.Command, _ *upkeep.Action) {
-			cmd.Long = "Lets the processes of programs go: they run on, and are not upkeep's any more. The programs are stopped until somebody\n" +
-				"starts or adopts them. What such a process writes into a pipe of upkeep is logged until upkeep ends."
+			cmd.Long = "Lets the processes of programs go: they run on, and are nobody's then. The programs are stopped until somebody\n" +
+				"starts or adopts them. What such a process writes into a pipe of the daemon is logged until the daemon ends."
 		}),
 	}
 }
