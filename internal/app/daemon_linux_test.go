@@ -31,6 +31,9 @@ func TestMain(m *testing.M) {
 		connect(socket)
 		os.Exit(0)
 	}
+	if dir := os.Getenv(asNotifier); dir != "" {
+		notifier(dir)
+	}
 	switch what := os.Getenv(asDaemon); what {
 	case "":
 		os.Exit(m.Run())

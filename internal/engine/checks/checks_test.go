@@ -201,6 +201,9 @@ func TestResumed(t *testing.T) {
 	r.start("a", k)
 	r.run(time.Minute)
 	r.told("")
+	if s := r.state("a"); s.Verdict != model.Passing || s.Looks != 0 || r.events() != "" {
+		t.Errorf("%+v, %q", s, r.events())
+	}
 }
 
 func TestReady(t *testing.T) {

@@ -123,7 +123,9 @@ func (m *Manager) Why(ctx context.Context, id model.ID) (service.Explanation, er
 			f.Neighbours = append(f.Neighbours, explain.Neighbour{ID: o.ID, State: o.State, PID: o.PID})
 		}
 	}
-	return explanation(explain.Explain(ctx, f, explain.ThisMachine()), f.NextTry), nil
+	x := explanation(explain.Explain(ctx, f, explain.ThisMachine()), f.NextTry)
+	x.Facts = append(x.Facts, m.unwell(ctx, id)...)
+	return x, nil
 }
 
 // left are the processes that a program has left, where it looks as if there were some: it sent itself away, or what it

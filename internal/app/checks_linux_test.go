@@ -1,0 +1,197 @@
+package app_test
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/upkeep-project/upkeep/client/upkeep"
+)
+
+// asNotifier has the test binary be a program that says that it is ready as soon as a file is there, and after that, while
+// another one is there, that it lives.
+const asNotifier = "APP_TEST_NOTIFIER"
+
+func notifier(dir string) {
+	conn, err := net.Dial("unixgram", os.Getenv("NOTIFY_SOCKET"))
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	is := func(name string) bool {
+		_, err := os.Stat(filepath.Join(dir, name))
+		return err == nil
+	}
+	for ; !is("ready"); time.Sleep(5 * time.Millisecond) {
+	}
+	_, _ = conn.Write([]byte("READY=1\nSTATUS=serving\n"))
+	if err := os.WriteFile(filepath.Join(dir, "said"), nil, 0o600); err != nil {
+		os.Exit(1)
+	}
+	for ; ; time.Sleep(50 * time.Millisecond) {
+		if is("alive") {
+			_, _ = conn.Write([]byte("WATCHDOG=1"))
+		}
+	}
+}
+
+func touch(t *testing.T, path string) {
+	t.Helper()
+	if err := os.WriteFile(path, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// killed kills the manager, and is told when another one answers.
+func (d *daemon) killed(meanwhile func()) {
+	d.t.Helper()
+	before, err := d.api.System(d.t.Context())
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	if err := syscall.Kill(before.Manager, syscall.SIGKILL); err != nil {
+		d.t.Fatal(err)
+	}
+	meanwhile()
+	until(d.t, "another manager", func() bool {
+		now, err := d.api.System(d.t.Context())
+		return err == nil && now.Manager != before.Manager
+	})
+}
+
+// TestReadiness: a program is ready when it says so, be it to a daemon that is killed at this moment, and stays it for the
+// next one, since it says it once.
+func TestReadiness(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it runs a daemon")
+	}
+	d := native(t, shortDir(t), 0)
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	touch(t, filepath.Join(dir, "alive"))
+	d.define("nt", "command="+self+"\nenvironment="+asNotifier+"=\""+dir+"\"\nready=notify\ncheck.up=notify stage=ready\n"+
+		"check.beat=heartbeat age=5s after=0s\nautostart=false\n")
+	if out := d.request("POST", "/v1/processes/nt/start", "{}"); out.status != 202 && out.status != 200 {
+		t.Fatalf("%+v", out)
+	}
+	until(t, "the process", func() bool { return d.process("nt").PID != nil })
+	pid := *d.process("nt").PID
+	if p := d.process("nt"); p.State != "STARTING" || p.Health != "none" {
+		t.Errorf("%+v", p)
+	}
+	d.killed(func() {
+		touch(t, filepath.Join(dir, "ready"))
+		until(t, "the message", func() bool {
+			_, err := os.Stat(filepath.Join(dir, "said"))
+			return err == nil
+		})
+	})
+	well := func() bool {
+		p := d.process("nt")
+		return p.State == "RUNNING" && p.Health == "healthy" && p.PID != nil && *p.PID == pid
+	}
+	until(t, "readiness", well)
+	d.killed(func() {})
+	until(t, "readiness for the next manager", well)
+	list, err := d.api.Checks(t.Context(), "nt")
+	if err != nil || len(list) != 3 {
+		t.Fatalf("%+v, %v", list, err)
+	}
+	for _, k := range list {
+		if k.Verdict != "passing" {
+			t.Errorf("%+v", k)
+		}
+	}
+	if err := os.Remove(filepath.Join(dir, "alive")); err != nil { // it hangs
+		t.Fatal(err)
+	}
+	until(t, "another process", func() bool {
+		p := d.process("nt")
+		return p.PID != nil && *p.PID != pid
+	})
+	why := d.request("GET", "/v1/processes/nt/why", "")
+	if !strings.Contains(why.body, "beat") || !strings.Contains(why.body, "last sign of life") {
+		t.Errorf("nobody says why it was started anew: %s", why.body)
+	}
+}
+
+// TestChecksOfAProgram: a command, a file and a line of the log, with real processes; what they do, and what is shown.
+func TestChecksOfAProgram(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it runs a daemon")
+	}
+	d := native(t, shortDir(t), 0)
+	dir := t.TempDir()
+	active, sick := filepath.Join(dir, "active"), filepath.Join(dir, "sick")
+	touch(t, active)
+	d.define("app", "command=/bin/sh -c 'while :; do [ -e "+sick+" ] && echo it is sick; sleep 0.1; done'\n"+
+		"check.own=command \"/bin/sh -c 'kill -0 $UPKEEP_PID && echo $UPKEEP_CHECK'\" every=200ms after=0s\n"+
+		"check.missing=command /nonexistent/check every=200ms after=0s\n"+
+		"check.hangs=command \"sleep 1000\" every=200ms timeout=300ms after=0s then=event failures=1\n"+
+		"check.file=activity "+active+" age=1000s every=200ms after=0s\n"+
+		"check.log=log '^it is sick$' every=200ms after=0s\n"+
+		"check.heap=memory max=1GB of=tree every=200ms after=0s\n")
+	until(t, "verdicts", func() bool {
+		list, err := d.api.Checks(t.Context(), "app")
+		if err != nil {
+			t.Fatal(err)
+		}
+		have := map[string]upkeep.Check{}
+		for _, k := range list {
+			have[k.Name] = k
+		}
+		return have["own"].Verdict == "passing" && have["own"].Text == "ended with 0: own" && have["file"].Verdict == "passing" &&
+			have["heap"].Verdict == "passing" && have["hangs"].Verdict == "failing" && have["hangs"].Text == "it did not end in time" &&
+			have["missing"].Verdict == "none" && strings.HasPrefix(have["missing"].Text, "cannot look") && have["log"].Verdict == "passing"
+	})
+	p := d.process("app")
+	if p.Health != "unhealthy" || p.HealthText != "hangs: it did not end in time" || p.Summary != "unhealthy, "+p.HealthText {
+		t.Errorf("%+v", p)
+	}
+	pid := *p.PID
+	touch(t, sick)
+	until(t, "another process", func() bool {
+		p := d.process("app")
+		return p.PID != nil && *p.PID != pid
+	})
+	if err := os.Remove(sick); err != nil {
+		t.Fatal(err)
+	}
+	events, err := d.api.Events(t.Context(), upkeep.EventFilter{Select: []string{"app"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var seen []string
+	for _, e := range events {
+		if e.Check != "" {
+			seen = append(seen, e.Type+" "+e.Check+" "+e.Text)
+		}
+	}
+	all := strings.Join(seen, "\n")
+	for _, want := range []string{
+		"CHECK_FAILED log check log fails: it is sick", "CHECK_ACTION log check log has it started anew: it is sick",
+		"CHECK_FAILED hangs check hangs fails: it did not end in time",
+	} {
+		if !strings.Contains(all, want) {
+			t.Errorf("%q has not happened: %s", want, all)
+		}
+	}
+	if strings.Contains(all, "CHECK_ACTION hangs") || strings.Contains(all, "missing") {
+		t.Error(all)
+	}
+	if out := d.request("POST", "/v1/processes/app/stop", "{}"); out.status != 200 && out.status != 202 {
+		t.Fatalf("%+v", out)
+	}
+	until(t, "the stop", func() bool { return d.process("app").State == "STOPPED" })
+	if list, err := d.api.Checks(t.Context(), "app"); err != nil || len(list) != 0 {
+		t.Errorf("of a stopped program: %+v, %v", list, err)
+	}
+}
