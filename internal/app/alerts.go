@@ -10,7 +10,6 @@ import (
 	"github.com/upkeep-project/upkeep/internal/engine/alerts"
 	"github.com/upkeep-project/upkeep/internal/engine/alerts/deliver"
 	"github.com/upkeep-project/upkeep/internal/engine/alerts/report"
-	"github.com/upkeep-project/upkeep/internal/engine/core"
 	"github.com/upkeep-project/upkeep/internal/service"
 )
 
@@ -97,21 +96,32 @@ func (a *App) tail(st model.Status) (stream string, lines []string) {
 	return "", nil
 }
 
-// expectStarts says which programs autostart is about to start, unless that is part of an ordered restart, which somebody
-// has asked for.
-func (a *App) expectStarts(first []core.NewGroup) {
-	if a.o.Again {
-		return
+// expectStarts says that autostart is about to start the programs of some groups, unless that is part of an ordered restart,
+// which somebody has asked for. What it returns says that all of them are ordered to start.
+func (a *App) expectStarts(groups []*model.Group) (over func()) {
+	k := a.o.Keeper
+	if a.o.Again || a.passive() || k != nil && k.link.Safe() {
+		return func() {}
 	}
 	var ids []model.ID
-	for _, g := range first {
-		for _, p := range g.Spec.Programs {
+	for _, g := range groups {
+		for _, p := range g.Programs {
 			if p.Start.Auto {
 				ids = append(ids, p.ID)
 			}
 		}
 	}
 	a.alerts.Expect(ids)
+	return func() { a.alerts.Expect(nil) }
+}
+
+// coming are the groups of the first configuration.
+func (a *App) coming() []*model.Group {
+	var out []*model.Group
+	for _, g := range a.first {
+		out = append(out, g.Spec)
+	}
+	return out
 }
 
 // runAlerts tells people until the function it returns is called.

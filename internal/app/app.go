@@ -358,11 +358,12 @@ func (a *App) Run() (Outcome, error) {
 	defer a.good.run()()
 	defer a.runAlerts()()
 	defer a.runChecks(ctx)()
-	a.expectStarts(a.first)
+	ordered := a.expectStarts(a.coming())
 	if err := a.manager.Activate(ctx, a.first); err != nil {
 		return Ended, err
 	}
 	a.good.changed()
+	ordered()
 	a.first = nil
 	a.anew(ctx)
 	defer a.capture(ctx)()

@@ -553,7 +553,7 @@ func TestFullQueue(t *testing.T) {
 
 // TestKilled: wherever this process is killed, each message comes once, and none is lost.
 func TestKilled(t *testing.T) {
-	for seed := range uint64(150) {
+	for seed := range uint64(60) {
 		random := rand.New(rand.NewPCG(seed, 1))
 		r := newRig(t, ops(when(model.TriggerFatal, model.TriggerRecovered)...), &model.Notifier{Name: "b", To: []string{"mailto:b@x"}, On: when(model.TriggerFatal)})
 		w := r.program("web")

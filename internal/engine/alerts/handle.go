@@ -76,6 +76,7 @@ func (a *Alerts) handle(n *note) {
 			a.occurs(n, &st, model.TriggerCheck)
 		}
 	case model.EventProcessExited, model.EventProcessBackoff:
+		p.Up = p.Up || n.From == model.Running // its beginning was another daemon's matter
 		a.ended(n, &st, p)
 	case model.EventProcessFatal:
 		p.Up = false

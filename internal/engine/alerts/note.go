@@ -54,11 +54,12 @@ type inbox struct {
 	ending   bool // everything ends: what happens to programs now was asked for
 }
 
-// Expect says that autostart is about to start programs with the daemon, so that their first start is told as such. Call it
-// before they are ordered to start.
+// Expect says which programs autostart is about to start with the daemon, these and no others, so that their first start is
+// told as such. Call it before they are ordered to start, and with none when they are.
 func (a *Alerts) Expect(ids []model.ID) {
 	a.inbox.mu.Lock()
 	defer a.inbox.mu.Unlock()
+	clear(a.inbox.expected)
 	for _, id := range ids {
 		a.inbox.expected[id] = true
 	}
