@@ -8,7 +8,7 @@
 //
 // A mistake is told with its line and the section that it hurts, and reading goes on, so that what stands elsewhere can be
 // used. In three points it is stricter than the original: what follows a closing quote is a mistake even where the original
-// would take the quotes for a part of the text, text has to be UTF-8, and there are bounds.
+// would take the quotes for a part of the text (or look for them in the comment), text has to be UTF-8, and there are bounds.
 // Source: spec/usrsvc 3, US-10 to US-12.
 package configobj
 
