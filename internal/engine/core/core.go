@@ -231,6 +231,7 @@ func (c *Core) Ended(i Instance, e model.Exit) { c.EndedAt(i, e, 0) }
 func (c *Core) EndedAt(i Instance, e model.Exit, at time.Duration) {
 	c.post(func() {
 		s := i.Slot
+		s.over = false
 		if !s.m.Live || i.Gen != s.m.Gen {
 			return
 		}

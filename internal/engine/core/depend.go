@@ -26,6 +26,7 @@ type depending struct {
 	parting   bool   // it is to be stopped when what depends on it is gone
 	releasing bool   // its process is to be let go of
 	asking    bool   // what it depends on is being started
+	over      bool   // it has ended while we were not there, and that is about to be dealt with
 }
 
 // waiting are the programs that wait for others.
@@ -82,7 +83,7 @@ func (s *Slot) masked() bool {
 // fulfils reports whether a program is what a condition asks for.
 func (s *Slot) fulfils(c model.Condition) bool {
 	switch {
-	case s.leaving || s.gone:
+	case s.leaving || s.gone || s.over && c != model.DependCompleted:
 		return false
 	case c == model.DependStarted:
 		return s.m.Live && (s.m.State == model.Starting || s.m.State == model.Running)

@@ -57,8 +57,12 @@ func TestAutostart(t *testing.T) {
 	}
 	s.pass(time.Second)
 	s.core.keep.wished[s.slot("other").Program().ID] = false
-	s.core.post(s.core.Autostart)
+	var told []model.ID
+	s.core.post(func() { s.core.Autostart(func(ids []model.ID) { told = ids }) })
 	s.pass(2 * time.Second)
+	if len(told) != 1 || told[0].Name != "auto" {
+		t.Errorf("%v are told to come", told)
+	}
 	s.state("auto", model.Running)
 	s.state("off", model.Stopped)
 	if s.slot("other").Status().State.Up() {

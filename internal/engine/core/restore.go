@@ -226,13 +226,20 @@ func (c *Core) Restore(sv *Saved) {
 	}
 }
 
-// Autostart starts what is down and would be started if it had come just now. Call it after Restore and before Run.
-func (c *Core) Autostart() {
+// Autostart starts what is down and would be started if it had come just now; before is told of all these programs. Call it
+// after Restore and before Run.
+func (c *Core) Autostart(before func([]model.ID)) {
+	var coming []*Slot
+	var ids []model.ID
 	for _, s := range c.slots() {
 		if s.m.State.Down() && !s.inhabited() && !s.leaving && s.spec.Start.Auto && c.wanted(s) {
-			c.startNeeded(&order{core: c, internal: true}, s)
-			c.step(s, lifecycle.Event{Kind: lifecycle.Start})
+			coming, ids = append(coming, s), append(ids, s.spec.ID)
 		}
+	}
+	before(ids)
+	for _, s := range coming {
+		c.startNeeded(&order{core: c, internal: true}, s)
+		c.step(s, lifecycle.Event{Kind: lifecycle.Start})
 	}
 	c.commit()
 }
@@ -317,6 +324,9 @@ func (c *Core) resume(s *Slot, records map[model.ID]slotRecord) (launch bool) {
 		switch {
 		case s.m.Killing:
 			c.giveUp(s)
+		case s.masked(): // the change was recorded, and what followed from it was not
+			c.step(s, lifecycle.Event{Kind: lifecycle.Stop})
+			c.giveUp(s)
 		case c.safe:
 			c.LaunchFailed(i, safeText)
 		default:
@@ -330,6 +340,7 @@ func (c *Core) resume(s *Slot, records map[model.ID]slotRecord) (launch bool) {
 	}
 	switch {
 	case r.Exit != nil:
+		s.over = true
 		c.EndedAt(i, *r.Exit, r.Ended)
 	case s.m.Live && s.sending != nil: // it was decided, and perhaps not done
 		c.send(s, lifecycle.Action{Do: lifecycle.Send, Gen: s.m.Gen, Signal: s.sending.Signal, Reach: s.sending.Reach})
@@ -378,6 +389,7 @@ func (c *Core) adopt(s *Slot, known bool) bool {
 	c.touch(s)
 	c.logf(s, activity.Warn, "adopted: '%s' with pid %d", s.spec.ID.Name, s.pid)
 	if r.Exit != nil {
+		s.over = true
 		c.EndedAt(i, *r.Exit, r.Ended)
 	}
 	return true

@@ -80,6 +80,7 @@ type guest struct {
 	inst    Instance
 	life    int
 	ready   bool
+	was     bool // ready, at some time: it may be believed after a kill until the checks have looked again
 	asked   bool // to end
 }
 
@@ -338,6 +339,7 @@ func (t *town) prove(i Instance) {
 
 func (t *town) say(i Instance, g *guest, ready bool) {
 	if g != nil && g.key.gen == i.Gen {
+		g.was = g.was || ready
 		g.ready = g.ready || ready // it is believed until the core has heard the contrary
 		t.core.post(func() { g.ready = ready })
 	}
@@ -418,6 +420,9 @@ func (t *town) boot() {
 	t.up, t.ring = true, events.New(1000)
 	for _, h := range t.houses {
 		h.watched = 0
+		if h.live != nil {
+			h.live.ready = h.live.was
+		}
 	}
 	t.tell("BOOT")
 	t.core = New(Options{Host: t, Log: t, Ring: t.ring, Journal: t, Watch: t})
@@ -659,7 +664,7 @@ func (t *town) atRest() {
 		unmet := false
 		for _, d := range h.spec.Depends {
 			for _, on := range t.houses {
-				settled := on.live == nil || t.now-on.live.born > 10*time.Second
+				settled := on.live != nil && t.now-on.live.born > 10*time.Second
 				unmet = unmet || d.About(on.spec.ID) && (!on.meets(d.Condition, t.now) || !settled || d.Condition == model.DependCompleted)
 			}
 		}
