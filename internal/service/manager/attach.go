@@ -269,12 +269,9 @@ func nameOf(args []string) string {
 		command = strings.TrimSuffix(words[0], ":")
 	}
 	if interpreter(filepath.Base(command)) {
-		for _, a := range args[1:] {
-			if strings.HasPrefix(a, "-") {
-				break // its next word may be anything
-			}
-			command = a
-			break
+		// Behind an option anything may stand.
+		if len(args) > 1 && !strings.HasPrefix(args[1], "-") {
+			command = args[1]
 		}
 	}
 	return managed.NameOf(command)
