@@ -1,6 +1,9 @@
 package model
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // Condition is what a dependent waits for.
 type Condition uint8
@@ -46,6 +49,7 @@ func Circle(c *Config) []ID {
 	for _, g := range c.Groups {
 		all = append(all, g.Programs...)
 	}
+	meant := meant(all)
 	state := make(map[ID]int, len(all))
 	var path, found []ID
 	var visit func(p *Program) bool
@@ -53,10 +57,7 @@ func Circle(c *Config) []ID {
 		state[p.ID] = open
 		path = append(path, p.ID)
 		for _, d := range p.Depends {
-			for _, q := range all {
-				if !d.About(q.ID) {
-					continue
-				}
+			for _, q := range meant(d) {
 				if state[q.ID] == open {
 					for i, id := range path {
 						if id == q.ID {
@@ -80,4 +81,25 @@ func Circle(c *Config) []ID {
 		}
 	}
 	return nil
+}
+
+// meant finds the programs that a dependency is about, without looking at all of them each time.
+func meant(all []*Program) func(Dependency) []*Program {
+	names, groups, ids := map[string][]*Program{}, map[string][]*Program{}, map[ID][]*Program{}
+	for _, p := range all {
+		if p.ID.Name != p.ID.Group {
+			names[p.ID.Name] = append(names[p.ID.Name], p)
+		}
+		groups[p.ID.Group] = append(groups[p.ID.Group], p)
+		ids[p.ID] = append(ids[p.ID], p)
+	}
+	return func(d Dependency) []*Program {
+		if group, ok := strings.CutSuffix(d.On, ":*"); ok {
+			return groups[group]
+		}
+		if group, name, ok := strings.Cut(d.On, ":"); ok {
+			return ids[ID{group, name}]
+		}
+		return slices.Concat(names[d.On], groups[d.On])
+	}
 }
