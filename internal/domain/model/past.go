@@ -12,6 +12,8 @@ type Past struct {
 	// Ended is the generation of which Status.Exit and Status.Stop tell, 0 = none yet; Lasted is how long it lived.
 	Ended  uint64        `json:",omitzero"`
 	Lasted time.Duration `json:",omitzero"`
+	// Unseen: that end came while no process of the daemon was there.
+	Unseen bool `json:",omitzero"`
 	// Tries is how many attempts had failed in a row at the last BACKOFF.
 	Tries int `json:",omitzero"`
 	// StopBy is who asked for the stop of the present or last instance, empty = nobody, or it is not known. Forced: KILL

@@ -50,9 +50,6 @@ type Exit struct {
 	OOMKills int `json:",omitzero"`
 }
 
-// Unwatched is the Reason of an end that came while no process of the daemon was there.
-const Unwatched = "it ended while nobody watched"
-
 // Code is the compatible exit code: the status, or -1 after a signal or when unknown.
 // Source: spec/supervisor 2.2.
 func (e Exit) Code() int {

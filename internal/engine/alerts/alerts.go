@@ -96,7 +96,6 @@ const (
 type Alerts struct {
 	o         Options
 	hide      *report.Hider
-	began     time.Time
 	notifiers atomic.Pointer[[]*model.Notifier]
 	kick      chan struct{} // of 1
 
@@ -133,7 +132,7 @@ func New(o Options) *Alerts {
 		o.Tail = func(model.Status) (string, []string) { return "", nil }
 	}
 	a := &Alerts{
-		o: o, hide: report.NewHider(), began: o.Now(), kick: make(chan struct{}, 1),
+		o: o, hide: report.NewHider(), kick: make(chan struct{}, 1),
 		programs: map[model.ID]*program{}, incidents: map[string]*incident{}, counts: map[string]*count{}, lanes: map[lane]*service{},
 	}
 	a.inbox.expected = map[model.ID]bool{}

@@ -402,7 +402,8 @@ func TestFoundDead(t *testing.T) {
 	r.journal, r.store = r.journal.killed(), r.store.killed()
 	r.now = r.now.Add(minute)
 	r.boot()
-	r.die(a, model.Exit{Reason: model.Unwatched}, model.Exited)
+	a.Past.Unseen = true
+	r.die(a, model.Exit{Reason: "it ended while nobody watched"}, model.Exited)
 	r.up(a, true)
 	r.wait(minute)
 	r.got("mailto:ops@x [web-3] STARTED shop:a, found dead and started, nobody saw how it e...",

@@ -123,12 +123,6 @@ func (a *Alerts) runs(n *note, st *model.Status, p *program, again bool) {
 	p.Asked, p.Acted, p.Check, p.Found, p.Dead = 0, 0, "", "", 0
 }
 
-// unseen reports whether the end of an instance was found by this process and came before it, when no process of the daemon
-// may have been there.
-func (n *note) unseen(began time.Time) bool {
-	return n.Past.Ended == n.Gen && !n.Time.Before(began) && (n.Exit.Reason == model.Unwatched || n.Stop.Before(began))
-}
-
 // starts tells of a start by the daemon.
 func (a *Alerts) starts(n *note, st *model.Status, found bool, but []string) {
 	t := a.telling(n, st, model.TriggerStarted)
@@ -178,7 +172,7 @@ func (a *Alerts) ended(n *note, st *model.Status, p *program) {
 	}
 	if n.asked() {
 		p.Asked = n.Gen
-	} else if n.unseen(a.began) {
+	} else if n.Past.Unseen && n.Past.Ended == n.Gen {
 		p.Dead = n.Gen
 	}
 	if n.Exit.OOMKills > 0 && n.Past.Ended == n.Gen && p.OOM != n.Gen {

@@ -231,6 +231,7 @@ func (c *Core) Ended(i Instance, e model.Exit) { c.EndedAt(i, e, 0) }
 func (c *Core) EndedAt(i Instance, e model.Exit, at time.Duration) {
 	c.post(func() {
 		s := i.Slot
+		unseen := s.over
 		s.over = false
 		if !s.m.Live || i.Gen != s.m.Gen {
 			return
@@ -239,7 +240,7 @@ func (c *Core) EndedAt(i Instance, e model.Exit, at time.Duration) {
 			at = c.host.Now()
 		}
 		s.exit, s.stop = e, c.wallAt(at)
-		s.past.Ended, s.past.Lasted = i.Gen, max(0, s.stop.Sub(s.start))
+		s.past.Ended, s.past.Lasted, s.past.Unseen = i.Gen, max(0, s.stop.Sub(s.start)), unseen
 		s.ends.add(at)
 		s.noteEnd()
 		proc := s.proc

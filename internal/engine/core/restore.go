@@ -414,7 +414,7 @@ const safeText = "the daemon has crashed too often and starts nothing by itself"
 
 // unwatched is an instance that ended while no process of ours was there.
 func unwatched(pid int) Resumed {
-	return Resumed{Process: departed(pid), Exit: &model.Exit{Reason: model.Unwatched}}
+	return Resumed{Process: departed(pid), Exit: &model.Exit{Reason: "it ended while nobody watched"}}
 }
 
 // departed stands for an instance of which nothing is left.
