@@ -62,6 +62,8 @@ type Neighbour struct {
 	ID    model.ID
 	State model.State
 	PID   int // 0 = none
+	// Disabled: it may not be started.
+	Disabled bool
 }
 
 // Facts are what the daemon knows of one program. All but Status and Now may be empty: then less can be said.

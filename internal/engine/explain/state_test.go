@@ -44,6 +44,10 @@ func TestStates(t *testing.T) {
 			f.Status.Waiting = "shop:db: started"
 			f.Neighbours = []Neighbour{{ID: model.ID{Group: "shop", Name: "db"}}}
 		}, CauseWaiting, false, "waits for shop:db: started\n  shop:db is STOPPED\n  hint: It does not start by itself:  upkeep start shop:db\n"},
+		"waits for one that is disabled": {model.Starting, func(f *Facts) {
+			f.Status.Waiting = "db: ready"
+			f.Neighbours = []Neighbour{{ID: model.ID{Group: "db", Name: "db"}, Disabled: true}}
+		}, CauseWaiting, false, "waits for db: ready\n  db is disabled\n  hint: To have it started again:  upkeep set db enabled=true && upkeep start db\n"},
 		"waits for nobody": {model.Starting, func(f *Facts) { f.Status.Waiting = "db: ready" }, CauseWaiting, false, "waits for db: ready\n  there is no program db\n"},
 		"its checks have not passed": {model.Starting, func(f *Facts) {
 			f.Status.PID, f.Status.Start = 42, noon().Add(-4*s)

@@ -18,6 +18,11 @@ func (q *inquiry) waiting() {
 		if n.ID.String() != name {
 			continue
 		}
+		if n.Disabled && n.State.Down() {
+			q.fact(name + " is disabled")
+			q.hint("To have it started again:", "upkeep set "+words.Quote(name)+" enabled=true && upkeep start "+words.Quote(name))
+			return
+		}
 		q.fact(name + " is " + n.State.String())
 		switch {
 		case n.State == model.Stopped || n.State == model.Exited:

@@ -120,7 +120,7 @@ func (m *Manager) Why(ctx context.Context, id model.ID) (service.Explanation, er
 	}
 	for _, other := range m.o.Core.Table().Sorted {
 		if o := other.Status(); o.ID != id {
-			f.Neighbours = append(f.Neighbours, explain.Neighbour{ID: o.ID, State: o.State, PID: o.PID})
+			f.Neighbours = append(f.Neighbours, explain.Neighbour{ID: o.ID, State: o.State, PID: o.PID, Disabled: o.Program.Disabled})
 		}
 	}
 	x := explanation(explain.Explain(ctx, f, explain.ThisMachine()), f.NextTry)
