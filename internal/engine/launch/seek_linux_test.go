@@ -76,6 +76,7 @@ func TestScan(t *testing.T) {
 		{"one fits the pattern", 1, fmt.Sprintf("^sleep %d$", n), "found"},
 		{"nobody fits the pattern", 1, "^no such thing$", "launched"},
 		{"everybody fits the pattern", 2, fmt.Sprintf("sleep %d|nothing", n), "failed"},
+		{"everybody there is fits the pattern", 2, ".", "failed"},
 		{"a pattern that is none", 1, "(", "failed"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -93,8 +94,11 @@ func TestScan(t *testing.T) {
 			got := r.all(tt.what, "x")[0]
 			switch tt.what {
 			case "failed":
+				if strings.Contains(got.text, fmt.Sprintf(" %d (", os.Getpid())) || strings.Contains(got.text, fmt.Sprintf(" %d (", os.Getppid())) {
+					t.Errorf("we are named: %s", got.text)
+				}
 				for _, pid := range pids {
-					if tt.match != "(" && !strings.Contains(got.text, fmt.Sprintf("%d (sleep %d)", pid, n)) {
+					if len(tt.match) != 1 && !strings.Contains(got.text, fmt.Sprintf("%d (sleep %d)", pid, n)) {
 						t.Errorf("%d is not named: %s", pid, got.text)
 					}
 					if !alive(pid) {
