@@ -1,9 +1,13 @@
 package native
 
 import (
+	"fmt"
+	"io/fs"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 func TestCheck(t *testing.T) {
@@ -120,5 +124,49 @@ func TestStatusTellsOfBrokenFiles(t *testing.T) {
 	u.call("apply")
 	if _, stderr, _ = u.call("status"); strings.Contains(stderr, "cannot be used") {
 		t.Errorf("%s", stderr)
+	}
+}
+
+// TestCheckTouchesNothing: looking for mistakes leaves no trace, not even on a machine where nothing has ever run.
+func TestCheckTouchesNothing(t *testing.T) {
+	temp := t.TempDir()
+	u := newUser(t)
+	t.Setenv("TMPDIR", temp) // the folder of temporary files is tried out, as the original does
+	trace := func() string {
+		var list []string
+		if err := filepath.WalkDir(u.root, func(path string, e fs.DirEntry, err error) error {
+			if err != nil {
+				return err
+			}
+			st, err := e.Info()
+			if err != nil {
+				return err
+			}
+			list = append(list, fmt.Sprint(strings.TrimPrefix(path, u.root), st.Size(), st.Mode(), st.ModTime()))
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		return strings.Join(list, "\n")
+	}
+	before := trace()
+	if stdout, stderr, status := u.call("check"); status != 0 {
+		t.Errorf("%d %q %q", status, stdout, stderr)
+	}
+	if d := cmp.Diff(before, trace()); d != "" {
+		t.Error(d)
+	}
+	u.write("config/upkeep/upkeep.conf", "[program:own]\ncommand = sleep 1000\nstdout_logfile = "+u.root+"/own.log\n[unix_http_server]\nfile = "+u.root+"/s.sock\n")
+	u.program("web", "[program:web]\ncommand = sleep 1000\npidfile = "+u.root+"/web.pid\nstartsecs = soon\n")
+	file := u.write("s.conf", "[supervisord]\nlogfile = "+u.root+"/s.log\n[program:x]\ncommand = sleep 1000\n")
+	before = trace()
+	if _, _, status := u.call("check"); status != statusInvalid {
+		t.Errorf("%d", status)
+	}
+	if _, stderr, status := u.call("check", file); status != 0 {
+		t.Errorf("%d %q", status, stderr)
+	}
+	if d := cmp.Diff(before, trace()); d != "" {
+		t.Error(d)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"os/user"
 	"path"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -20,6 +21,8 @@ type Environ struct {
 	Users    Users
 	// ReadFile reads a file of the configuration; nil = as it is at that moment. Its error may be an *UnsettledError.
 	ReadFile func(path string) ([]byte, error) `json:"-"`
+	// Made are folders that are made before they are needed: they count as there.
+	Made []string `json:"-"`
 }
 
 // UnsettledError says that a file is being written: what it will say is not known yet. Nothing is concluded from it.
@@ -171,6 +174,9 @@ func (e *Environ) normalize(p string) string { return e.abs(e.expandUser(p)) }
 func (e *Environ) isDir(p string) bool {
 	if p == "" {
 		return false
+	}
+	if slices.Contains(e.Made, p) {
+		return true
 	}
 	st, err := os.Stat(joinPath(e.Cwd, p))
 	return err == nil && st.IsDir()
