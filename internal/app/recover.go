@@ -56,7 +56,7 @@ func (a *App) resume() {
 	if a.found != nil {
 		a.core.Restore(a.found)
 		if a.foreign() && !a.o.Continue {
-			a.core.Autostart()
+			a.core.Autostart(a.alerts.Expect)
 		}
 	}
 	a.pools.Settle()

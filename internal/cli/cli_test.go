@@ -72,6 +72,10 @@ func TestPersonalities(t *testing.T) {
 		{"upkeep crashsms", 1, "crashsms -t ADDRESS", ""},
 		{"chalmers -V", 0, "upkeep " + Version + "\n", ""},
 		{"upkeep chalmers --help", 0, "usage: chalmers ", ""},
+		{"usrsvc --help", 0, "usage: usrsvc [options] start|stop|restart|status NAME...\n", ""},
+		{"upkeep usrsvc --version", 0, "upkeep " + Version + "\n", ""},
+		{"/usr/bin/usrsvcd start --readme", 0, "usrsvc and usrsvcd\n", ""},
+		{"upkeep usrsvcd -h", 0, "usage: usrsvcd [options] [start|stop|restart|reread|checkconfig|status|upgrade]\n", ""},
 		{"upkeep version", 0, "upkeep " + Version + "\n", ""},
 		{"upkeep --version", 0, "upkeep " + Version + "\n", ""},
 		{"something-else version", 0, "upkeep " + Version + "\n", ""},
@@ -96,7 +100,7 @@ func TestHelpNamesEveryCommand(t *testing.T) {
 	stdout, _, _ := call(t, "upkeep", "help", "all")
 	for _, name := range []string{
 		"supervisord", "supervisorctl", "version", "help", "echo_supervisord_conf", "pidproxy", "memmon", "httpok",
-		"crashmail", "crashmailbatch", "fatalmailbatch", "crashsms",
+		"crashmail", "crashmailbatch", "fatalmailbatch", "crashsms", "usrsvc", "usrsvcd",
 	} {
 		if !strings.Contains(stdout, "\n  "+name+" ") {
 			t.Errorf("%s is not explained:\n%s", name, stdout)

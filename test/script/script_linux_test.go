@@ -350,6 +350,9 @@ var differing = []struct {
 	what *regexp.Regexp
 	by   string
 }{
+	{regexp.MustCompile(`\[[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \d{4}\]`), "[CTIME]"},
+	{regexp.MustCompile(`"pid":\d+`), `"pid":N`},
+	{regexp.MustCompile(`([a-zA-Z]) \[\d+\]`), "$1 [N]"},
 	{regexp.MustCompile(`pid \d+`), "pid N"},
 	{regexp.MustCompile(`(?m)^upkeep \d+\.\d+\.\S+ keeps`), "upkeep VERSION keeps"},
 	{regexp.MustCompile(`\bkill \d+`), "kill N"},

@@ -36,7 +36,7 @@ func TestMain(m *testing.M) {
 }
 
 // patience is how long something may take that comes by itself.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 // site is a service account: a home directory with a usrsvc.cfg.
 type site struct {

@@ -87,9 +87,10 @@ func (r Roots) Native() Instance {
 // directories of a boot, and all of them have to meet the same instance.
 func (r Roots) Foreign(kind, file string) Instance {
 	sum := sha256.Sum256([]byte(file))
-	state := filepath.Join(r.State, product, kind, hex.EncodeToString(sum[:8]))
+	key := hex.EncodeToString(sum[:8])
+	state := filepath.Join(r.State, product, kind, key)
 	return Instance{
-		File: file, Logs: filepath.Join(r.Logs, kind), State: state, Runtime: state,
+		File: file, Logs: filepath.Join(r.Logs, kind, key), State: state, Runtime: state,
 		Socket: filepath.Join(state, "upkeep.sock"), PIDFile: filepath.Join(state, "upkeep.pid"),
 	}
 }

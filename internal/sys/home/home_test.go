@@ -33,7 +33,7 @@ func TestUnder(t *testing.T) {
 func TestForeign(t *testing.T) {
 	r := Under(filepath.FromSlash("/x"))
 	a, b := r.Foreign("usrsvc", "/home/a/usrsvc.cfg"), r.Foreign("usrsvc", "/home/b/usrsvc.cfg")
-	if a.State == b.State || a.Socket == b.Socket || a.State == r.Native().State {
+	if a.State == b.State || a.Logs == b.Logs || a.Socket == b.Socket || a.State == r.Native().State {
 		t.Errorf("%+v and %+v share something", a, b)
 	}
 	if filepath.Dir(a.Socket) != a.State || a.Runtime != a.State || a.File != "/home/a/usrsvc.cfg" || filepath.Dir(a.PIDFile) != a.State {
