@@ -65,7 +65,8 @@ type Options struct {
 	Wall  func() time.Time
 	// Journal keeps what could not be found out again after a crash; nil = nothing does.
 	Journal core.Journal
-	// Running reports whether an instance's start was confirmed before this process began; nil = by the state of its slot.
+	// Running reports whether an instance's start is confirmed; nil = by the state of its slot. One that is told as running
+	// needs no startup checks, and one that is not is not restarted.
 	Running func(core.Instance) bool
 	// Known reports whether there is still such a program; nil = there is.
 	Known func(model.ID) bool

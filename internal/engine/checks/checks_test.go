@@ -107,6 +107,22 @@ func TestTrouble(t *testing.T) {
 	}
 }
 
+// TestNotYetRunning: a program whose start is not confirmed is not restarted by a check, and none is counted.
+func TestNotYetRunning(t *testing.T) {
+	r := newRig(t)
+	r.find = bad("no")
+	r.start("a", http())
+	r.running = false
+	r.run(20 * time.Second)
+	r.told("")
+	if s := r.state("a"); s.Verdict != model.Failing || s.Acted != 0 {
+		t.Errorf("%+v", s)
+	}
+	r.running = true
+	r.run(10 * time.Second)
+	r.told("a bounce: web: no")
+}
+
 func TestAfter(t *testing.T) {
 	r := newRig(t)
 	r.find = bad("no")
@@ -194,7 +210,7 @@ func TestStartupFails(t *testing.T) {
 // TestResumed: the start of an instance that ran when this process began has succeeded.
 func TestResumed(t *testing.T) {
 	r := newRig(t)
-	r.running = true
+	r.resumed = true
 	r.find = bad("refused")
 	k := http()
 	k.Stage = model.StageStartup

@@ -154,7 +154,7 @@ func (c *Checks) judgeLife(k *check, now time.Duration) {
 		c.relieve(w, now)
 		return
 	}
-	if k.Action != model.CheckRestart || w.stopping || w.failed {
+	if k.Action != model.CheckRestart || w.stopping || w.failed || !c.o.Running(w.inst) {
 		return
 	}
 	if w.bounces > 0 && now-w.bounced < gap(w.bounces) {

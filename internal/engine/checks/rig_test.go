@@ -32,6 +32,7 @@ type rig struct {
 	looked   map[string]int
 	measured int
 	running  bool
+	resumed  bool // instances run before they are told
 	gone     bool
 	journal  map[string][]byte
 	// of the core:
@@ -145,8 +146,15 @@ func (r *rig) start(name string, list ...model.Check) core.Instance {
 		i.Slot = old.Slot
 	}
 	r.up[name] = i
-	r.c.Up(i, r.program(name, list...), 100+len(r.up), r.clock())
+	r.tellUp(i, r.program(name, list...), 100+len(r.up))
 	return i
+}
+
+// tellUp tells of an instance whose start is confirmed soon after.
+func (r *rig) tellUp(i core.Instance, p *model.Program, pid int) {
+	r.running = r.resumed
+	r.c.Up(i, p, pid, r.clock())
+	r.running = true
 }
 
 func (r *rig) program(name string, list ...model.Check) *model.Program {

@@ -63,7 +63,7 @@ func TestReadyIsKept(t *testing.T) {
 		r.c.end()
 		r.c = r.make()
 		r.c.Restore(r.journal)
-		r.running = true
+		r.resumed = true
 		if same {
 			r.gens["a"]--
 		}
@@ -156,7 +156,7 @@ func (r *rig) hear(name string, list ...model.Check) (out, err func([]byte), up 
 	r.gens[name]++
 	i := core.Instance{Slot: &core.Slot{}, Gen: r.gens[name]}
 	r.up[name] = i
-	return r.c.Lines(i, p, 0), r.c.Lines(i, p, 1), func() { r.c.Up(i, p, 101, r.clock()) }
+	return r.c.Lines(i, p, 0), r.c.Lines(i, p, 1), func() { r.tellUp(i, p, 101) }
 }
 
 func TestLogLive(t *testing.T) {
