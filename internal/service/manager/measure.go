@@ -103,15 +103,11 @@ func (m *Manager) Measures(ctx context.Context) (service.Measures, error) {
 			out.Programs[i].Counts = c
 		}
 	}
-	if w, ok := any(m).(service.Watching); ok {
-		checks := w.Checks(ctx, ids)
-		for i, id := range ids {
-			out.Programs[i].Checks = checks[id]
-		}
+	checks := m.Checks(ctx, ids)
+	for i, id := range ids {
+		out.Programs[i].Checks = checks[id]
 	}
-	if a, ok := any(m).(service.Alerting); ok {
-		out.Notifiers, _ = a.Notifiers(ctx) // while everything ends there are none
-	}
+	out.Notifiers, _ = m.Notifiers(ctx) // while everything ends there are none
 	if m.o.Waiting != nil {
 		for name, n := range m.o.Waiting() {
 			out.Pools = append(out.Pools, service.PoolLoad{Name: name, Events: n})
