@@ -108,6 +108,9 @@ func TestFollow(t *testing.T) {
 
 // TestFollowInVain: what cannot be told is a start that has failed, what it has started is ended, and nobody else is.
 func TestFollowInVain(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it waits in vain nine times")
+	}
 	stranger := sleeper(t, unique(), os.Getuid())
 	for name, tt := range map[string]struct {
 		text  string
@@ -127,7 +130,7 @@ func TestFollowInVain(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			v := newVault(t)
 			r := newRig(t, following(t, v), nil)
-			r.host.patience = 300 * time.Millisecond
+			r.host.patience = 100 * time.Millisecond
 			p := r.daemon("x", tt.text, tt.track)
 			r.launch(r.slots(p)[0])
 			got := r.outcome("x").exit
