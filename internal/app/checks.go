@@ -13,9 +13,9 @@ import (
 	"github.com/upkeep-project/upkeep/internal/engine/core"
 	"github.com/upkeep-project/upkeep/internal/engine/keeper"
 	"github.com/upkeep-project/upkeep/internal/engine/launch"
+	"github.com/upkeep-project/upkeep/internal/sys/errand"
 	"github.com/upkeep-project/upkeep/internal/sys/notified"
 	"github.com/upkeep-project/upkeep/internal/sys/privilege"
-	"github.com/upkeep-project/upkeep/internal/sys/probe"
 	"github.com/upkeep-project/upkeep/internal/sys/procstat"
 	"github.com/upkeep-project/upkeep/internal/sys/usage"
 )
@@ -30,7 +30,7 @@ func (a *App) makeChecks(opts *launch.Options, parts *core.Options) {
 		Known: func(id model.ID) bool { return a.core.Table().Slot(id) != nil },
 	}
 	o.World = checks.Real{
-		Errand:   func(p *model.Program, line string) (probe.Command, error) { return a.host.Errand(p, line) },
+		Errand:   func(p *model.Program, line string) (errand.Errand, error) { return a.host.Errand(p, line) },
 		Usage:    usage.NewShared(o.Now, sharedLook),
 		Messages: a.messages.refuses,
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/upkeep-project/upkeep/internal/domain/model"
+	"github.com/upkeep-project/upkeep/internal/sys/errand"
 	"github.com/upkeep-project/upkeep/internal/sys/probe"
 	"github.com/upkeep-project/upkeep/internal/sys/procstat"
 	"github.com/upkeep-project/upkeep/internal/sys/usage"
@@ -19,7 +20,7 @@ import (
 // Real is the world as it is.
 type Real struct {
 	// Errand makes a command that runs in the surroundings of a program.
-	Errand func(p *model.Program, line string) (probe.Command, error)
+	Errand func(p *model.Program, line string) (errand.Errand, error)
 	// Usage is where the looks at processes are shared.
 	Usage *usage.Shared
 	// Messages is why programs cannot send messages; empty = they can.
@@ -92,7 +93,7 @@ func (r Real) look(ctx context.Context, p *model.Program, pid int, k *model.Chec
 			return probe.Result{}, err
 		}
 		c.Env = append(c.Env, "UPKEEP_CHECK="+k.Name, "UPKEEP_PID="+strconv.Itoa(pid))
-		return probe.Run(ctx, c)
+		return probe.Command(ctx, c)
 	}
 	return probe.Result{}, fmt.Errorf("there are no looks for checks of the kind %s", k.Kind)
 }

@@ -6,8 +6,8 @@ import (
 	"github.com/upkeep-project/upkeep/internal/domain/model"
 	"github.com/upkeep-project/upkeep/internal/engine/core"
 	"github.com/upkeep-project/upkeep/internal/sys/command"
+	"github.com/upkeep-project/upkeep/internal/sys/errand"
 	"github.com/upkeep-project/upkeep/internal/sys/notified"
-	"github.com/upkeep-project/upkeep/internal/sys/probe"
 	"github.com/upkeep-project/upkeep/internal/sys/spawn"
 )
 
@@ -74,17 +74,17 @@ func (e environment) private() {
 
 // Errand makes a command that is executed in the surroundings of a program: with its directory, its environment and the
 // rights of its user. It is no instance. *CommandError when it cannot be.
-func (h *Host) Errand(p *model.Program, line string) (probe.Command, error) {
+func (h *Host) Errand(p *model.Program, line string) (errand.Errand, error) {
 	one := *p
 	one.Command.Line = line
 	argv, path, err := h.resolve(&one)
 	if err != nil {
-		return probe.Command{}, err
+		return errand.Errand{}, err
 	}
-	c := probe.Command{Path: path, Argv: argv, Dir: p.Command.Dir, Begin: h.aside}
+	c := errand.Errand{Path: path, Argv: argv, Dir: p.Command.Dir, Begin: h.aside}
 	if uid := p.Command.UID; uid >= 0 && uid != h.o.UID {
 		if c.Cred, err = spawn.LookupCred(uid); err != nil {
-			return probe.Command{}, err
+			return errand.Errand{}, err
 		}
 	}
 	e := h.env

@@ -1,6 +1,6 @@
 // Package errand runs a short command of the daemon's own, as for a message or a check: with input, a limit of time, and a
-// bound on what is kept of its output. When the time is over it is ended with everything that it has started and that is
-// still in its process group.
+// bound on what is kept of its output. When the time is over it is ended with everything that it has started: its process
+// group, and what descends from it.
 package errand
 
 import (
@@ -10,15 +10,27 @@ import (
 	"fmt"
 	"os/exec"
 	"time"
+
+	"github.com/upkeep-project/upkeep/internal/sys/procfd"
+	"github.com/upkeep-project/upkeep/internal/sys/procstat"
+	"github.com/upkeep-project/upkeep/internal/sys/spawn"
+	"github.com/upkeep-project/upkeep/internal/sys/usage"
 )
 
 // Errand is a command and what it gets.
 type Errand struct {
+	Path  string   // the file that is executed; empty = Argv[0]
 	Argv  []string // [0] is a path, or looked up in the daemon's PATH
 	Env   []string // NAME=VALUE; nil = the daemon's
 	Dir   string   // empty = the daemon's
 	Input []byte
 	Limit time.Duration // how long it may take; 0 = as long as the context allows
+	Last  bool          // keep the end of the output instead of its beginning
+
+	Cred *spawn.Cred // whose rights it has; nil = ours
+	// Begin starts it by calling start, and says what is to be called when it has ended: who reaps children of unknown
+	// origin is to know of this one. nil = nobody does.
+	Begin func(start func() (pid int, err error)) (over func(), err error)
 }
 
 // ErrLate says that a command was ended since its time was over.
@@ -31,11 +43,14 @@ const (
 	pipesDelay = time.Second
 )
 
-// Run waits for the command to end and returns the beginning of its output, both channels together. The error is ErrLate, or
+// Run waits for the command to end and returns the beginning or the end of its output, both channels together. The error is ErrLate, or
 // tells that it could not be started or how it ended, an *exec.ExitError then.
 func (e *Errand) Run(ctx context.Context) (output string, err error) {
 	if len(e.Argv) == 0 {
 		return "", errors.New("no command")
+	}
+	if e.Cred != nil && e.Cred.Refused != "" {
+		return "", errors.New(e.Cred.Refused)
 	}
 	if e.Limit > 0 {
 		var cancel context.CancelFunc
@@ -44,30 +59,84 @@ func (e *Errand) Run(ctx context.Context) (output string, err error) {
 	}
 	cmd := exec.CommandContext(ctx, e.Argv[0], e.Argv[1:]...)
 	cmd.Env, cmd.Dir, cmd.WaitDelay = e.Env, e.Dir, pipesDelay
+	if e.Path != "" {
+		cmd.Path, cmd.Err = e.Path, nil
+	}
 	cmd.Stdin = bytes.NewReader(e.Input)
-	out := &head{left: maxOutput}
+	out := &kept{last: e.Last}
 	cmd.Stdout, cmd.Stderr = out, out
-	isolate(cmd)
-	err = cmd.Run()
+	isolate(cmd, e.Cred)
+	cmd.Cancel = func() error {
+		end(cmd.Process.Pid)
+		return cmd.Process.Kill()
+	}
+	err = e.run(cmd)
 	switch {
 	case err != nil && ctx.Err() != nil:
 		err = fmt.Errorf("%s %w", e.Argv[0], ErrLate)
 	case errors.Is(err, exec.ErrWaitDelay): // it has ended well, and left something that holds its output
 		err = nil
 	}
-	return out.text.String(), err
+	return string(out.text), err
 }
 
-// head keeps the beginning of what is written to it.
-type head struct {
-	text bytes.Buffer
-	left int
+// run starts the command and waits for its end.
+func (e *Errand) run(cmd *exec.Cmd) error {
+	if e.Begin == nil {
+		return cmd.Run()
+	}
+	over, err := e.Begin(func() (int, error) {
+		if err := cmd.Start(); err != nil {
+			return 0, err
+		}
+		return cmd.Process.Pid, nil
+	})
+	if err != nil {
+		return err
+	}
+	defer over()
+	return cmd.Wait()
+}
+
+// kill is the signal that cannot be refused.
+const kill = 9
+
+// end kills what a process has started, before it is killed itself: afterwards nobody could tell whose it was.
+func end(root int) {
+	if t, err := usage.Look(); err == nil {
+		for _, pid := range t.Tree(root) {
+			st, err := procstat.Read(pid)
+			if pid == root || err != nil {
+				continue
+			}
+			_ = procfd.SignalIf(pid, kill, func() bool { // else it has ended by itself
+				now, err := procstat.Read(pid)
+				return err == nil && now.StartTicks == st.StartTicks
+			})
+		}
+	}
+	killGroup(root)
+}
+
+// kept keeps the beginning or the end of what is written to it.
+type kept struct {
+	text []byte
+	last bool
 }
 
 // Write never fails.
-func (h *head) Write(p []byte) (int, error) {
-	kept := p[:min(len(p), h.left)]
-	h.left -= len(kept)
-	h.text.Write(kept)
-	return len(p), nil
+func (k *kept) Write(p []byte) (int, error) {
+	n := len(p)
+	if !k.last {
+		k.text = append(k.text, p[:min(n, maxOutput-len(k.text))]...)
+		return n, nil
+	}
+	if n > maxOutput {
+		p = p[n-maxOutput:]
+	}
+	if over := len(k.text) + len(p) - maxOutput; over > 0 {
+		k.text = append(k.text[:0], k.text[over:]...)
+	}
+	k.text = append(k.text, p...)
+	return n, nil
 }

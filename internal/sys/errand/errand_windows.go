@@ -1,6 +1,16 @@
 package errand
 
-import "os/exec"
+import (
+	"os/exec"
+	"syscall"
 
-// isolate has nothing to do: the command itself is ended.
-func isolate(*exec.Cmd) {}
+	"github.com/upkeep-project/upkeep/internal/sys/spawn"
+)
+
+// isolate gives the command a process group of its own; there are no other rights than ours.
+func isolate(cmd *exec.Cmd, _ *spawn.Cred) {
+	cmd.SysProcAttr = &syscall.SysProcAttr{CreationFlags: syscall.CREATE_NEW_PROCESS_GROUP, HideWindow: true}
+}
+
+// killGroup has nothing to do: a group has no leader here.
+func killGroup(int) {}

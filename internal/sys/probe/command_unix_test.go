@@ -13,12 +13,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/upkeep-project/upkeep/internal/sys/errand"
 	"github.com/upkeep-project/upkeep/internal/sys/procstat"
 	"github.com/upkeep-project/upkeep/internal/sys/spawn"
 )
 
-func shell(script string, env ...string) Command {
-	return Command{Path: "/bin/sh", Argv: []string{"sh", "-c", script}, Env: append(os.Environ(), env...)}
+func shell(script string, env ...string) errand.Errand {
+	return errand.Errand{Path: "/bin/sh", Argv: []string{"sh", "-c", script}, Env: append(os.Environ(), env...)}
 }
 
 func TestCommand(t *testing.T) {
@@ -43,15 +44,15 @@ func TestCommand(t *testing.T) {
 	} {
 		cmd := shell(c.script, "WHAT=it is set")
 		cmd.Dir = dir
-		r, err := Run(soon(t), cmd)
+		r, err := Command(soon(t), cmd)
 		want(t, c.script, r, err, c.ok, c.text)
 	}
-	for _, cmd := range []Command{
+	for _, cmd := range []errand.Errand{
 		{Path: "/nonexistent", Argv: []string{"x"}},
 		{Path: dir, Argv: []string{"x"}},
 		{Path: "/bin/sh", Argv: []string{"sh"}, Cred: &spawn.Cred{Refused: "no such user"}},
 	} {
-		if r, err := Run(soon(t), cmd); err == nil {
+		if r, err := Command(soon(t), cmd); err == nil {
 			t.Errorf("%+v: %+v", cmd, r)
 		}
 	}
@@ -79,7 +80,7 @@ func TestCommandInTime(t *testing.T) {
 			}
 		}
 	}()
-	r, err := Run(ctx, cmd)
+	r, err := Command(ctx, cmd)
 	want(t, "a command that hangs", r, err, false, "did not end in time: hello")
 	select {
 	case <-over:
@@ -115,7 +116,7 @@ func TestCommandOfUser(t *testing.T) {
 	cmd := shell("id -u; id -g; id -G")
 	cmd.Argv[2] = "echo $(id -u) $(id -g) $(id -G)"
 	cmd.Cred = &spawn.Cred{UID: 65534, GID: 65533, Groups: []int{65533, 65532}}
-	r, err := Run(soon(t), cmd)
+	r, err := Command(soon(t), cmd)
 	if errors.Is(err, syscall.EPERM) {
 		t.Skip("this root may not: ", err)
 	}
