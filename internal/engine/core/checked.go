@@ -53,7 +53,7 @@ func (c *Core) SetReady(i Instance, ready bool) {
 func (c *Core) Bounce(i Instance, check, text string) {
 	c.post(func() {
 		s := i.Slot
-		if !c.present(i) || c.passive || s.leaving || s.parting || s.masked() || s.m.State != model.Running || c.State() != model.DaemonRunning {
+		if !c.present(i) || c.passive || c.safe || s.leaving || s.parting || s.masked() || s.m.State != model.Running || c.State() != model.DaemonRunning {
 			return
 		}
 		s.past.Check, s.past.CheckText = check, text

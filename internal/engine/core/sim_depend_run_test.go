@@ -1,0 +1,272 @@
+package core
+
+import (
+	"container/heap"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/upkeep-project/upkeep/internal/domain/model"
+)
+
+// started notes that somebody wants a program to run, and what it depends on with it.
+func (t *town) started(h *house) {
+	h.down = false
+	h.started++
+	for _, d := range h.spec.Depends {
+		for _, on := range t.houses {
+			if d.About(on.spec.ID) {
+				t.started(on)
+			}
+		}
+	}
+}
+
+// client is a person, or a script of one.
+func (t *town) client() {
+	t.later(t.span(6*time.Second), t.client)
+	if !t.up || t.calm || t.ending {
+		return
+	}
+	h := t.houses[t.dice.IntN(len(t.houses))]
+	of := []*house{h}
+	if t.one(5) {
+		of = t.houses
+	}
+	var slots []*Slot
+	for _, h := range of {
+		if s := t.core.Table().Slot(h.spec.ID); s != nil {
+			slots = append(slots, s)
+		}
+	}
+	if len(slots) != len(of) {
+		return
+	}
+	mode := Each
+	if len(of) > 1 {
+		mode = Needed
+	}
+	a := &asking{of: of}
+	switch t.dice.IntN(8) {
+	case 0, 1, 2:
+		a.what = "start"
+		for _, h := range of {
+			t.started(h)
+		}
+		a.order = t.core.start(slots, mode, t.one(2))
+	case 3, 4, 5:
+		a.what = "stop"
+		a.order = t.core.stop(slots, mode, true)
+	case 6:
+		a.what, a.of = "release", []*house{h}
+		a.order = t.core.letGo([]*Slot{t.core.Table().Slot(h.spec.ID)}, Each)
+	default:
+		t.toggle(h)
+		return
+	}
+	for _, h := range a.of {
+		a.since += h.started
+	}
+	t.tell("%s %d, first %s", a.what, len(a.of), a.of[0].spec.ID.Name)
+	t.asked = append(t.asked, a)
+}
+
+// toggle enables or disables a program by a change of the configuration.
+func (t *town) toggle(h *house) {
+	for _, a := range t.asked {
+		if a.reply != nil {
+			return
+		}
+	}
+	spec := *h.spec
+	spec.Disabled = !spec.Disabled
+	for i, g := range t.groups {
+		if g.Name != spec.ID.Group {
+			continue
+		}
+		next := *g
+		next.Programs = nil
+		for _, p := range g.Programs {
+			if p.ID == spec.ID {
+				p = &spec
+			}
+			next.Programs = append(next.Programs, p)
+		}
+		h.disabled = mustNothing
+		app := t.core.application()
+		t.tell("%s disabled: %v", spec.ID.Name, spec.Disabled)
+		t.asked = append(t.asked, &asking{what: "apply", reply: t.core.ask(func() error {
+			return t.core.apply(app, Change{Groups: []NewGroup{newGroup(&next)}})
+		}), then: func() {
+			t.groups[i], h.spec = &next, &spec
+			h.disabled = mustDown
+			if spec.Disabled {
+				h.disabled = mustUp
+			}
+		}})
+	}
+}
+
+// answers looks at what has been answered.
+func (t *town) answers() {
+	kept := t.asked[:0]
+	for _, a := range t.asked {
+		if !t.answered(a) {
+			kept = append(kept, a)
+		}
+	}
+	t.asked = kept
+}
+
+func (t *town) answered(a *asking) bool {
+	if a.reply != nil {
+		select {
+		case err := <-a.reply:
+			if err == nil {
+				a.then()
+			}
+			return true
+		default:
+			return false
+		}
+	}
+	select {
+	case <-a.order.done:
+	default:
+		return false
+	}
+	var since uint64
+	for _, h := range a.of {
+		since += h.started
+	}
+	if a.what == "start" || since != a.since {
+		return true
+	}
+	for _, h := range a.of {
+		if err, found := outcomeOf(a.order.out, &prog{id: h.spec.ID}); found && err == nil {
+			h.down = true
+		}
+	}
+	return true
+}
+
+// step is one happening.
+func (t *town) step() {
+	next, timed := time.Duration(0), false
+	if t.up {
+		t.guard(func() {
+			next, timed = t.core.Turn()
+			for n := 0; !t.core.inbox.empty(); n++ {
+				if next, timed = t.core.Turn(); n > 1000 {
+					t.fail("the core does not come to rest")
+				}
+			}
+			t.answers()
+		})
+	}
+	switch {
+	case t.up && timed && (len(t.coming) == 0 || t.now+next < t.coming[0].at):
+		t.now += next
+	case len(t.coming) > 0:
+		t.now = max(t.now, t.coming[0].at)
+		f := heap.Pop(&t.coming).(happening).f
+		t.guard(f)
+	}
+}
+
+func (t *town) run(d time.Duration) {
+	for until := t.now + d; t.now < until; {
+		t.step()
+	}
+}
+
+// atRest: who waits does so for a reason, and nobody is forgotten.
+func (t *town) atRest() {
+	for _, s := range t.core.Table().Sorted {
+		st := s.Status()
+		h := t.byID[st.ID]
+		if st.State.Down() != (h.live == nil) && !st.State.Up() && st.State != model.Stopping {
+			t.fail("%s is %s, and lives: %v", st.ID, st.State, h.live != nil)
+		}
+		if st.Waiting == "" {
+			if st.State == model.Starting && t.now-st.Start.Sub(t.Wall().Add(-t.now)) > 30*time.Second {
+				t.fail("%s is STARTING for ever", st.ID)
+			}
+			continue
+		}
+		t.waits++
+		unmet := false
+		for _, d := range h.spec.Depends {
+			for _, on := range t.houses {
+				settled := on.live != nil && t.now-on.live.born > 10*time.Second
+				unmet = unmet || d.About(on.spec.ID) && (!on.meets(d.Condition, t.now) || !settled || d.Condition == model.DependCompleted)
+			}
+		}
+		if !unmet {
+			t.fail("%s waits for %s, and all that it waits for is there", st.ID, st.Waiting)
+		}
+	}
+}
+
+// live is a whole run.
+func (t *town) live(d time.Duration) {
+	defer func() {
+		if x := recover(); x != nil {
+			if _, ok := x.(impossible); !ok {
+				panic(x)
+			}
+		}
+	}()
+	t.later(0, t.boot)
+	t.later(time.Second, t.client)
+	t.run(d)
+	t.calm = true
+	for range 20 {
+		t.run(5 * time.Second)
+		if t.up {
+			t.atRest()
+		}
+	}
+	t.calm = false
+	for !t.up {
+		t.step()
+	}
+	t.ending = true
+	for n := 0; !t.up || !t.core.end.complete; n++ {
+		if t.up && t.core.State() == model.DaemonRunning {
+			t.guard(func() { t.core.BeginEnd(model.DaemonShutdown) })
+		}
+		t.step()
+		if n > 20000 {
+			t.fail("the end does not come")
+		}
+	}
+	for _, h := range t.houses {
+		if h.live != nil {
+			t.fail("%s lives after the end", h.spec.ID)
+		}
+	}
+}
+
+func TestDependentsUnderFaults(t *testing.T) {
+	t.Parallel()
+	n := *simTowns
+	if slow() || testing.Short() {
+		n /= 10
+	}
+	kills, starts, waits, strange, bad := 0, 0, 0, 0, 0
+	for i := range uint64(n) {
+		w := newTown(*simFirst + i)
+		w.live(3 * time.Minute)
+		kills, starts, waits, strange = kills+w.kills, starts+w.starts, waits+w.waits, strange+w.strange
+		if w.wrong != "" {
+			if bad++; bad <= 3 {
+				t.Errorf("seed %d: %s\n%s", *simFirst+i, w.wrong, strings.Join(w.story[max(0, len(w.story)-60):], "\n"))
+			}
+		}
+	}
+	t.Logf("%d runs: %d kills, %d starts, %d looks at who waits, %d processes let go of, %d runs went wrong", n, kills, starts, waits, strange, bad)
+	if kills < n || starts < 10*n || waits < n || strange < n/4 {
+		t.Error("too little has happened")
+	}
+}
