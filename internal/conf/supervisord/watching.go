@@ -49,7 +49,7 @@ func (r *reader) managing(o *options, p *model.Program) {
 	p.Attach.Scan = o.boolean("scan", false)
 	p.IO.Direct = value(o, "log_mode", false, func(v string) (bool, error) { return choice("log_mode", v, "direct", "pipe") })
 	p.Notify = value(o, "notify", nil, notified)
-	p.Email = value(o, "email_alerts", nil, addresses)
+	p.Email = value(o, "email_alerts", nil, Addresses)
 }
 
 // trimmed are the items of a list that have something in them.
@@ -66,8 +66,8 @@ func notified(v string) ([]string, error) {
 	return list, nil
 }
 
-// addresses reads addresses of mail.
-func addresses(v string) ([]string, error) {
+// Addresses reads addresses of mail, separated by commas. An error names the one that is none.
+func Addresses(v string) ([]string, error) {
 	list := trimmed(v)
 	for _, a := range list {
 		if err := mailAddress(a); err != nil {

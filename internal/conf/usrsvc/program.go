@@ -12,6 +12,7 @@ import (
 	"github.com/upkeep-project/upkeep/internal/base/units"
 	"github.com/upkeep-project/upkeep/internal/base/words"
 	"github.com/upkeep-project/upkeep/internal/conf/configobj"
+	"github.com/upkeep-project/upkeep/internal/conf/supervisord"
 	"github.com/upkeep-project/upkeep/internal/domain/model"
 )
 
@@ -396,18 +397,18 @@ func (b *builder) attach(p *model.Program) {
 	}
 }
 
-// addresses reads who is told by mail. Each of them becomes an argument of the mailer.
-func (b *builder) addresses(v *value) (list []string) {
-	for _, a := range strings.Split(v.text, ",") {
-		a = strings.Trim(strings.TrimSpace(a), `"'`)
-		switch {
-		case a == "":
-		case strings.HasPrefix(a, "-") || strings.ContainsFunc(a, func(r rune) bool { return r <= ' ' || r == 0x7f || strings.ContainsRune(`<>();\"`, r) }):
-			b.wrong(v, "addresses of mail, separated by commas")
-			return nil
-		default:
-			list = append(list, a)
-		}
+// addresses reads who is told by mail; each address may have quotes of its own.
+func (b *builder) addresses(v *value) []string {
+	if strings.Trim(v.text, " ,") == "" {
+		return nil
+	}
+	text := v.text
+	if v.List {
+		text = strings.NewReplacer(`"`, "", "'", "").Replace(text)
+	}
+	list, err := supervisord.Addresses(text)
+	if err != nil {
+		b.fail(v.File, v.Line, v.key, err.Error())
 	}
 	return list
 }

@@ -2,6 +2,7 @@ package usrsvc
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -250,7 +251,9 @@ func (b *builder) checks() (list []model.Check) {
 	}
 	age := 120 * time.Second
 	if v := b.monitor("activityfile_limit"); v != nil {
-		age = time.Duration(b.count(v, 120)) * time.Second
+		if age = time.Duration(b.count(v, 120)) * time.Second; age == 0 {
+			b.wrong(v, "a number of seconds from 1 on")
+		}
 	}
 	if v := b.monitor("activityfile"); v != nil && v.text != "" {
 		c := supervisord.DefaultCheck(model.CheckActivity)
@@ -270,6 +273,9 @@ func (b *builder) checks() (list []model.Check) {
 			continue
 		}
 		c, err := supervisord.ParseCheck(name, v.text)
+		if slices.ContainsFunc(list, func(o model.Check) bool { return o.Name == name }) {
+			err = errors.New("there is a check of that name already")
+		}
 		if err != nil {
 			b.fail(v.File, v.Line, v.key, err.Error())
 			continue
