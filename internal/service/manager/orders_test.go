@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/upkeep-project/upkeep/internal/domain/model"
+	"github.com/upkeep-project/upkeep/internal/engine/core"
 	"github.com/upkeep-project/upkeep/internal/service"
 )
 
@@ -215,5 +216,23 @@ func TestWriteStdin(t *testing.T) {
 		"mule": service.CodeNotRunning, "nobody": service.CodeNoSuchProgram,
 	} {
 		code(t, name, s.WriteStdin(ctx, one(name).ID, []byte("x")), want)
+	}
+}
+
+// TestWhatKeepsAStart: what may not be started, and what depends on something that cannot be had, have codes of their own.
+func TestWhatKeepsAStart(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		code service.Code
+		text string
+	}{
+		{core.ErrDisabled, service.CodeDisabled, "disabled: app"},
+		{&core.DependencyError{Text: "db: FATAL"}, service.CodeDependency, "a dependency has failed: db: FATAL"},
+		{core.ErrDependency, service.CodeDependency, "a dependency has failed: app"},
+	} {
+		err := failure(c.err, "app")
+		if service.CodeOf(err) != c.code || err.Error() != c.text {
+			t.Errorf("%v: code %d, %q", c.err, service.CodeOf(err), err)
+		}
 	}
 }
