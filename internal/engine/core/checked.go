@@ -119,7 +119,7 @@ func (c *Core) look(s *Slot) {
 		return
 	}
 	now := watched{}
-	if s.m.Live && (s.m.State == model.Starting || s.m.State == model.Running) && !s.gone {
+	if s.m.Live && !s.over && (s.m.State == model.Starting || s.m.State == model.Running) && !s.gone {
 		now = watched{gen: s.m.Gen, pid: s.pid, spec: s.spec}
 	}
 	was := s.watched

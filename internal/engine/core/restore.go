@@ -312,6 +312,7 @@ func (c *Core) resume(s *Slot, records map[model.ID]slotRecord) (launch bool) {
 	case r.Gone:
 		r = unwatched(r.PID)
 	}
+	s.over = r.Exit != nil
 	switch {
 	case s.m.Live:
 		s.proc = r.Process
@@ -340,7 +341,6 @@ func (c *Core) resume(s *Slot, records map[model.ID]slotRecord) (launch bool) {
 	}
 	switch {
 	case r.Exit != nil:
-		s.over = true
 		c.EndedAt(i, *r.Exit, r.Ended)
 	case s.m.Live && s.sending != nil: // it was decided, and perhaps not done
 		c.send(s, lifecycle.Action{Do: lifecycle.Send, Gen: s.m.Gen, Signal: s.sending.Signal, Reach: s.sending.Reach})
