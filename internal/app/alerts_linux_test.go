@@ -150,6 +150,7 @@ notify=none
 		}
 	}
 	<-d.ended
+	until(t, "the end of the program", func() bool { return syscall.Kill(dead, 0) == syscall.ESRCH })
 	d.api.Close()
 	d.start("native", 0)
 	until(t, "what was found dead", func() bool {
@@ -209,7 +210,7 @@ notify=none
 // long is until for what takes its time.
 func long(t *testing.T, what string, is func() bool) {
 	t.Helper()
-	for end := time.Now().Add(5 * time.Minute); !is(); time.Sleep(100 * time.Millisecond) {
+	for end := time.Now().Add(3 * time.Minute); !is(); time.Sleep(100 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("%s: has not come", what)
 		}

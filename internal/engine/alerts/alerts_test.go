@@ -173,6 +173,10 @@ func (r *rig) die(st *model.Status, e model.Exit, to model.State) {
 		st.Tries++
 		st.Past.Tries = st.Tries
 	}
+	if to == model.Exited { // it is started again in the same step
+		st.Generation++
+		defer func() { st.Generation-- }()
+	}
 	r.enter(st, to)
 }
 

@@ -82,7 +82,7 @@ func (a *Alerts) handle(n *note) {
 		p.Up = false
 		a.open(&incident{Kind: model.TriggerFatal, ID: n.ID}, n, &st)
 	case model.EventProcessStopped, model.EventReleased:
-		if p.Acted == n.Gen && n.From == model.Stopping && p.Check != "" { // it comes again
+		if p.Acted != 0 && n.From == model.Stopping && p.Check != "" { // it comes again
 			p.Until = n.Time
 			break
 		}
@@ -170,19 +170,20 @@ func (a *Alerts) ended(n *note, st *model.Status, p *program) {
 	if p.Until.IsZero() && !p.Since.IsZero() {
 		p.Until = n.Stop
 	}
+	over := n.Past.Ended // where the program is started again in the same step, Gen is the next one
 	if n.asked() {
-		p.Asked = n.Gen
-	} else if n.Past.Unseen && n.Past.Ended == n.Gen {
-		p.Dead = n.Gen
+		p.Asked = over
+	} else if n.Past.Unseen {
+		p.Dead = over
 	}
-	if n.Exit.OOMKills > 0 && n.Past.Ended == n.Gen && p.OOM != n.Gen {
-		p.OOM = n.Gen
+	if n.Exit.OOMKills > 0 && p.OOM != over {
+		p.OOM = over
 		a.occurs(n, st, model.TriggerOOM)
 	}
 	switch {
 	case n.Type == model.EventProcessBackoff:
 		a.open(&incident{Kind: model.TriggerBackoff, ID: n.ID}, n, st)
-	case st.Program.Exit.Restart == model.RestartNever && !n.Expected && p.Asked != n.Gen:
+	case st.Program.Exit.Restart == model.RestartNever && !n.Expected && p.Asked != over:
 		p.Up = false
 		a.open(&incident{Kind: model.TriggerFatal, ID: n.ID}, n, st)
 	case n.Expected && st.Program.Exit.Restart != model.RestartAlways: // it has done what it had to
@@ -194,7 +195,7 @@ func (a *Alerts) ended(n *note, st *model.Status, p *program) {
 // asked reports whether somebody has ended the instance by a signal of ours.
 func (n *note) asked() bool {
 	switch sig := syscall.Signal(n.Past.Signal); {
-	case sig == 0 || n.Past.Ended != n.Gen:
+	case sig == 0:
 		return false
 	case n.Exit.Signal == int(sig):
 		return true
