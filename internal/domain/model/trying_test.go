@@ -24,3 +24,29 @@ func TestNextTry(t *testing.T) {
 		}
 	}
 }
+
+// TestWait: the wait grows with the attempts, is at least the delay, and where attempts never end a minute at most.
+func TestWait(t *testing.T) {
+	for _, c := range []struct {
+		p     StartPolicy
+		tries int
+		want  time.Duration
+	}{
+		{StartPolicy{Retries: 3}, 0, 0},
+		{StartPolicy{Retries: 3}, 2, 2 * time.Second},
+		{StartPolicy{Retries: 1000}, 900, 900 * time.Second},
+		{StartPolicy{Retries: Endless}, 900, time.Minute},
+		{StartPolicy{Retries: Endless, Delay: time.Hour}, 900, time.Hour},
+		{StartPolicy{Delay: 5 * time.Second}, 0, 5 * time.Second},
+		{StartPolicy{Delay: 5 * time.Second}, 7, 7 * time.Second},
+	} {
+		if got := c.p.Wait(c.tries); got != c.want {
+			t.Errorf("%+v after %d: %v, want %v", c.p, c.tries, got, c.want)
+		}
+		failed := time.Unix(1000, 0)
+		st := Status{Program: &Program{Start: c.p}, State: Backoff, Start: failed, Tries: c.tries}
+		if got := NextTry(st).Sub(failed); got != c.want {
+			t.Errorf("%+v after %d: the next try is %v later, want %v", c.p, c.tries, got, c.want)
+		}
+	}
+}
