@@ -98,6 +98,9 @@ func TestBadArgs(t *testing.T) {
 const originalDaemon = "/usr/bin/supervisord"
 
 func TestCommandLineAgainstOriginal(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the original is started for each command line")
+	}
 	if _, err := os.Stat(originalDaemon); err != nil {
 		t.Skipf("the original is not installed: %v", err)
 	}
