@@ -65,4 +65,3 @@ type Note struct {
 	Level activity.Level
 	Text  string
 }
-
