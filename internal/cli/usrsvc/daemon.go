@@ -99,7 +99,7 @@ func (m *manage) warn() {
 
 // start starts the daemon and tells when it works.
 func (m *manage) start(ctx context.Context) (Code, error) {
-	if err := m.vacate(ctx); err != nil {
+	if err := m.vacate(ctx, false); err != nil {
 		return 0, err
 	}
 	m.warn()
@@ -115,13 +115,13 @@ func (m *manage) start(ctx context.Context) (Code, error) {
 }
 
 // vacate makes sure that a daemon can begin: the configuration can be used, its files can be written, and no other runs. One
-// that only watches makes room.
-func (m *manage) vacate(ctx context.Context) error {
+// that only watches makes room. One that runs may stand in for a daemon that was killed: with relieve that is found out later.
+func (m *manage) vacate(ctx context.Context, relieve bool) error {
 	s, ok, err := m.instance.running(ctx)
 	switch {
 	case err != nil:
 		return translate(err)
-	case ok && !s.Passive:
+	case ok && !s.Passive && !relieve:
 		return fail(UsrsvcdAlreadyRunning, "usrsvcd is already running [%d]:\n\n%s", s.PID, encode(detailsOf(s.PID)))
 	}
 	if err := m.usable(); err != nil {
@@ -138,7 +138,7 @@ func (m *manage) vacate(ctx context.Context) error {
 	if err := creatable(m.set.pidfile); err != nil {
 		return fail(InsufficientPermissions, "the pid file of usrsvcd cannot be written: %v", err)
 	}
-	if ok {
+	if ok && s.Passive {
 		m.trace("the daemon that only watches (pid %d) makes room", s.PID)
 		return m.instance.end(ctx, s)
 	}
@@ -147,11 +147,16 @@ func (m *manage) vacate(ctx context.Context) error {
 
 // foreground is the daemon in this process.
 func (m *manage) foreground(ctx context.Context) (Code, error) {
-	if err := m.vacate(ctx); err != nil {
+	if err := m.vacate(ctx, true); err != nil {
 		return 0, err
 	}
 	m.warn()
 	status, err := m.serve()
+	if err != nil {
+		if _, ok, look := m.active(ctx); look == nil && ok {
+			return 0, fail(UsrsvcdAlreadyRunning, "usrsvcd: %v", err)
+		}
+	}
 	return Code(status), err
 }
 
