@@ -254,6 +254,7 @@ func TestForeground(t *testing.T) {
 	}
 	s.until("it works", func() bool { return s.daemon() == cmd.Process.Pid })
 	one := s.runs("one")
+	s.want("usrsvcd --foreground", UsrsvcdAlreadyRunning)
 	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
