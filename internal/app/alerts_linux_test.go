@@ -120,7 +120,7 @@ notify=none
 	}
 	for _, m := range server.Mails() {
 		for part, of := range map[string]string{
-			"boom password=[hidden]": "FATAL", "last 1 line of stderr": "FATAL", "exited with code 3": "FATAL",
+			"boom password=[hidden]": "FATAL", "last 2 lines of stderr": "FATAL", "exited with code 3": "FATAL",
 			"eats": "RESTARTED fat", "limit 30 MB": "RESTARTED fat", "idles": "RESTARTED idle", "it is RUNNING since": "RESTARTED",
 		} {
 			if strings.Contains(m.Text, "] "+of) && !strings.Contains(m.Text, part) {
