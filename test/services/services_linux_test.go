@@ -221,6 +221,15 @@ func (w *world) upkeep(args ...string) string {
 	return string(out)
 }
 
+// end ends the daemon, if there is one.
+func (w *world) end() {
+	cmd := exec.Command(w.binary, "daemon", "stop")
+	cmd.Env = append(os.Environ(), "UPKEEP_ROOT="+w.dir+"/root")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		w.t.Errorf("daemon stop: %v\n%s", err, out)
+	}
+}
+
 func (w *world) process(name string) upkeep.Process {
 	w.t.Helper()
 	return must[upkeep.Process](w.t)(w.api.Process(w.t.Context(), name))
@@ -305,6 +314,7 @@ func TestAdoptServices(t *testing.T) {
 	}
 	w.api = upkeep.New(upkeep.Options{Socket: w.dir + "/root/run/upkeep/upkeep.sock"})
 	defer w.api.Close()
+	defer w.end()
 	for _, s := range w.list {
 		args := append([]string{"adopt", "--name", s.name}, s.adopt...)
 		if s.titled {
@@ -315,7 +325,6 @@ func TestAdoptServices(t *testing.T) {
 			t.Errorf("adopt %s: %s", s.name, out)
 		}
 	}
-	defer w.upkeep("daemon", "stop")
 	w.same("adopted")
 	for _, s := range w.list {
 		w.upkeep("set", "--now", s.name, "check.watch="+s.check, "autorestart=unexpected", "notify=ops")
