@@ -24,7 +24,7 @@ var prose = []string{
 }
 
 // otherNames are the other names of the binary, as first words of the command.
-var otherNames = []string{"supervisord", "supervisorctl", "chalmers", "echo_supervisord_conf", "pidproxy"}
+var otherNames = []string{"supervisord", "supervisorctl", "chalmers", "usrsvc", "usrsvcd", "echo_supervisord_conf", "pidproxy"}
 
 // said is a text in which commands may be named.
 type said struct{ where, text string }

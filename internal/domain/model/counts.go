@@ -16,7 +16,7 @@ const (
 	RestartCheck                           // a check wanted it
 	RestartSpawn                           // it could not be executed, or nobody knows how it ended
 	RestartUser                            // somebody, or the daemon's own start, asked for it
-	NumRestartReasons int            = iota
+	NumRestartReasons int           = iota
 )
 
 // String is the value of the label.
@@ -35,7 +35,7 @@ const (
 	ExitOOM                        // by the kernel, for lack of memory
 	ExitStopped                    // it was asked to
 	ExitUnknown                    // nobody could tell
-	NumExitKinds   int             = iota
+	NumExitKinds   int      = iota
 )
 
 // String is the value of the label.
