@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/upkeep-project/upkeep/client/upkeep"
+	"github.com/upkeep-project/upkeep/internal/app"
 )
 
 // manage is one run of usrsvcd.
@@ -147,10 +148,12 @@ func (m *manage) vacate(ctx context.Context, relieve bool) error {
 
 // foreground is the daemon in this process.
 func (m *manage) foreground(ctx context.Context) (Code, error) {
-	if err := m.vacate(ctx, true); err != nil {
-		return 0, err
+	if _, begun := app.InheritedPlace(); !begun { // a process of a daemon that runs: asking it would be asking itself
+		if err := m.vacate(ctx, true); err != nil {
+			return 0, err
+		}
+		m.warn()
 	}
-	m.warn()
 	status, err := m.serve()
 	if err != nil {
 		if _, ok, look := m.active(ctx); look == nil && ok {

@@ -255,6 +255,14 @@ func TestForeground(t *testing.T) {
 	s.until("it works", func() bool { return s.daemon() == cmd.Process.Pid })
 	one := s.runs("one")
 	s.want("usrsvcd --foreground", UsrsvcdAlreadyRunning)
+	// The process that the init system knows is killed alone; the one that it starts in its place is the daemon then.
+	s.kill(cmd.Process.Pid)
+	_ = cmd.Wait()
+	cmd = s.command("usrsvcd --foreground")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	s.until("it works again", func() bool { return s.daemon() == cmd.Process.Pid })
 	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}

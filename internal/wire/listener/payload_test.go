@@ -110,7 +110,7 @@ func TestEnvelope(t *testing.T) {
 		{
 			model.Event{Type: model.EventCheckFailed, ID: id("web"), PID: 9, Kind: "page", Data: []byte("503")},
 			44,
-			"serial:44 pool:lst poolserial:44 eventname:CHECK_FAILED len:51\nprocessname:web groupname:web pid:9 check:page\n503",
+			"serial:44 pool:lst poolserial:44 eventname:CHECK_FAILED len:50\nprocessname:web groupname:web pid:9 check:page\n503",
 		},
 		{
 			model.Event{Type: model.EventReleased, ID: id("web"), PID: 9},
