@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os/exec"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/upkeep-project/upkeep/client/upkeep"
@@ -144,6 +145,9 @@ func TestWalk(t *testing.T) {
 		{operation: "GET " + process + "/why", path: "/v1/processes/web/why", status: 200, has: `"headline"`},
 		{operation: "GET " + process + "/why", path: "/v1/processes/nope/why", status: 404, code: "not_found"},
 
+		{operation: "GET " + process + "/checks", path: "/v1/processes/web/checks", status: 200, has: `"items":[`},
+		{operation: "GET " + process + "/checks", path: "/v1/processes/nope/checks", status: 404, code: "not_found"},
+
 		{operation: "POST " + process + "/start", path: "/v1/processes/web/start?wait=30", status: 409, code: "already_running", has: `"instance":"/v1/operations/op_`},
 		{operation: "POST " + process + "/stop", path: "/v1/processes/web/stop?wait=30", body: `{"now":true}`, status: 200, has: `"state":"STOPPED"`},
 		{operation: "POST " + process + "/stop", path: "/v1/processes/web/stop?wait=30", status: 409, code: "not_running"},
@@ -257,6 +261,16 @@ func (w *walk) adopts() {
 		operation: "POST /v1/adopt", body: fmt.Sprintf(`{"program":"bad","pid":%d}`, sleep.Process.Pid), status: 200,
 		has: fmt.Sprintf(`"pid":%d`, sleep.Process.Pid),
 	})
+	w.do(step{operation: "GET /v1/adoptable", status: 200, has: `"items":[`})
+	w.do(step{operation: "GET /v1/adoptable", path: "/v1/adoptable?port=x", status: 400, code: "bad_request"})
+	w.do(step{operation: "GET /v1/adoptable", path: "/v1/adoptable?title=(", status: 400, code: "bad_request"})
+	// It is let go of again, and lives.
+	const release = "POST /v1/processes/{id}/release"
+	w.do(step{operation: release, path: "/v1/processes/bad/release?wait=30", status: 200, has: `"state":"STOPPED"`})
+	w.do(step{operation: release, path: "/v1/processes/bad/release?wait=30", status: 409, code: "not_running"})
+	if err := sleep.Process.Signal(syscall.Signal(0)); err != nil {
+		w.t.Error(err)
+	}
 }
 
 // upgrades: another process answers, the programs are the same.
