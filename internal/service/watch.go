@@ -44,21 +44,31 @@ type Delivery struct {
 	Transcript []string
 }
 
-// HealthOf is the health of an instance by its checks: "none" when it has no live or ready check that has looked, else
-// "healthy" or "unhealthy"; text is what the first that fails has found.
+// HealthOf is the health of an instance by its checks: "none" when it has no live check that has looked, else "healthy" or
+// "unhealthy"; text is what the first that fails has found.
 func HealthOf(checks []model.CheckState) (health, text string) {
 	health = "none"
 	for i := range checks {
 		c := &checks[i]
-		if c.Check.Stage == model.StageStartup {
-			continue
-		}
-		switch c.Verdict {
-		case model.Failing:
-			return "unhealthy", c.Check.Name + ": " + c.Text
-		case model.Passing:
+		if c.Check.Stage == model.StageLive && c.Verdict == model.Passing {
 			health = "healthy"
 		}
 	}
-	return health, ""
+	if text = failing(checks, model.StageLive); text != "" {
+		health = "unhealthy"
+	}
+	return health, text
+}
+
+// Unready is what the first check that keeps an instance from being ready has found; empty when none does.
+func Unready(checks []model.CheckState) string { return failing(checks, model.StageReady) }
+
+// failing is what the first failing check of a stage has found, after its name.
+func failing(checks []model.CheckState, stage model.Stage) string {
+	for i := range checks {
+		if c := &checks[i]; c.Check.Stage == stage && c.Verdict == model.Failing {
+			return c.Check.Name + ": " + c.Text
+		}
+	}
+	return ""
 }

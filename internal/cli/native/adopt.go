@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -367,7 +368,7 @@ func (c *command) adopted(p *upkeep.Process, found *upkeep.Adoptable) error {
 		line += "   in " + shortPath(p.Dir, c.environ("HOME"))
 	}
 	c.talk("  When it ends it is started anew with:  %s", c.clean(line))
-	if len(found.Ignores) > 0 {
+	if slices.Contains(found.Ignores, "TERM") {
 		c.talk("  It ignores %s: a stop will need KILL, until the next start.", words.List(found.Ignores))
 	}
 	c.talk("  Undo:  upkeep release %s", words.Quote(p.ID))

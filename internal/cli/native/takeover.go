@@ -3,6 +3,7 @@ package native
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/upkeep-project/upkeep/client/upkeep"
 	"github.com/upkeep-project/upkeep/internal/base/words"
@@ -29,7 +30,7 @@ func (c *command) takeProcess(ctx context.Context, client *upkeep.Client, p *imp
 	if p.Live.Stdout != "" {
 		fmt.Fprintf(c.out, "  its output goes to %s until its next start\n", c.path(p.Live.Stdout))
 	}
-	if len(ignores) > 0 {
+	if slices.Contains(ignores, "TERM") {
 		fmt.Fprintf(c.out, "  it ignores %s: a stop will need KILL, until its next start\n", words.List(ignores))
 	}
 	if !p.On {

@@ -3,6 +3,7 @@ package core
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -161,8 +162,8 @@ func (c *Core) do(s *Slot, a lifecycle.Action) {
 	case lifecycle.Disarm:
 		c.timers.clear(&s.timer)
 	case lifecycle.SayRunning:
-		c.logf(s, activity.Info, "success: %s entered RUNNING state, process has stayed up for > than %d seconds (startsecs)",
-			name, s.spec.Start.Secs/time.Second)
+		c.logf(s, activity.Info, "success: %s entered RUNNING state, process has stayed up for > than %s seconds (startsecs)",
+			name, strconv.FormatFloat(s.spec.Start.Secs.Seconds(), 'f', -1, 64))
 	case lifecycle.SayEnded:
 		switch {
 		case a.Expected:

@@ -125,7 +125,7 @@ func states() []Family {
 		each("upkeep_process_ready", gauge, "1: RUNNING, and all checks of its ready stage pass.", of(), func(s *service.Measured, put put) {
 			put(truth(s.Status.Ready))
 		}),
-		each("upkeep_process_healthy", gauge, "1: none of its live and ready checks fails; absent without checks that have looked.", of(),
+		each("upkeep_process_healthy", gauge, "1: none of its live checks fails; absent without any that has looked.", of(),
 			func(s *service.Measured, put put) {
 				if health, _ := service.HealthOf(s.Checks); health != "none" {
 					put(truth(health == "healthy"))
