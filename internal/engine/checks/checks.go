@@ -18,6 +18,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/upkeep-project/upkeep/internal/base/agenda"
 	"github.com/upkeep-project/upkeep/internal/domain/model"
 	"github.com/upkeep-project/upkeep/internal/engine/core"
 	"github.com/upkeep-project/upkeep/internal/engine/events"
@@ -72,6 +73,12 @@ type Options struct {
 	Known func(model.ID) bool
 }
 
+// happening is what is to happen at some time, and timer when.
+type (
+	happening func(now time.Duration)
+	timer     = agenda.Item[happening]
+)
+
 // Checks has the checks of all programs. It implements core.Watch.
 type Checks struct {
 	o    Options
@@ -82,7 +89,7 @@ type Checks struct {
 	programs map[model.ID]*program
 	living   map[core.Instance]*program
 	ears     map[model.ID]*ear
-	queue    queue
+	queue    agenda.Queue[happening]
 	lanes    [numLanes]lane
 	batch    []*check // to be measured in this turn
 	flying   sync.WaitGroup
@@ -217,7 +224,7 @@ func (c *Checks) define(w *program, p *model.Program, now time.Duration) {
 			continue
 		}
 		k := &check{Check: p.Checks[n], of: w, beat: now, answered: w.kept && p.Checks[n].Kind == model.CheckNotify}
-		k.timer = timer{pos: -1, fire: func(now time.Duration) { c.begin(k, now) }}
+		k.timer = timer{What: func(now time.Duration) { c.begin(k, now) }}
 		k.disabled = c.o.World.Refuses(p, &k.Check)
 		if k.Pattern != "" {
 			var err error
@@ -239,7 +246,7 @@ func (c *Checks) define(w *program, p *model.Program, now time.Duration) {
 		if k.Stage == model.StageStartup && w.proved && k.verdict == model.Unjudged {
 			k.verdict, k.text = model.Passing, "the start had succeeded before"
 		}
-		if k.timer.pos < 0 && k.flight == nil {
+		if !k.timer.Waits() && k.flight == nil {
 			c.schedule(k, now)
 		}
 	}
@@ -249,15 +256,15 @@ func (c *Checks) define(w *program, p *model.Program, now time.Duration) {
 
 // setDeadline arms the end of the time that a start may take.
 func (c *Checks) setDeadline(w *program, now time.Duration) {
-	if w.deadline.fire == nil {
-		w.deadline = timer{pos: -1, fire: func(time.Duration) { c.late(w) }}
+	if w.deadline.What == nil {
+		w.deadline = timer{What: func(time.Duration) { c.late(w) }}
 	}
 	if w.proved || w.failed || w.spec.Start.Timeout <= 0 {
-		c.queue.unset(&w.deadline)
+		c.queue.Unset(&w.deadline)
 		return
 	}
-	if w.deadline.pos < 0 {
-		c.queue.set(&w.deadline, now+w.spec.Start.Timeout)
+	if !w.deadline.Waits() {
+		c.queue.Set(&w.deadline, now+w.spec.Start.Timeout)
 	}
 }
 
@@ -282,14 +289,14 @@ func (c *Checks) down(w *program) {
 	for _, k := range w.checks {
 		c.forget(k)
 	}
-	c.queue.unset(&w.deadline)
+	c.queue.Unset(&w.deadline)
 	c.keep(w, false)
 }
 
 // forget ends a check.
 func (c *Checks) forget(k *check) {
 	k.gone = true
-	c.queue.unset(&k.timer)
+	c.queue.Unset(&k.timer)
 	if k.flight != nil {
 		k.flight.cancel()
 	}

@@ -159,8 +159,8 @@ func TestDown(t *testing.T) {
 	}
 	r.c.Down(i)
 	r.gone = true
-	if r.c.sweep(); len(r.c.programs) != 0 || len(r.c.living) != 0 || len(r.c.queue) != 0 {
-		t.Errorf("%d programs, %d living, %d timers are left", len(r.c.programs), len(r.c.living), len(r.c.queue))
+	if r.c.sweep(); len(r.c.programs) != 0 || len(r.c.living) != 0 || r.c.queue.Len() != 0 {
+		t.Errorf("%d programs, %d living, %d timers are left", len(r.c.programs), len(r.c.living), r.c.queue.Len())
 	}
 }
 
@@ -270,7 +270,7 @@ func TestChange(t *testing.T) {
 	}
 	r.c.Up(i, r.program("a"), 101, r.clock())
 	r.run(time.Minute)
-	if len(r.c.queue) != 0 {
+	if r.c.queue.Len() != 0 {
 		t.Error("something is planned for a program without checks")
 	}
 }

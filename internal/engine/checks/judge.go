@@ -90,13 +90,13 @@ func (c *Checks) judgeStart(w *program, now time.Duration) {
 		}
 	}
 	w.proved = true
-	c.queue.unset(&w.deadline)
+	c.queue.Unset(&w.deadline)
 	c.to.Proved(w.inst)
 	for _, k := range w.checks {
 		switch {
 		case k.Stage == model.StageStartup:
-			c.queue.unset(&k.timer) // it has done what it is for
-		case k.timer.pos < 0 && k.flight == nil:
+			c.queue.Unset(&k.timer) // it has done what it is for
+		case !k.timer.Waits() && k.flight == nil:
 			c.schedule(k, now)
 		}
 	}
@@ -110,7 +110,7 @@ func (c *Checks) late(w *program) {
 	w.failed = true
 	name, text := "", ""
 	for _, k := range w.checks {
-		c.queue.unset(&k.timer)
+		c.queue.Unset(&k.timer)
 		if k.Stage == model.StageStartup && k.verdict != model.Passing && name == "" {
 			name, text = k.Name, cmp.Or(k.disabled, k.shown(), "nothing was found")
 		}

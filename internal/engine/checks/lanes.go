@@ -73,10 +73,10 @@ func (c *Checks) launch(k *check, l laneKind, now time.Duration) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	f := &flight{check: k, lane: l, began: now, cancel: cancel}
-	f.timer = timer{pos: -1, fire: func(now time.Duration) { c.drag(f, now, timeout) }}
+	f.timer = timer{What: func(now time.Duration) { c.drag(f, now, timeout) }}
 	c.lanes[l].busy++
 	k.flight = f
-	c.queue.set(&f.timer, now+slowAfter)
+	c.queue.Set(&f.timer, now+slowAfter)
 	p, pid, spec := k.of.spec, k.of.pid, k.Check
 	c.flying.Go(func() {
 		defer cancel()
@@ -97,11 +97,11 @@ func (c *Checks) drag(f *flight, now, timeout time.Duration) {
 		return
 	case f.lane == laneFast && c.lanes[laneSlow].busy < laneSlow.width():
 		c.move(f, laneSlow, now)
-		c.queue.set(&f.timer, over)
+		c.queue.Set(&f.timer, over)
 	case f.lane == laneFast:
-		c.queue.set(&f.timer, min(over, now+slowAfter))
+		c.queue.Set(&f.timer, min(over, now+slowAfter))
 	default:
-		c.queue.set(&f.timer, over)
+		c.queue.Set(&f.timer, over)
 	}
 }
 
@@ -131,7 +131,7 @@ func (c *Checks) land(f *flight, found Finding) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now, k := c.o.Now(), f.check
-	c.queue.unset(&f.timer)
+	c.queue.Unset(&f.timer)
 	k.flight = nil
 	k.slow = now-f.began >= slowAfter
 	k.took = now - f.began

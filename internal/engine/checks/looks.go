@@ -69,7 +69,7 @@ func (c *Checks) schedule(k *check, now time.Duration) {
 		}
 	}
 	k.plan = at
-	c.queue.set(&k.timer, at)
+	c.queue.Set(&k.timer, at)
 }
 
 // phase spreads the looks of programs that have the same interval and began together.
@@ -95,7 +95,7 @@ func (c *Checks) again(k *check, now time.Duration) {
 	if k.plan += every; k.plan <= now {
 		k.plan = now + every - (now-k.plan)%every
 	}
-	c.queue.set(&k.timer, k.plan)
+	c.queue.Set(&k.timer, k.plan)
 }
 
 // begin takes a look.
@@ -120,17 +120,15 @@ func (c *Checks) turn() (next time.Duration, ok bool) {
 	defer c.mu.Unlock()
 	for {
 		now := c.o.Now()
-		t := c.queue.next(now)
+		t := c.queue.Take(now)
 		if t == nil {
 			break
 		}
-		t.fire(now)
+		t.What(now)
 	}
 	c.measure()
-	if len(c.queue) == 0 {
-		return 0, false
-	}
-	return max(0, c.queue[0].at-c.o.Now()), true
+	at, ok := c.queue.Next()
+	return max(0, at-c.o.Now()), ok
 }
 
 // measure asks for all that a turn wants to know of processes, without holding up who asks us meanwhile.

@@ -59,9 +59,9 @@ func (c *Checks) rest(k *check, now time.Duration) {
 	settled := k.verdict == model.Passing && k.fails == 0
 	switch {
 	case k.Kind == model.CheckHeartbeat && settled:
-		c.queue.set(&k.timer, max(k.beat+k.Age+1, now+toldApart))
+		c.queue.Set(&k.timer, max(k.beat+k.Age+1, now+toldApart))
 	case k.Kind == model.CheckHeartbeat, k.Kind == model.CheckLog && k.Stage == model.StageLive && !settled, k.answered && !settled:
-		c.queue.set(&k.timer, now+k.every())
+		c.queue.Set(&k.timer, now+k.every())
 	}
 }
 
@@ -79,7 +79,7 @@ func (c *Checks) poke(k *check, now time.Duration) {
 		at = max(at, k.plan+toldApart)
 	}
 	k.plan = at
-	c.queue.set(&k.timer, at)
+	c.queue.Set(&k.timer, at)
 	c.nudge()
 }
 
@@ -141,8 +141,8 @@ func (c *Checks) hear(w *program, m notified.Message, main int, now time.Duratio
 	if m.HasStatus {
 		w.status = oneLine([]byte(m.Status))
 	}
-	if m.Extend > 0 && w.deadline.pos >= 0 {
-		c.queue.set(&w.deadline, max(w.deadline.at, now+min(m.Extend, maxExtend)))
+	if m.Extend > 0 && w.deadline.Waits() {
+		c.queue.Set(&w.deadline, max(w.deadline.At(), now+min(m.Extend, maxExtend)))
 	}
 	if m.Ready {
 		w.stopping = false

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/upkeep-project/upkeep/internal/base/agenda"
 	"github.com/upkeep-project/upkeep/internal/domain/lifecycle"
 	"github.com/upkeep-project/upkeep/internal/domain/model"
 	"github.com/upkeep-project/upkeep/internal/engine/activity"
@@ -96,7 +97,7 @@ type Core struct {
 	log             Log
 	ring            *events.Ring
 	inbox           inbox
-	timers          timers
+	timers          agenda.Queue[func()]
 	groups          []*group // ascending priority, ties in order of addition
 	table           atomic.Pointer[Table]
 	state           atomic.Int32
@@ -162,12 +163,12 @@ func (c *Core) Turn() (next time.Duration, ok bool) {
 			f()
 		}
 		now := c.host.Now()
-		fired := c.timers.fire(now)
+		fired := c.fire(now)
 		if len(work) > 0 || fired {
 			c.settleAcks()
 		}
 		if len(work) == 0 && !fired {
-			at, ok := c.timers.next()
+			at, ok := c.timers.Next()
 			return max(0, at-now), ok
 		}
 	}

@@ -52,7 +52,7 @@ func (c *Core) BeginEnd(as model.DaemonState) {
 			c.step(s, lifecycle.Event{Kind: lifecycle.Drain})
 		}
 		c.end.rest = slices.Clone(c.groups)
-		c.end.report.fn = c.reportEnd
+		c.end.report.What = c.reportEnd
 		c.nextTurn()
 		if !c.end.complete {
 			c.reportEnd()
@@ -74,7 +74,7 @@ func (c *Core) nextTurn() {
 		n := len(c.end.rest)
 		if n == 0 {
 			c.end.complete = true
-			c.timers.clear(&c.end.report)
+			c.timers.Unset(&c.end.report)
 			c.endWishes()
 			c.keep.acks = append(c.keep.acks, func() { close(c.end.done) })
 			return
@@ -117,8 +117,8 @@ func (c *Core) drainTurn() bool {
 		return false
 	}
 	c.end.draining = true
-	c.end.patience.fn = c.drained
-	c.timers.set(&c.end.patience, c.host.Now()+drainPatience)
+	c.end.patience.What = c.drained
+	c.timers.Set(&c.end.patience, c.host.Now()+drainPatience)
 	c.drain(names, func() { c.post(c.drained) })
 	return true
 }
@@ -129,7 +129,7 @@ func (c *Core) drained() {
 		return
 	}
 	c.end.draining = false
-	c.timers.clear(&c.end.patience)
+	c.timers.Unset(&c.end.patience)
 	c.end.turning = true
 	c.quitTurn()
 	c.nextTurn()
@@ -153,7 +153,7 @@ func (c *Core) reportEnd() {
 	if len(names) > 0 {
 		c.logf(nil, activity.Info, "waiting for %s to die", strings.Join(names, ", "))
 	}
-	c.timers.set(&c.end.report, c.host.Now()+reportInterval)
+	c.timers.Set(&c.end.report, c.host.Now()+reportInterval)
 }
 
 func (g *group) busy() bool {

@@ -311,7 +311,7 @@ func plantedInBetween() []bug {
 		onSlots("a start after the stop is forgotten", func(_ *realm, s *Slot) { s.m.Again = false }),
 		onSlots("a timer is forgotten", func(r *realm, s *Slot) {
 			if s.m.State == model.Backoff {
-				r.core.timers.clear(&s.timer)
+				r.core.timers.Unset(&s.timer)
 			}
 		}),
 		onSlots("a stop is acknowledged too early", func(r *realm, s *Slot) {

@@ -254,9 +254,9 @@ func (c *Core) stopOne(o *order, s *Slot, gone, together bool) {
 func (c *Core) mention(s *Slot, w *wait) {
 	c.logf(s, activity.Info, "waiting for %s to stop", s.spec.ID.Name)
 	if w.mention == nil {
-		w.mention = &timer{fn: func() { c.mention(s, w) }}
+		w.mention = &timer{What: func() { c.mention(s, w) }}
 	}
-	c.timers.set(w.mention, c.host.Now()+waitingInterval)
+	c.timers.Set(w.mention, c.host.Now()+waitingInterval)
 }
 
 // Signal sends a signal without any intent to stop, to the process alone. Source: spec/supervisor 2.7.
@@ -327,7 +327,7 @@ func (c *Core) settle(s *Slot, entered model.State) {
 	for _, w := range s.waits {
 		if err, over := s.verdict(w, entered); over {
 			if w.mention != nil {
-				c.timers.clear(w.mention)
+				c.timers.Unset(w.mention)
 			}
 			w.order.settle(s, err)
 		} else {

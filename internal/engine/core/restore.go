@@ -293,7 +293,7 @@ func (c *Core) resume(s *Slot, records map[model.ID]slotRecord) (launch bool) {
 	_, known := records[s.spec.ID]
 	if s.m.Armed {
 		s.epoch = s.m.Epoch
-		c.timers.set(&s.timer, s.m.Due)
+		c.timers.Set(&s.timer, s.m.Due)
 	}
 	i := Instance{Slot: s, Gen: s.m.Gen}
 	var r Resumed
@@ -398,7 +398,7 @@ func (c *Core) adopt(s *Slot, known bool) bool {
 // occupy makes a process the running instance of its program, as which it began at since.
 func (c *Core) occupy(i Instance, p Process, since time.Duration) {
 	s := i.Slot
-	c.timers.clear(&s.timer)
+	c.timers.Unset(&s.timer)
 	c.unpart(s)
 	s.begin, s.sending, s.turn, s.ready, s.releasing = false, nil, 0, false, false
 	s.m = lifecycle.Adopted(i.Gen, since)

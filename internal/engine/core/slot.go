@@ -70,7 +70,7 @@ func (s *Slot) Status() model.Status { return *s.status.Load() }
 func (c *Core) newSlot(g *group, p *model.Program, logs LogPaths) *Slot {
 	s := &Slot{spec: p, logs: logs, group: g, policy: c.policyOf(p)}
 	s.said = c.keep.saying // lines of an earlier program of this name stand
-	s.timer.fn = func() { c.step(s, lifecycle.Event{Kind: lifecycle.Timer, Epoch: s.epoch}) }
+	s.timer.What = func() { c.step(s, lifecycle.Event{Kind: lifecycle.Timer, Epoch: s.epoch}) }
 	s.publish()
 	return s
 }
@@ -158,9 +158,9 @@ func (c *Core) do(s *Slot, a lifecycle.Action) {
 		c.send(s, a)
 	case lifecycle.Arm:
 		s.epoch = a.Epoch
-		c.timers.set(&s.timer, a.At)
+		c.timers.Set(&s.timer, a.At)
 	case lifecycle.Disarm:
-		c.timers.clear(&s.timer)
+		c.timers.Unset(&s.timer)
 	case lifecycle.SayRunning:
 		c.logf(s, activity.Info, "success: %s entered RUNNING state, process has stayed up for > than %s seconds (startsecs)",
 			name, strconv.FormatFloat(s.spec.Start.Secs.Seconds(), 'f', -1, 64))
@@ -244,11 +244,11 @@ func (c *Core) launch(s *Slot, i Instance) {
 // launchAt starts an instance now, or at a later time.
 func (c *Core) launchAt(s *Slot, i Instance, at time.Duration) {
 	if at > c.host.Now() {
-		s.delayed = &timer{fn: func() {
+		s.delayed = &timer{What: func() {
 			s.delayed = nil
 			c.launchFree(s, i)
 		}}
-		c.timers.set(s.delayed, at)
+		c.timers.Set(s.delayed, at)
 		return
 	}
 	c.launchFree(s, i)
@@ -258,7 +258,7 @@ func (c *Core) launchAt(s *Slot, i Instance, at time.Duration) {
 func (c *Core) cancelDelayed(s *Slot) {
 	switch {
 	case s.delayed != nil:
-		c.timers.clear(s.delayed)
+		c.timers.Unset(s.delayed)
 		s.delayed = nil
 	case s.held:
 		c.unhold(s)

@@ -169,7 +169,7 @@ func (g *Registration) armLocked(d time.Duration, force bool) {
 	if d > 0 {
 		g.state, g.force = waiting, force
 		if g.timer == nil {
-			g.timer = &timer{index: -1, owner: g}
+			g.timer = &timer{What: g}
 		}
 		g.r.timers.set(g.timer, d)
 		return

@@ -151,7 +151,7 @@ func TestArmAfter(t *testing.T) {
 		g.ArmAfter(time.Hour)
 		g.Close()
 		r.timers.mu.Lock()
-		n := len(r.timers.heap)
+		n := r.timers.queue.Len()
 		r.timers.mu.Unlock()
 		if n != 0 {
 			t.Errorf("%d timers are left behind by Close", n)

@@ -1,28 +1,25 @@
 package reactor
 
 import (
-	"container/heap"
 	"sync"
 	"time"
+
+	"github.com/upkeep-project/upkeep/internal/base/agenda"
 )
 
-// timer is one entry of the heap; index is -1 while it is not in it.
-type timer struct {
-	when  time.Duration // since the timers were made
-	index int
-	owner interface{ expire() }
-}
+// timer is a deadline of somebody, in time since the timers were made.
+type timer = agenda.Item[interface{ expire() }]
 
-// timers is one heap of deadlines and the goroutine that waits for the nearest. Without deadlines the
+// timers is one queue of deadlines and the goroutine that waits for the nearest. Without deadlines the
 // goroutine sleeps.
 type timers struct {
 	began time.Time
 
-	mu   sync.Mutex
-	heap timerHeap
-	wake chan struct{}
-	quit chan struct{}
-	done chan struct{}
+	mu    sync.Mutex
+	queue agenda.Queue[interface{ expire() }]
+	wake  chan struct{}
+	quit  chan struct{}
+	done  chan struct{}
 }
 
 func newTimers() *timers {
@@ -34,14 +31,11 @@ func newTimers() *timers {
 // set schedules or reschedules e.
 func (t *timers) set(e *timer, d time.Duration) {
 	t.mu.Lock()
-	e.when = time.Since(t.began) + d
-	if e.index >= 0 {
-		heap.Fix(&t.heap, e.index)
-	} else {
-		heap.Push(&t.heap, e)
-	}
-	first := e.index == 0
+	at := time.Since(t.began) + d
+	t.queue.Set(e, at)
+	next, _ := t.queue.Next()
 	t.mu.Unlock()
+	first := next == at
 	if first {
 		select {
 		case t.wake <- struct{}{}:
@@ -52,9 +46,7 @@ func (t *timers) set(e *timer, d time.Duration) {
 
 func (t *timers) unset(e *timer) {
 	t.mu.Lock()
-	if e.index >= 0 {
-		heap.Remove(&t.heap, e.index)
-	}
+	t.queue.Unset(e)
 	t.mu.Unlock()
 }
 
@@ -71,25 +63,22 @@ func (t *timers) loop() {
 	for {
 		t.mu.Lock()
 		now := time.Since(t.began)
-		for len(t.heap) > 0 && t.heap[0].when <= now {
-			due = append(due, heap.Pop(&t.heap).(*timer))
+		for e := t.queue.Take(now); e != nil; e = t.queue.Take(now) {
+			due = append(due, e)
 		}
-		next := time.Duration(-1)
-		if len(t.heap) > 0 {
-			next = t.heap[0].when - now
-		}
+		at, some := t.queue.Next()
 		t.mu.Unlock()
 		if len(due) > 0 {
 			for i, e := range due {
-				e.owner.expire()
+				e.What.expire()
 				due[i] = nil
 			}
 			due = due[:0]
 			continue
 		}
 		var ring <-chan time.Time // nil: nothing to wait for
-		if next >= 0 {
-			clock.Reset(next)
+		if some {
+			clock.Reset(at - now)
 			ring = clock.C
 		} else {
 			clock.Stop()
@@ -101,28 +90,4 @@ func (t *timers) loop() {
 			return
 		}
 	}
-}
-
-type timerHeap []*timer
-
-func (h timerHeap) Len() int           { return len(h) }
-func (h timerHeap) Less(i, j int) bool { return h[i].when < h[j].when }
-func (h timerHeap) Swap(i, j int) {
-	h[i], h[j] = h[j], h[i]
-	h[i].index, h[j].index = i, j
-}
-
-func (h *timerHeap) Push(x any) {
-	e := x.(*timer)
-	e.index = len(*h)
-	*h = append(*h, e)
-}
-
-func (h *timerHeap) Pop() any {
-	old := *h
-	e := old[len(old)-1]
-	old[len(old)-1] = nil
-	*h = old[:len(old)-1]
-	e.index = -1
-	return e
 }

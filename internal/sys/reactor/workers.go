@@ -29,7 +29,7 @@ type workers struct {
 // employ starts those that are always there.
 func (w *workers) employ(o Options, t *timers, work func()) {
 	w.timers, w.work, w.min, w.max = t, work, o.Workers, o.MaxWorkers
-	w.check = timer{index: -1, owner: w}
+	w.check = timer{What: w}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for range o.Workers {
