@@ -115,6 +115,13 @@ func TestServiceAccounts(t *testing.T) {
 	same("after a start")
 	m.must("systemctl", "restart", "usrsvcd@ann")
 	same("after a restart")
+	killed := m.property("usrsvcd@ann", "MainPID")
+	m.must("systemctl", "kill", "-s", "KILL", "--kill-who=main", "usrsvcd@ann")
+	m.until("usrsvcd comes back", func() bool {
+		main := m.property("usrsvcd@ann", "MainPID")
+		return main != killed && main != "0" && m.property("usrsvcd@ann", "ActiveState") == "active"
+	})
+	same("after usrsvcd was killed")
 	if out, err := m.as("ann", "usrsvc", "stop", "web"); err != nil {
 		t.Errorf("%v\n%s", err, out)
 	}
