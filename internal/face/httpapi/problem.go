@@ -65,6 +65,10 @@ func problem(err error) *upkeep.Problem {
 	if errors.As(err, &e) {
 		words := service.Error{Code: e.Code}
 		out.Title, out.Detail = words.Error(), e.Text
+		if e.Code == service.CodeDisabled {
+			out.Title, out.Detail = e.Text+" is disabled: nobody can start it (enabled=false)", ""
+			out.Hints = []upkeep.Hint{{Text: "To have it started again:", Command: "upkeep set " + e.Text + " enabled=true"}}
+		}
 		for _, m := range e.Mistakes {
 			out.Errors = append(out.Errors, mistake(m))
 		}
