@@ -27,7 +27,11 @@ func (a *App) makeAlerts() {
 		host = a.set().Identifier
 	}
 	o := alerts.Options{
-		Courier: deliver.New(deliver.Options{Environ: a.environ()}), Host: host, Log: a.log,
+		Courier: deliver.New(deliver.Options{
+			Environ: a.environ(),
+			Begin:   func(start func() (int, error)) (func(), error) { return a.host.Aside(start) },
+		}),
+		Host: host, Log: a.log,
 		Status: func(id model.ID) (model.Status, bool) {
 			if s := a.core.Table().Slot(id); s != nil {
 				return s.Status(), true

@@ -81,7 +81,7 @@ func (h *Host) Errand(p *model.Program, line string) (errand.Errand, error) {
 	if err != nil {
 		return errand.Errand{}, err
 	}
-	c := errand.Errand{Path: path, Argv: argv, Dir: p.Command.Dir, Begin: h.aside}
+	c := errand.Errand{Path: path, Argv: argv, Dir: p.Command.Dir, Begin: h.Aside}
 	if uid := p.Command.UID; uid >= 0 && uid != h.o.UID {
 		if c.Cred, err = spawn.LookupCred(uid); err != nil {
 			return errand.Errand{}, err
@@ -93,8 +93,8 @@ func (h *Host) Errand(p *model.Program, line string) (errand.Errand, error) {
 	return c, nil
 }
 
-// aside starts a process that is no instance and is not to be taken for a stranger.
-func (h *Host) aside(start func() (pid int, err error)) (over func(), err error) {
+// Aside starts a process that is no instance and is not to be taken for a stranger.
+func (h *Host) Aside(start func() (pid int, err error)) (over func(), err error) {
 	h.births.RLock()
 	defer h.births.RUnlock()
 	pid, err := start()

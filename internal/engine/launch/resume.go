@@ -129,7 +129,8 @@ func (h *Host) begun(b birth, handle procfd.Handle) bool {
 	for {
 		e, over, err := handle.Wait(true)
 		over = over && err == nil
-		switch marked := b.Mark.Tag != 0 && h.o.Marks != nil; {
+		marked := b.Mark.Tag != 0 && h.o.Marks != nil
+		switch {
 		case marked && h.o.Marks.Passed(b.Mark):
 			return true
 		case marked && over:
@@ -138,7 +139,10 @@ func (h *Host) begun(b birth, handle procfd.Handle) bool {
 			return !e.Known || e.Signal != 0 || e.Status != gateStatus
 		}
 		s, err := procstat.Read(handle.PID())
-		if err != nil || !helper(s.Comm) {
+		if err != nil { // it has ended since, and is reaped
+			return !marked || h.o.Marks.Passed(b.Mark)
+		}
+		if !helper(s.Comm) {
 			return true
 		}
 		look := time.NewTimer(gateLook)

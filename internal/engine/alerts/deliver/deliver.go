@@ -31,6 +31,8 @@ type Options struct {
 	Environ []string
 	// Sendmail finds the sendmail program of a notifier that names none; nil = where it usually is.
 	Sendmail func() (string, error)
+	// Begin starts commands, as in errand.Errand; nil = nobody else reaps children.
+	Begin func(start func() (pid int, err error)) (over func(), err error)
 }
 
 // Courier delivers. Its methods are safe for concurrent use.

@@ -72,7 +72,7 @@ func (d *delivery) sendmail(ctx context.Context, path string, m *mail.Message) e
 	if strings.HasPrefix(to, "-") { // an option of the program
 		return fmt.Errorf("%q is no address", to)
 	}
-	e := &errand.Errand{Argv: []string{path, "-i", "-f", mail.Address(m.From), to}, Env: d.o.Environ, Input: text}
+	e := &errand.Errand{Argv: []string{path, "-i", "-f", mail.Address(m.From), to}, Env: d.o.Environ, Input: text, Begin: d.o.Begin}
 	if strings.HasPrefix(mail.Address(m.From), "-") {
 		return fmt.Errorf("%q is no address", m.From)
 	}

@@ -137,7 +137,7 @@ func (d *delivery) command(ctx context.Context, text string) error {
 	if err != nil {
 		return err
 	}
-	e := &errand.Errand{Argv: argv, Env: d.o.Environ, Input: body, Limit: commandTime}
+	e := &errand.Errand{Argv: argv, Env: d.o.Environ, Input: body, Limit: commandTime, Begin: d.o.Begin}
 	d.tell("run " + strings.TrimPrefix(Shown("exec:"+text), "exec:"))
 	out, err := e.Run(ctx)
 	d.output(out)
