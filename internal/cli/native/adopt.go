@@ -201,7 +201,7 @@ func (c *command) candidates(list []upkeep.Adoptable, to io.Writer) {
 			{text: fmt.Sprintf("%.1f%%", p.CPU)},
 			{text: words.Size(p.Memory)},
 			{text: strings.Join(p.Listen, " ")},
-			{text: runewidth.Truncate(c.clean(oneLine(strings.Join(p.Args, " "))), shownCommand, c.ellipsis())},
+			{text: runewidth.Truncate(oneLine(strings.Join(p.Args, " ")), shownCommand, c.ellipsis())},
 		}
 	}
 	shown := *c
