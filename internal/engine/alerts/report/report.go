@@ -138,7 +138,7 @@ func (r *Report) item(b *strings.Builder, it *Item) {
 		b.WriteString("\n")
 	}
 	if len(it.Lines) > 0 {
-		fmt.Fprintf(b, "last %s of %s\n", words.Count(len(it.Lines), "line", "lines"), line(it.Stream))
+		b.WriteString(para("", fmt.Sprintf("last %s of %s", words.Count(len(it.Lines), "line", "lines"), line(it.Stream))))
 		for _, l := range it.Lines {
 			b.WriteString(hang("  ", "    ", strings.TrimRight(strings.ReplaceAll(termtext.String(l, termtext.Plain), "\t", "    "), " \n")))
 		}
