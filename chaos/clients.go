@@ -59,7 +59,9 @@ func (a api) order(ctx context.Context, name string, up bool) (answer, error) {
 	err := call(in, name, true)
 	var fault *supervisor.Fault
 	switch {
-	case err == nil || errors.As(err, &fault) && fault.Code == fine:
+	case err != nil && errors.As(err, &fault) && fault.Code == fine && a.stopping(in, name):
+		return answerRefused, err // to an order given again while the first is being carried out; it is over soon
+	case err == nil || fault != nil && fault.Code == fine:
 		return answerYes, nil
 	case fault != nil:
 		return answerRefused, err
@@ -67,6 +69,12 @@ func (a api) order(ctx context.Context, name string, up bool) (answer, error) {
 		return answerNever, err
 	}
 	return answerLost, err
+}
+
+// stopping reports whether a program is being stopped: NOT_RUNNING is said of it too, and is no promise that it is gone.
+func (a api) stopping(ctx context.Context, name string) bool {
+	info, err := a.GetProcessInfo(ctx, name)
+	return err == nil && info.StateName == "STOPPING"
 }
 
 // client owns some programs and starts and stops them at random, one order after the other. An order whose
