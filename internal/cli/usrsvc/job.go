@@ -156,16 +156,21 @@ func (j *job) refuseDisabled() error {
 	return fail(ProgramDisabled, "%s is disabled in %s (enabled)", j.name, j.program.Origin.File)
 }
 
+// startable is a program as its daemon knows it, which is started for that; one that is disabled is refused.
+func (j *job) startable(ctx context.Context) (*upkeep.Process, error) {
+	if err := j.refuseDisabled(); err != nil {
+		return nil, err
+	}
+	if _, err := j.connect(ctx, true); err != nil {
+		return nil, translate(err)
+	}
+	return j.current(ctx)
+}
+
 // start starts a program and tells what came of it.
 func (j *job) start(ctx context.Context) (Outcome, error) {
 	defer j.close()
-	if err := j.refuseDisabled(); err != nil {
-		return Outcome{}, err
-	}
-	if _, err := j.connect(ctx, true); err != nil {
-		return Outcome{}, translate(err)
-	}
-	p, err := j.current(ctx)
+	p, err := j.startable(ctx)
 	if err != nil {
 		return Outcome{}, err
 	}
@@ -361,13 +366,7 @@ func (j *job) halt(ctx context.Context, p *upkeep.Process) (Outcome, error) {
 // restart stops a program, and starts it when nothing is left of it. Source: spec/usrsvc US-52.
 func (j *job) restart(ctx context.Context) (Outcome, error) {
 	defer j.close()
-	if err := j.refuseDisabled(); err != nil {
-		return Outcome{}, err
-	}
-	if _, err := j.connect(ctx, true); err != nil {
-		return Outcome{}, translate(err)
-	}
-	p, err := j.current(ctx)
+	p, err := j.startable(ctx)
 	if err != nil {
 		return Outcome{}, err
 	}

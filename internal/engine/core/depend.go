@@ -1,6 +1,7 @@
 package core
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/upkeep-project/upkeep/internal/domain/lifecycle"
@@ -111,27 +112,20 @@ func (c *Core) unmet(s *Slot) (condition, hopeless string) {
 	for _, d := range s.spec.Depends {
 		about := c.relations().named[d.On]
 		if len(about) == 0 {
-			return first(condition, d.String()), d.On + ": no such program"
+			return cmp.Or(condition, d.String()), d.On + ": no such program"
 		}
 		for _, on := range about {
 			if on == s || on.fulfils(d.Condition) {
 				continue
 			}
 			name := on.spec.ID.String()
-			condition = first(condition, name+": "+d.Condition.String())
+			condition = cmp.Or(condition, name+": "+d.Condition.String())
 			if why := on.hopeless(); why != "" {
 				return condition, name + ": " + why
 			}
 		}
 	}
 	return condition, ""
-}
-
-func first(a, b string) string {
-	if a != "" {
-		return a
-	}
-	return b
 }
 
 // launchFree launches an instance whose turn it is, or holds it until what it depends on is there.

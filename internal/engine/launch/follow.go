@@ -85,7 +85,9 @@ func (h *Host) lookFor(i core.Instance, inst *instance, e model.Exit, until time
 			return
 		}
 	}
-	h.endRest(p, inst)
+	if h.o.Census != nil { // what is left of a start that has failed is killed. Source: spec/usrsvc US-49
+		h.endRest(p.ID, inst)
+	}
 	h.over(i, inst, e)
 }
 
@@ -232,23 +234,6 @@ func (n *instance) hasMoved() bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.next != nil
-}
-
-// endRest kills what is left of a start that has failed. Source: spec/usrsvc US-49.
-func (h *Host) endRest(p *model.Program, inst *instance) {
-	if h.o.Census == nil {
-		return
-	}
-	for end := h.Now() + sweepPatience; h.Now() < end; {
-		left, err := h.o.Census.Survivors(inst.handle)
-		if err != nil || len(sure(left)) == 0 {
-			break
-		}
-		for _, q := range sure(left) {
-			_ = q.Signal(int(syscall.SIGKILL))
-		}
-	}
-	h.name(p.ID, inst)
 }
 
 // inherited is the process that an instance has left which is gone without a trace but for its records, because nobody of

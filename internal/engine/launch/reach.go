@@ -81,6 +81,11 @@ func (h *Host) sweep(i core.Instance, inst *instance) {
 		}
 		return
 	}
+	h.endRest(st.ID, inst)
+}
+
+// endRest kills what is left of an instance, and says what outlives that.
+func (h *Host) endRest(id model.ID, inst *instance) {
 	for end := h.Now() + sweepPatience; h.Now() < end; {
 		left, err := h.o.Census.Survivors(inst.handle)
 		if err != nil || len(sure(left)) == 0 {
@@ -90,7 +95,7 @@ func (h *Host) sweep(i core.Instance, inst *instance) {
 			_ = p.Signal(int(syscall.SIGKILL))
 		}
 	}
-	h.name(st.ID, inst)
+	h.name(id, inst)
 }
 
 // sure are those that certainly belong to the instance.
