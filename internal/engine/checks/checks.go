@@ -91,7 +91,8 @@ type Checks struct {
 	ears     map[model.ID]*ear
 	queue    agenda.Queue[happening]
 	lanes    [numLanes]lane
-	batch    []*check // to be measured in this turn
+	armed    time.Duration // when Run takes its next turn; 0 = it is in one
+	batch    []*check      // to be measured in this turn
 	flying   sync.WaitGroup
 	closed   bool
 	kept     map[model.ID]uint64 // which generation has said that it is ready, before this process began
@@ -386,8 +387,11 @@ func (c *Checks) end() {
 	}
 }
 
-// nudge has Run take a turn.
+// nudge has Run take a turn, if something is due before it would.
 func (c *Checks) nudge() {
+	if at, ok := c.queue.Next(); !ok || at >= c.armed {
+		return
+	}
 	select {
 	case c.wake <- struct{}{}:
 	default:

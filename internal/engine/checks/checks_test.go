@@ -434,3 +434,47 @@ func TestRefused(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 }
+
+// TestGathered: the looks at many programs are taken together, a few times a second, each of them in its cadence and late by
+// no more than may be.
+func TestGathered(t *testing.T) {
+	r := newRig(t)
+	at := map[string][]time.Duration{}
+	wakes := map[time.Duration]bool{}
+	const programs = 500
+	for n := range programs {
+		k := http()
+		k.Every = 7 * time.Second
+		r.start(fmt.Sprint("p", n), k)
+	}
+	begin := r.clock()
+	r.seen = func(name string, now time.Duration) {
+		at[name] = append(at[name], now)
+		wakes[now] = true
+	}
+	r.run(70 * time.Second)
+	r.seen = nil
+	if len(wakes) > int(70*time.Second/gatherMost)+1 {
+		t.Errorf("looks at %d moments in 70 s", len(wakes))
+	}
+	if len(at) != programs {
+		t.Errorf("%d programs were looked at", len(at))
+	}
+	slots := map[time.Duration]int{}
+	for name, list := range at {
+		slots[list[0]]++
+		if first := list[0] - begin; first > 7*time.Second+gatherMost || len(list) != 10 {
+			t.Fatalf("%s: the first look after %v, %d looks", name, first, len(list))
+		}
+		for n := range list {
+			if off := list[n] - list[0] - time.Duration(n)*7*time.Second; off < -gatherMost || off > gatherMost {
+				t.Fatalf("%s: look %d is off its cadence by %v", name, n, off)
+			}
+		}
+	}
+	for _, n := range slots {
+		if n > 5*programs/28 {
+			t.Errorf("%d of %d looks at one moment", n, programs)
+		}
+	}
+}

@@ -3,6 +3,7 @@ package checks
 import (
 	"fmt"
 	"hash/fnv"
+	"math"
 	"strconv"
 	"time"
 
@@ -17,6 +18,9 @@ const (
 	// firstEager is when a check that something waits for looks the second time; the span doubles until it is that
 	// between two looks.
 	firstEager = 250 * time.Millisecond
+	// A look is taken later than it is planned by at most that part of its interval, and never by more than gatherMost.
+	gatherPart = 20
+	gatherMost = 250 * time.Millisecond
 	// forgetAfter is how often programs that are not there any more are forgotten.
 	forgetAfter = 10 * time.Minute
 )
@@ -69,7 +73,7 @@ func (c *Checks) schedule(k *check, now time.Duration) {
 		}
 	}
 	k.plan = at
-	c.queue.Set(&k.timer, at)
+	c.queue.Set(&k.timer, k.gathered(at))
 }
 
 // phase spreads the looks of programs that have the same interval and began together.
@@ -95,7 +99,17 @@ func (c *Checks) again(k *check, now time.Duration) {
 	if k.plan += every; k.plan <= now {
 		k.plan = now + every - (now-k.plan)%every
 	}
-	c.queue.Set(&k.timer, k.plan)
+	c.queue.Set(&k.timer, k.gathered(k.plan))
+}
+
+// gathered is when a look that is planned for a time is taken: those of many programs are taken a few times a second
+// together, since to wake up costs more than to look. The plan goes on by its own time.
+func (k *check) gathered(at time.Duration) time.Duration {
+	if k.Stage != model.StageLive {
+		return at // somebody waits for it
+	}
+	apart := min(k.every()/gatherPart, gatherMost)
+	return (at + apart - 1) / apart * apart
 }
 
 // begin takes a look.
@@ -118,6 +132,7 @@ func (c *Checks) begin(k *check, now time.Duration) {
 func (c *Checks) turn() (next time.Duration, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.armed = 0
 	for {
 		now := c.o.Now()
 		t := c.queue.Take(now)
@@ -128,6 +143,9 @@ func (c *Checks) turn() (next time.Duration, ok bool) {
 	}
 	c.measure()
 	at, ok := c.queue.Next()
+	if c.armed = at; !ok {
+		c.armed = math.MaxInt64
+	}
 	return max(0, at-c.o.Now()), ok
 }
 

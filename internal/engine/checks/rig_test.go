@@ -30,6 +30,7 @@ type rig struct {
 	hang     map[string]chan struct{} // looks of these checks return when it is closed
 	hung     int
 	looked   map[string]int
+	seen     func(program string, now time.Duration) // each look; nil = nobody wants to know
 	measured int
 	running  bool
 	resumed  bool // instances run before they are told
@@ -87,6 +88,9 @@ func (r *rig) Refuses(*model.Program, *model.Check) string { return r.refuses }
 func (r *rig) Look(_ context.Context, p *model.Program, _ int, k *model.Check) Finding {
 	r.mu.Lock()
 	r.looked[p.ID.Name+"/"+k.Name]++
+	if r.seen != nil {
+		r.seen(p.ID.Name, r.now)
+	}
 	hang, find := r.hang[k.Name], r.find
 	r.mu.Unlock()
 	if hang != nil {
