@@ -3,12 +3,9 @@ package streams
 import (
 	"bytes"
 	"errors"
-	"syscall"
 	"time"
 
-	"github.com/upkeep-project/upkeep/internal/engine/activity"
 	"github.com/upkeep-project/upkeep/internal/engine/logs"
-	"github.com/upkeep-project/upkeep/internal/sys/logfile"
 	"github.com/upkeep-project/upkeep/internal/sys/pipe"
 )
 
@@ -22,15 +19,6 @@ const (
 	fastWait = time.Millisecond
 	// partialWait is how long a rotation waits for the rest of a line.
 	partialWait = 20 * time.Millisecond
-	// retryEvery is how often a log that cannot be written is tried again.
-	retryEvery = 250 * time.Millisecond
-	// readerWait is how long the reader of a full FIFO is given.
-	readerWait = 5 * time.Millisecond
-	// stallLook is how often the pipe of such a log is looked at, stallLookFast while it fills up.
-	stallLook     = 20 * time.Millisecond
-	stallLookFast = time.Millisecond
-	// tellEvery bounds the lines about one log's troubles in the activity log.
-	tellEvery = time.Minute
 )
 
 // mover is the state of a stream that only its worker uses (or whoever holds the stream's lock while no
@@ -132,12 +120,6 @@ func (s *Stream) await(disk any, urgent bool, now time.Time) (v verdict, wait bo
 	}
 	return v, !ok
 }
-
-// stalled: the log could not be written when it was tried last.
-func (s *Stream) stalled() bool { return s.x != nil && s.x.stall != nil }
-
-// waits: something on the stage is to be written.
-func (s *Stream) waits() bool { return s.x != nil && s.x.log != nil && !s.x.log.empty() }
 
 // moveAll writes out what waits and then moves the pipe's bytes, up to a quantum. avail and end are kept up
 // to date.
@@ -287,217 +269,6 @@ func (s *Stream) splice(c *scratch, avail int, final bool) (int, error) {
 	return moved, err
 }
 
-// fill takes a piece out of the pipe onto the stage, and shows it to the consumers.
-func (s *Stream) fill(c *scratch, avail int) (int, error) {
-	b := s.backlog()
-	from := int(s.fd)
-	n := min(avail, len(c.buf))
-	if s.x.ahead > 0 {
-		from, n = s.x.fast, min(s.x.ahead, n)
-	}
-	n, err := b.f.Fill(from, n)
-	if s.x.ahead > 0 {
-		s.x.ahead -= n
-	}
-	if n > 0 {
-		s.showStaged(c, false)
-	}
-	b.count()
-	return n, err
-}
-
-// showStaged gives the consumers what is on the stage and new to them.
-func (s *Stream) showStaged(c *scratch, eof bool) {
-	b := s.x.log
-	for b.seen < b.f.Size() || eof && b.seenANSI == ansiEscape {
-		p := c.buf[:min(b.f.Size()-b.seen, int64(len(c.buf)))]
-		if _, err := b.f.ReadAt(p, b.seen); err != nil {
-			return
-		}
-		if s.out.line != nil { // line by line, so that few are given out again after a kill
-			if i := bytes.IndexByte(p, '\n'); i >= 0 {
-				p = p[:i+1]
-			}
-		}
-		text := p
-		if s.out.rules&noANSI != 0 {
-			text = b.seenANSI.strip(c.plain[:0], p)
-			if eof && b.seen+int64(len(p)) == b.f.Size() {
-				text = b.seenANSI.end(text)
-			}
-			c.plain = text[:0]
-		}
-		shown := min(int(s.seen), len(p)) // while it was in the pipe; never when stripped
-		s.seen -= int32(shown)
-		if fresh := text[min(shown, len(text)):]; s.out.tap != nil && len(fresh) > 0 {
-			s.out.tap(fresh)
-		}
-		b.seen += int64(len(p))
-		if s.out.line != nil {
-			s.x.lines.feed(text, s.out.line)
-		}
-		s.markShown()
-	}
-}
-
-// markShown records what the consumers need not be shown again.
-func (s *Stream) markShown() {
-	b := s.x.log
-	if len(s.x.lines.part) > 0 {
-		return
-	}
-	b.r.shown, b.r.shownANSI = b.seen, b.seenANSI
-	if s.out.file == nil {
-		b.r.done, b.r.text = b.r.shown, filter{}
-	}
-	if s.out.line != nil || s.out.file == nil {
-		b.commit()
-	}
-}
-
-// flushLines gives out a line without an end.
-func (s *Stream) flushLines() {
-	if s.x == nil || s.x.log == nil {
-		return
-	}
-	s.x.lines.flush(s.out.line)
-	s.markShown()
-	s.x.log.trim()
-}
-
-// longest is about how much the beginning of a line and a piece can be together.
-const longest = 256 << 10
-
-// flush writes what waits on the stage. Gaps become records in the log.
-func (s *Stream) flush(c *scratch, final, eof bool) error {
-	if s.x == nil || s.x.log == nil {
-		return nil
-	}
-	b := s.x.log
-	if s.out.file == nil {
-		b.trim()
-		return nil
-	}
-	for b.pending(eof) && !s.p.detached.Load() {
-		lost, err := b.write(s.out.file, c, s.out.rules, final, eof, s.x.stall)
-		s.x.lost += lost
-		s.dropped(lost)
-		if errors.Is(err, logs.ErrPartial) && b.mem.room() < longest && !final {
-			final = true // no memory to hold it in
-			continue
-		}
-		if err != nil {
-			return err
-		}
-	}
-	b.trim()
-	return nil
-}
-
-// fail notes that the log cannot be written. On a full disk the log's oldest backup goes first.
-func (s *Stream) fail(err error, now time.Time) {
-	x := s.more()
-	full := errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
-	if full && s.out.file.FreeOldest() {
-		if x.stall == nil {
-			x.stall, x.since = err, now
-		}
-		x.retryAt = now
-		return
-	}
-	if x.stall == nil {
-		x.since = now
-	}
-	x.stall = err
-	x.retryAt = now.Add(retryEvery)
-	if errors.Is(err, logfile.ErrAgain) { // somebody reads slowly: no trouble of ours
-		x.retryAt = now.Add(readerWait)
-		return
-	}
-	s.p.stall(x, err)
-	if x.toldAt.IsZero() || now.Sub(x.toldAt) > tellEvery {
-		x.toldAt = now
-		s.p.log(activity.Error, "cannot write %v; output waits", err)
-	}
-}
-
-// recovered notes that the log takes bytes again.
-func (s *Stream) recovered(now time.Time) {
-	x := s.x
-	if x.lost > 0 {
-		s.p.log(activity.Warn, "%s: written again after %.1f seconds, %d bytes of output were lost: %v",
-			s.out.file.Path(), now.Sub(x.since).Seconds(), x.lost, x.stall)
-	}
-	x.stall, x.lost = nil, 0
-	s.p.flows(x)
-}
-
-// stall counts a log that cannot be written, and tells.
-func (p *Pump) stall(x *extra, err error) {
-	if x.counted || p.o.Stalled == nil {
-		return
-	}
-	x.counted = true
-	p.stallMu.Lock()
-	defer p.stallMu.Unlock()
-	p.stalls++
-	p.o.Stalled(p.stalls, err)
-}
-
-// flows counts one that can be written again, or that nobody writes any more.
-func (p *Pump) flows(x *extra) {
-	if !x.counted {
-		return
-	}
-	x.counted = false
-	p.stallMu.Lock()
-	defer p.stallMu.Unlock()
-	p.stalls--
-	p.o.Stalled(p.stalls, nil)
-}
-
-// absorb takes what the pipe has no room for onto the stage while the log cannot be written.
-func (s *Stream) absorb(avail int, end, urgent bool, now time.Time) verdict {
-	v := verdict{}
-	fills := avail >= int(s.capacity)/4*3
-	if fills && s.spliceable {
-		s.grow()
-	}
-	c := s.p.scratch()
-	defer s.p.recycle(c)
-	adopted := s.x != nil && s.x.log != nil && s.x.log.adopted // what of its record is in the log is not known yet
-	if avail > 0 && !s.out.block && !adopted && (urgent || end || fills) {
-		for avail > 0 && !s.p.detached.Load() {
-			b := s.backlog()
-			from := b.f.Size()
-			n, err := s.fill(c, avail)
-			if n > 0 {
-				b.limit(from, int64(s.p.o.StreamMemory), c, s.x.stall)
-			}
-			v.taken += n
-			avail -= n
-			if err != nil || n == 0 {
-				break
-			}
-		}
-	}
-	if end && avail == 0 {
-		return s.eof(c, v.taken, now, false)
-	}
-	if avail == 0 && !s.waits() {
-		v.idle = true
-		return v
-	}
-	v.force, v.after = true, stallLook
-	if fills && !s.out.block {
-		v.after = stallLookFast
-	}
-	if s.stalled() {
-		v.after = min(v.after, max(s.x.retryAt.Sub(now), time.Millisecond))
-	}
-	return v
-}
-
 // eof is the verdict when every writer is gone and the pipe is empty: what is held back goes out. When the
 // log does not take it, or is not to be tried now, the stream lives on until it does.
 func (s *Stream) eof(c *scratch, taken int, now time.Time, try bool) verdict {
@@ -517,13 +288,4 @@ func (s *Stream) eof(c *scratch, taken int, now time.Time, try bool) verdict {
 		return verdict{taken: taken, end: true}
 	}
 	return verdict{taken: taken, force: true, after: max(s.x.retryAt.Sub(now), stallLook)}
-}
-
-// problems reports trouble with rotation.
-func (s *Stream) problems() {
-	if f := s.out.file; f != nil {
-		if err := f.Problem(); err != nil {
-			s.p.log(activity.Error, "cannot %v; the log grows on", err)
-		}
-	}
 }
