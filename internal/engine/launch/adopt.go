@@ -40,11 +40,7 @@ type Candidate interface {
 
 // Candidate finds the process that has a number at this moment and checks that it can become an instance.
 func (h *Host) Candidate(pid int) (Candidate, error) {
-	id, err := procfd.Identify(pid)
-	if err != nil {
-		return nil, notThere(pid, err)
-	}
-	handle, err := procfd.Adopt(id)
+	handle, err := procfd.Hold(pid)
 	if err != nil {
 		return nil, notThere(pid, err)
 	}

@@ -11,10 +11,9 @@ import (
 	"os/exec"
 	"time"
 
+	"github.com/upkeep-project/upkeep/internal/domain/model"
 	"github.com/upkeep-project/upkeep/internal/sys/procfd"
-	"github.com/upkeep-project/upkeep/internal/sys/procstat"
 	"github.com/upkeep-project/upkeep/internal/sys/spawn"
-	"github.com/upkeep-project/upkeep/internal/sys/usage"
 )
 
 // Errand is a command and what it gets.
@@ -57,7 +56,7 @@ func (e *Errand) Run(ctx context.Context) (output string, err error) {
 		ctx, cancel = context.WithTimeout(ctx, e.Limit)
 		defer cancel()
 	}
-	cmd := exec.CommandContext(ctx, e.Argv[0], e.Argv[1:]...)
+	cmd := exec.Command(e.Argv[0], e.Argv[1:]...)
 	cmd.Env, cmd.Dir, cmd.WaitDelay = e.Env, e.Dir, pipesDelay
 	if e.Path != "" {
 		cmd.Path, cmd.Err = e.Path, nil
@@ -66,11 +65,7 @@ func (e *Errand) Run(ctx context.Context) (output string, err error) {
 	out := &kept{last: e.Last}
 	cmd.Stdout, cmd.Stderr = out, out
 	isolate(cmd, e.Cred)
-	cmd.Cancel = func() error {
-		end(cmd.Process.Pid)
-		return cmd.Process.Kill()
-	}
-	err = e.run(cmd)
+	err = e.run(ctx, cmd)
 	switch {
 	case err != nil && ctx.Err() != nil:
 		err = fmt.Errorf("%s %w", e.Argv[0], ErrLate)
@@ -80,43 +75,50 @@ func (e *Errand) Run(ctx context.Context) (output string, err error) {
 	return string(out.text), err
 }
 
-// run starts the command and waits for its end.
-func (e *Errand) run(cmd *exec.Cmd) error {
-	if e.Begin == nil {
-		return cmd.Run()
+// run starts the command and waits for its end. When ctx ends first, it is killed with everything that it has started.
+func (e *Errand) run(ctx context.Context, cmd *exec.Cmd) error {
+	if err := ctx.Err(); err != nil {
+		return err
 	}
-	over, err := e.Begin(func() (int, error) {
+	var held procfd.Handle
+	start := func() (pid int, err error) {
 		if err := cmd.Start(); err != nil {
 			return 0, err
 		}
+		// Its number stays with it until it is waited for, and the handle with it ever after.
+		if held, err = procfd.Hold(cmd.Process.Pid); err != nil {
+			_ = cmd.Process.Kill()
+			return 0, errors.Join(err, cmd.Wait())
+		}
 		return cmd.Process.Pid, nil
-	})
+	}
+	begin := e.Begin
+	if begin == nil {
+		begin = func(start func() (int, error)) (func(), error) {
+			_, err := start()
+			return func() {}, err
+		}
+	}
+	over, err := begin(start)
 	if err != nil {
 		return err
 	}
 	defer over()
-	return cmd.Wait()
+	defer held.Close()
+	killed := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(killed)
+		_ = held.Signal(kill, model.ReachTree)
+	})
+	err = cmd.Wait()
+	if !stop() {
+		<-killed
+	}
+	return err
 }
 
 // kill is the signal that cannot be refused.
 const kill = 9
-
-// end kills what a process has started, before it is killed itself: afterwards nobody could tell whose it was.
-func end(root int) {
-	if t, err := usage.Look(); err == nil {
-		for _, pid := range t.Tree(root) {
-			st, err := procstat.Read(pid)
-			if pid == root || err != nil {
-				continue
-			}
-			_ = procfd.SignalIf(pid, kill, func() bool { // else it has ended by itself
-				now, err := procstat.Read(pid)
-				return err == nil && now.StartTicks == st.StartTicks
-			})
-		}
-	}
-	killGroup(root)
-}
 
 // kept keeps the beginning or the end of what is written to it.
 type kept struct {

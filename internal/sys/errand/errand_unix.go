@@ -20,6 +20,3 @@ func isolate(cmd *exec.Cmd, c *spawn.Cred) {
 		cmd.SysProcAttr.Credential.Groups = append(cmd.SysProcAttr.Credential.Groups, uint32(g))
 	}
 }
-
-// killGroup kills a process group whose leader has not been reaped.
-func killGroup(leader int) { _ = syscall.Kill(-leader, syscall.SIGKILL) }

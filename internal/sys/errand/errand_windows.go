@@ -11,6 +11,3 @@ import (
 func isolate(cmd *exec.Cmd, _ *spawn.Cred) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{CreationFlags: syscall.CREATE_NEW_PROCESS_GROUP, HideWindow: true}
 }
-
-// killGroup has nothing to do: a group has no leader here.
-func killGroup(int) {}

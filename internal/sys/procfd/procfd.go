@@ -82,6 +82,15 @@ type Handle interface {
 	Close() error
 }
 
+// Hold takes the process that has a number at this moment. The errors are those of Identify and Adopt.
+func Hold(pid int) (Handle, error) {
+	id, err := Identify(pid)
+	if err != nil {
+		return nil, err
+	}
+	return Adopt(id)
+}
+
 // exitOf decodes a wait status as the kernel and the C library write it.
 func exitOf(raw uint32) model.Exit {
 	e := model.Exit{Known: true, Raw: raw}
