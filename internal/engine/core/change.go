@@ -289,15 +289,14 @@ func (c *Core) redefine(a *Application, s *Slot, d *definition, forAll []model.F
 		a.note(s, kind)
 		c.logf(s, activity.Info, "changed: '%s' (%s)", s.spec.ID.Name, keys(fields))
 	}
-	s.begin = kind == plan.Replace
 	if model.EffectOf(fields) == model.EffectRestart && s.inhabited() {
 		s.next.Store(d)
 		c.repolicy(s)
 		c.touch(s)
-		c.mask(s)
-		return kind == plan.Replace
+	} else {
+		c.exchange(s, d)
 	}
-	c.exchange(s, d)
+	s.begin = kind == plan.Replace || s.begin && c.wanted(s) // an earlier change may be about to start it
 	c.mask(s)
 	return kind == plan.Replace
 }
@@ -354,9 +353,7 @@ func (s *Slot) tune() {
 // replace ends the process and starts the program anew. A stop that is ordered meanwhile counts.
 func (c *Core) replace(o *order, s *Slot) {
 	o.pending++
-	c.unpart(s)
-	c.step(s, lifecycle.Event{Kind: lifecycle.Stop})
-	c.cancelDelayed(s)
+	c.stopNow(s)
 	c.startOne(o, s, Each, true)
 	s.begin = false
 	c.touch(s)
@@ -403,7 +400,7 @@ func (c *Core) revive(a *Application, s *Slot, d *definition) {
 		c.exchange(s, d)
 	}
 	c.unwish(s.spec.ID)
-	s.begin = d.Spec.Start.Auto && !c.passive && !d.Spec.Disabled
+	s.begin = c.wanted(s)
 	a.fresh = append(a.fresh, s)
 	a.note(s, plan.Add)
 }

@@ -50,6 +50,9 @@ func (c *Core) BeginEnd(as model.DaemonState) {
 		c.ring.Append(model.Event{Time: c.host.Wall(), Type: model.EventDaemonStopping})
 		for _, s := range c.slots() {
 			c.step(s, lifecycle.Event{Kind: lifecycle.Drain})
+			if s.held || s.delayed != nil {
+				c.stopNow(s)
+			}
 		}
 		c.end.rest = slices.Clone(c.groups)
 		c.end.report.What = c.reportEnd

@@ -53,7 +53,7 @@ func (c *Core) takeIn(i Instance, p Process, since time.Duration) {
 	from := s.m.State
 	c.occupy(i, p, since)
 	s.ends, s.past = ends{}, s.past.Begin(false)
-	s.past.Adopted = true
+	s.past.Adopted, s.completed = true, false
 	c.logf(s, activity.Info, "adopted: '%s' with pid %d; what it writes is not logged", s.spec.ID.Name, s.pid)
 	c.enter(s, lifecycle.Action{Do: lifecycle.Enter, From: from, To: model.Starting, Gen: i.Gen})
 	s.start = c.wallAt(since) // not now, as for one that starts

@@ -364,13 +364,14 @@ func wishValue(up bool) []byte {
 
 // wanted reports whether a program that has just become active is to be started.
 func (c *Core) wanted(s *Slot) bool {
-	if c.passive || s.masked() {
+	p, _ := s.Target()
+	if c.passive || p.Disabled {
 		return false
 	}
-	if up, known := c.keep.wished[s.spec.ID]; known {
+	if up, known := c.keep.wished[p.ID]; known {
 		return up
 	}
-	return s.spec.Start.Auto
+	return p.Start.Auto
 }
 
 // endWishes forgets all wishes: after an ordered end autostart decides again. Source: one-model C3.

@@ -213,18 +213,20 @@ func (c *Core) stop(slots []*Slot, mode Mode, gone bool) *order {
 
 func (c *Core) stopFor(who string, slots []*Slot, mode Mode, gone bool) *order {
 	return c.begin(slots, func(o *order, s *Slot) {
+		comesBack := s.m.Bouncing || s.m.Failed // STOPPING, but not for good
+		if !s.m.State.Up() && (s.m.State == model.Stopping || s.begin) {
+			o.wish(s, false)
+			s.begin = false
+			c.step(s, lifecycle.Event{Kind: lifecycle.Stop}) // a start that waits is off
+		}
 		switch {
-		case !s.m.State.Up() && mode == Needed:
-			o.skip()
-		case !s.m.State.Up():
-			if s.m.State == model.Stopping {
-				o.wish(s, false)
-				c.step(s, lifecycle.Event{Kind: lifecycle.Stop}) // a start that waits for the stop is off
-			}
-			o.settle(s, ErrNotRunning)
-		default:
+		case s.m.State.Up() || comesBack:
 			s.past.StopBy = who
-			c.stopOne(o, s, gone, c.together(slots))
+			c.stopOne(o, s, gone, !comesBack && c.together(slots))
+		case mode == Needed:
+			o.skip()
+		default:
+			o.settle(s, ErrNotRunning)
 		}
 	})
 }

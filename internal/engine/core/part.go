@@ -79,7 +79,7 @@ func (c *Core) free() (out []*Slot) {
 	return out
 }
 
-// stopNow stops a parting program.
+// stopNow stops a program, and gives up a start that waits.
 func (c *Core) stopNow(s *Slot) {
 	kind := lifecycle.Stop
 	if c.end.begun && slices.Contains(c.end.turn, s.group) {
@@ -113,7 +113,6 @@ func (c *Core) repolicy(s *Slot) {
 // mask gives up attempts to start a program that may not be started any more. What lives goes on.
 func (c *Core) mask(s *Slot) {
 	if s.masked() && (s.m.State == model.Backoff || s.held || s.delayed != nil) {
-		c.step(s, lifecycle.Event{Kind: lifecycle.Stop})
-		c.cancelDelayed(s)
+		c.stopNow(s)
 	}
 }

@@ -69,7 +69,7 @@ func (c *Core) released(s *Slot) {
 	c.logf(s, activity.Info, "released: '%s' with pid %d, which goes on without us", s.spec.ID.Name, pid)
 	c.unpart(s)
 	s.releasing, s.sending, s.stop, s.lastErr = false, nil, c.host.Wall(), ""
-	s.proc = nil
+	s.proc, s.past.Released = nil, pid
 	c.step(s, lifecycle.Event{Kind: lifecycle.Released, Gen: s.m.Gen})
 	c.commit()
 	c.ring.Append(model.Event{Time: c.host.Wall(), Type: model.EventReleased, ID: s.spec.ID, PID: pid})

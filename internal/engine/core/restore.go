@@ -199,7 +199,6 @@ func (c *Core) Restore(sv *Saved) {
 			} else {
 				s.begin = c.wanted(s)
 			}
-			s.policy = c.policyOf(s.spec)
 			g.entry.Slots = append(g.entry.Slots, s)
 		}
 		c.restoreLeaving(g, leaving[r.Spec.Name], sv)

@@ -1,0 +1,187 @@
+package core
+
+import (
+	"errors"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/upkeep-project/upkeep/internal/domain/model"
+)
+
+// newSurvivor is a stage with a journal.
+func newSurvivor(t *testing.T) survivor {
+	s := survivor{newStage(t), &notebook{map[string][]byte{}, map[string][]byte{}}}
+	s.renew()
+	return s
+}
+
+// killed has the next core go on with what the journal has.
+func (s survivor) killed() {
+	s.t.Helper()
+	sv, errs := Read(s.journal.kept)
+	if errs != nil {
+		s.t.Fatal(errs)
+	}
+	s.renew()
+	s.core.Restore(sv)
+	s.pass(0)
+}
+
+// TestDisabledForTheNextProcess: a change that disables a program and waits for its process to end holds after a kill too.
+func TestDisabledForTheNextProcess(t *testing.T) {
+	s := newSurvivor(t)
+	s.activate(members("g", "a"))
+	next := with(members("g", "a"), func(p *model.Program) { p.Disabled, p.Command.Dir = true, "/new" })
+	s.applied(s.apply("", next), "refresh g:a")
+	s.killed()
+	s.are("a RUNNING 101")
+	s.alive["a"].end(model.Exit{Known: true, Status: 1})
+	s.pass(10 * time.Second)
+	s.are("a EXITED")
+}
+
+// TestStopOfAll also calls off what a check, a failed start or an order would have brought back.
+func TestStopOfAll(t *testing.T) {
+	for name, comes := range map[string]func(s *stage){
+		"a check": func(s *stage) { s.core.Bounce(s.inst("app"), "memory", "too much") },
+		"a failed start": func(s *stage) {
+			s.core.StartFailed(s.inst("app"), "port", "refused")
+		},
+		"an order": func(s *stage) {
+			s.core.stop([]*Slot{s.slot("app")}, Each, false)
+			s.core.start([]*Slot{s.slot("app")}, Each, false)
+		},
+	} {
+		for _, gone := range []bool{false, true} {
+			s := newStage(t)
+			s.script["app"] = script{dies: 5 * time.Second}
+			s.add("app other", each(only("app", func(p *model.Program) {
+				if name == "a failed start" {
+					checked(model.StageStartup)(p)
+				}
+			}), after("other=app:started")))
+			s.pass(5 * time.Second)
+			comes(s)
+			s.pass(time.Second)
+			s.state("app", model.Stopping)
+			out, _ := s.until(s.core.stop(s.core.Table().ByPriority(), Needed, gone))
+			for _, o := range out {
+				if o.Err != nil {
+					t.Errorf("%s, wait %v: %v", name, gone, errsOf(out))
+				}
+			}
+			if gone && name != "an order" && s.alive["app"] != nil {
+				t.Errorf("%s: answered while it lives", name)
+			}
+			s.pass(time.Minute)
+			s.state("app", model.Stopped)
+			s.state("other", model.Stopped)
+		}
+	}
+}
+
+// TestStopOfWhatComesBack is an order like any other.
+func TestStopOfWhatComesBack(t *testing.T) {
+	s := newStage(t)
+	s.script["app"] = script{dies: 5 * time.Second}
+	s.add("app", nil)
+	s.pass(5 * time.Second)
+	s.core.Bounce(s.inst("app"), "memory", "too much")
+	s.pass(time.Second)
+	if took, err := s.stop("app", true); err != nil || took < 3*time.Second {
+		t.Errorf("%v after %v", err, took)
+	}
+	s.state("app", model.Stopped)
+	if _, err := s.stop("app", true); !errors.Is(err, ErrNotRunning) {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestChangedBeforeItsFirstStart: what has come and waits for those that go is started, whatever is changed of it meanwhile.
+func TestChangedBeforeItsFirstStart(t *testing.T) {
+	s := newStage(t)
+	s.script["old"] = script{dies: 10 * time.Second}
+	s.activate(members("o", "old"))
+	first := s.apply("o", members("n", "new", "off", "stopped"))
+	s.pass(time.Second)
+	s.are("old STOPPING 101, new STOPPED, off STOPPED, stopped STOPPED")
+	next := members("n", "new", "off", "stopped")
+	next.Programs[0].Stop.Wait = 3 * time.Second
+	next.Programs[1].Start.Auto = false
+	s.applied(s.apply("", next), "refresh n:new, refresh n:off")
+	s.until(s.core.stop([]*Slot{s.in("n", "stopped")}, Each, true)) // it counts
+	s.finished(first)
+	s.pass(5 * time.Second)
+	s.are("new RUNNING 102, off STOPPED, stopped STOPPED")
+}
+
+// TestRenewLeavesAlone what is to be stopped, and what may not be started again.
+func TestRenewLeavesAlone(t *testing.T) {
+	s := newStage(t)
+	s.script["app"] = script{dies: 5 * time.Second}
+	s.add("db app no", after("app=db:ready"))
+	s.pass(5 * time.Second)
+	spec := *s.slot("no").spec
+	spec.Disabled = true
+	s.core.redefine(s.core.application(), s.slot("no"), &definition{Spec: &spec}, nil)
+	s.core.Renew(s.slot("no").spec.ID, 1)
+	s.pass(5 * time.Second)
+	s.state("no", model.Running)
+	o := s.core.stop(s.core.Table().ByPriority(), Needed, true)
+	s.pass(time.Second)
+	s.core.Renew(s.slot("db").spec.ID, 1)
+	s.until(o)
+	s.pass(5 * time.Second)
+	s.state("db", model.Stopped)
+	if got := s.order("stopped"); !slices.Equal(got, []string{"no", "app", "db"}) {
+		t.Errorf("the order was %v", got)
+	}
+}
+
+// TestEndWhileWaiting: what still waits for another program is not started any more when the daemon ends.
+func TestEndWhileWaiting(t *testing.T) {
+	s := newStage(t)
+	s.script["slow"] = script{dies: 10 * time.Second}
+	s.add("slow app db", each(after("app=db:ready"), only("db", checked(model.StageReady)), func(_ *model.Program, g *model.Group) {
+		if g.Name != "slow" {
+			g.Priority = 1
+		}
+	}))
+	s.pass(5 * time.Second)
+	s.waits("app", "db: ready")
+	s.core.BeginEnd(model.DaemonShutdown)
+	s.pass(time.Second)
+	s.core.SetReady(s.inst("db"), true)
+	s.pass(time.Minute)
+	if got := s.order("spawned"); slices.Contains(got, "app") {
+		t.Errorf("started were %v", got)
+	}
+	if !s.core.end.complete {
+		t.Error("the end does not come")
+	}
+}
+
+// TestAdoptedTask: a task that has completed and is taken over while it runs once more has not completed.
+func TestAdoptedTask(t *testing.T) {
+	s := newStage(t)
+	s.script["task"] = script{lives: 2 * time.Second}
+	s.add("task app", each(off, after("app=task:completed"), only("task", func(p *model.Program) { p.Exit.Restart = model.RestartNever })))
+	if _, err := s.start("app", Each, true); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.stop("app", true); err != nil {
+		t.Fatal(err)
+	}
+	f := &foreigner{s: s, pid: 500}
+	if err := s.core.adoptForeign(s.slot("task"), f); err != nil {
+		t.Fatal(err)
+	}
+	o := s.core.start([]*Slot{s.slot("app")}, Each, true)
+	s.pass(time.Second)
+	s.waits("app", "task: completed")
+	f.actor.end(model.Exit{Known: true})
+	if _, err := s.one(o); err != nil {
+		t.Error(err)
+	}
+}
