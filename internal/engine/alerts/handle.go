@@ -56,8 +56,10 @@ func (a *Alerts) handle(n *note) {
 		return
 	}
 	p := a.of(n.ID)
-	again := p.Last >= n.N // this process was killed in the middle of it: it is counted already
-	p.Last = max(p.Last, n.N)
+	if n.N <= p.Last {
+		return // this process was killed after that, and before it could say so of all that it had read
+	}
+	p.Last = n.N
 	if n.Ending && n.Type != model.EventProcessStopped {
 		switch n.Type {
 		case model.EventProcessExited, model.EventProcessFatal:
@@ -70,7 +72,7 @@ func (a *Alerts) handle(n *note) {
 	case model.EventProcessStarting:
 		p.Auto = p.Auto || n.Auto
 	case model.EventProcessRunning:
-		a.runs(n, &st, p, again)
+		a.runs(n, &st, p)
 	case model.EventProcessStopping:
 		if p.Acted == n.Gen && p.Check != "" && n.From == model.Running {
 			a.occurs(n, &st, model.TriggerCheck)
@@ -95,12 +97,13 @@ func (a *Alerts) handle(n *note) {
 }
 
 // runs deals with a program that has come up.
-func (a *Alerts) runs(n *note, st *model.Status, p *program, again bool) {
-	recovered := a.close(&incident{Kind: model.TriggerFatal, ID: n.ID}, n, true)
-	recovered = append(recovered, a.close(&incident{Kind: model.TriggerBackoff, ID: n.ID}, n, true)...)
+func (a *Alerts) runs(n *note, st *model.Status, p *program) {
+	a.close(&incident{Kind: model.TriggerFatal, ID: n.ID}, n, true)
+	a.close(&incident{Kind: model.TriggerBackoff, ID: n.ID}, n, true)
 	if in := a.incidents[(&incident{Kind: model.TriggerUnhealthy, ID: n.ID}).key()]; in != nil && in.Gen != n.Gen {
-		recovered = append(recovered, a.close(in, n, true)...)
+		a.close(in, n, true)
 	}
+	recovered := a.recovering(n)
 	was := p.Up
 	if p.Told < n.Gen || !was || p.Auto {
 		switch {
@@ -113,7 +116,7 @@ func (a *Alerts) runs(n *note, st *model.Status, p *program, again bool) {
 		case !was || n.Past.Restarts == 0: // somebody has started it
 		case p.Acted != 0 && p.Acted < n.Gen, p.Asked != 0 && p.Asked < n.Gen: // told, or asked for
 		default:
-			if !again && len(p.Restarts) < maxRestarts {
+			if len(p.Restarts) < maxRestarts {
 				p.Restarts = append(p.Restarts, n.Time)
 			}
 			a.restarts(n, st, p, recovered)

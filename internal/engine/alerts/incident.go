@@ -1,6 +1,7 @@
 package alerts
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -51,6 +52,7 @@ func (a *Alerts) open(like *incident, n *note, st *model.Status) {
 	case model.TriggerFatal: // it began when the program did not stay up
 		if tries := a.incidents[(&incident{Kind: model.TriggerBackoff, ID: n.ID}).key()]; tries != nil {
 			in.Since = tries.Since
+			a.putIncident(in)
 			a.drop(tries)
 		}
 	case model.TriggerUnhealthy:
@@ -79,24 +81,30 @@ func (a *Alerts) drop(in *incident) {
 }
 
 // close ends an incident, and tells those who were told of it that it is over. What was not told yet is told with how it
-// has come out. It returns the names of those who are told.
-func (a *Alerts) close(like *incident, n *note, tell bool) []string {
+// has come out.
+func (a *Alerts) close(like *incident, n *note, tell bool) {
 	in := a.incidents[like.key()]
 	if in == nil {
-		return nil
+		return
 	}
 	defer a.drop(in) // when it is known who is told of that
 	if !tell {
-		return nil
+		return
 	}
-	var names []string
 	for _, who := range a.everybody(in) {
-		if in.Told[who.Name].IsZero() || !has(who, model.TriggerRecovered, 0) {
-			continue
+		if !in.Told[who.Name].IsZero() && has(who, model.TriggerRecovered, 0) {
+			a.add(who, telling{n: n, kind: model.TriggerRecovered, said: recovery(in, n)})
 		}
-		names = append(names, who.Name)
-		t := telling{n: n, kind: model.TriggerRecovered, said: recovery(in, n)}
-		a.add(who, t)
+	}
+}
+
+// recovering are the names of those who are about to tell that a program is well again, and know it by this note.
+func (a *Alerts) recovering(n *note) []string {
+	var names []string
+	for _, p := range a.pending {
+		if p.Kind == model.TriggerRecovered && p.ID == n.ID && p.Last == n.N {
+			names = append(names, p.Notifier)
+		}
 	}
 	return names
 }
@@ -146,7 +154,8 @@ func (a *Alerts) look(now time.Time) {
 		return
 	}
 	a.looked = now
-	for _, in := range a.incidents {
+	for _, key := range slices.Sorted(maps.Keys(a.incidents)) {
+		in := a.incidents[key]
 		if in.ID == (model.ID{}) {
 			continue
 		}

@@ -93,7 +93,7 @@ func (a *Alerts) restore() {
 			}
 		}
 	}
-	slices.SortFunc(a.pending, func(x, y *pending) int { return cmp.Compare(x.N, y.N) })
+	slices.SortFunc(a.pending, byNote)
 	slices.SortFunc(a.messages, func(x, y *message) int { return cmp.Compare(x.Report.ID, y.Report.ID) })
 	a.restoreNotes(a.state.Through)
 }
@@ -158,8 +158,21 @@ func (a *Alerts) putIncident(in *incident) { a.put(incidentPrefix+in.key(), in) 
 
 func (a *Alerts) putPending(p *pending) { a.put(pendingKey(p), p) }
 
+// byNote orders what is to be told by when it began.
+func byNote(x, y *pending) int {
+	return cmp.Or(cmp.Compare(x.N, y.N), cmp.Compare(x.ID.Namespec(), y.ID.Namespec()))
+}
+
+// pendingKey is the same for those that join each other, so that one takes the other's place in a single write.
 func pendingKey(p *pending) string {
-	return pendingPrefix + strconv.FormatUint(p.N, 16) + "/" + p.Notifier + "/" + strings.Join(p.Email, ",")
+	if p.ID == (model.ID{}) {
+		return pendingPrefix + p.Notifier + "//" + p.Kind.String() + "/" + p.Fault + "/" + strconv.FormatUint(p.N, 16)
+	}
+	key := pendingPrefix + p.Notifier + "/" + p.ID.Namespec()
+	if rank(p.Kind) == 0 {
+		key += "/" + p.Kind.String()
+	}
+	return key
 }
 
 func (a *Alerts) count(notifier string) *count {

@@ -137,6 +137,9 @@ func noteKey(n uint64) string { return fmt.Sprintf("%s%016x", notePrefix, n) }
 func (a *Alerts) restoreNotes(through uint64) {
 	b := &a.inbox
 	b.last = through
+	for _, p := range a.programs { // a power cut may have taken what says that these were read
+		b.last = max(b.last, p.Last)
+	}
 	for key, value := range a.o.Entries {
 		hex, ok := strings.CutPrefix(key, notePrefix)
 		if !ok {

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/base32"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -17,6 +18,7 @@ import (
 // pending is something that one notifier is about to tell: it waits for more that belongs into the same message.
 type pending struct {
 	N        uint64 // the note that it began with
+	Last     uint64 // the last one of its kind
 	Notifier string
 	Email    []string `json:",omitzero"` // of EmailName: the destinations
 	Kind     model.TriggerKind
@@ -61,7 +63,7 @@ func (a *Alerts) add(who *model.Notifier, t telling) {
 		t.said.dead(t.n)
 	}
 	p := &pending{
-		N: t.n.N, Notifier: who.Name, Kind: t.kind, ID: t.n.ID, Gen: t.n.Gen, Time: t.n.Time, Due: t.n.Time.Add(a.o.Pace.Window),
+		N: t.n.N, Last: t.n.N, Notifier: who.Name, Kind: t.kind, ID: t.n.ID, Gen: t.n.Gen, Time: t.n.Time, Due: t.n.Time.Add(a.o.Pace.Window),
 		Times: max(t.times, 1), Said: t.said, Fault: t.fault,
 	}
 	if who.Name == EmailName {
@@ -75,16 +77,11 @@ func (a *Alerts) add(who *model.Notifier, t telling) {
 		}
 	}
 	for i, q := range a.pending {
-		if q.Notifier != p.Notifier || q.ID != p.ID || p.ID == (model.ID{}) || rank(p.Kind) == 0 != (rank(q.Kind) == 0) {
-			continue
-		}
-		if q.N == p.N && q.Kind == p.Kind { // this process was killed in the middle of it
+		if q.joins(p) {
+			a.pending[i] = merge(q, p)
+			a.putPending(a.pending[i])
 			return
 		}
-		a.put(pendingKey(q), nil)
-		a.pending[i] = merge(q, p)
-		a.putPending(a.pending[i])
-		return
 	}
 	if at := a.spoken(p); !at.IsZero() && damped(p.Kind) {
 		p.Due = later(p.Due, at.Add(a.o.Pace.Damp))
@@ -93,11 +90,27 @@ func (a *Alerts) add(who *model.Notifier, t telling) {
 	a.putPending(p)
 }
 
-// merge is one of two that are told of the same program at the same time.
+// joins reports whether two are told as one; they have the same key then. A fault of the daemon joins nothing but itself, when
+// this process was killed in the middle of it.
+func (p *pending) joins(q *pending) bool {
+	if p.Notifier != q.Notifier || p.ID != q.ID {
+		return false
+	}
+	if p.ID == (model.ID{}) {
+		return p.Kind == q.Kind && p.Fault == q.Fault && p.N == q.N
+	}
+	return (rank(p.Kind) == 0) == (rank(q.Kind) == 0)
+}
+
+// merge is one of two that are told of the same program at the same time, p the later one.
 func merge(q, p *pending) *pending {
 	if q.Kind == p.Kind {
+		if p.N <= q.Last { // it is counted: by another trigger, or by a process that was killed
+			q.Times, q.Incident = max(q.Times, p.Times), union(q.Incident, p.Incident)
+			return q
+		}
 		p.N, p.Due, p.Time = q.N, q.Due, q.Time
-		p.Times += q.Times
+		p.Times = max(p.Times, q.Times+1)
 		p.Incident = union(q.Incident, p.Incident)
 		return p
 	}
@@ -204,9 +217,10 @@ func (a *Alerts) tell(now time.Time, facts explained) {
 				all = append(all, p)
 			}
 		}
+		slices.SortFunc(all, byNote)
 		a.message(now, all, facts)
 		a.pending = slices.DeleteFunc(a.pending, func(p *pending) bool { return slices.Contains(all, p) })
-		for _, p := range all {
+		for _, p := range slices.Backward(all) { // the first, of which the ids are made, at last
 			a.put(pendingKey(p), nil)
 		}
 	}
@@ -292,7 +306,8 @@ func (a *Alerts) outcome(p *pending, now time.Time) (report.Fact, bool) {
 
 // remind tells again of what lasts.
 func (a *Alerts) remind(now time.Time) {
-	for _, in := range a.incidents {
+	for _, key := range slices.Sorted(maps.Keys(a.incidents)) {
+		in := a.incidents[key]
 		if in.Item == nil {
 			continue
 		}
@@ -306,12 +321,12 @@ func (a *Alerts) remind(now time.Time) {
 			if f, ok := a.outcome(&pending{ID: in.ID}, now); ok {
 				it.Facts = append(it.Facts, f)
 			}
-			in.Told[name] = now
-			a.putIncident(in)
 			a.enqueue(who, &report.Report{
 				Kind: in.Kind.String(), State: in.Item.State, Host: a.o.Host, Notifier: name, Group: in.ID.Group, Time: now,
 				Reminder: true, Items: []report.Item{it},
-			}, now, in.key())
+			}, at, in.key())
+			in.Told[name] = now
+			a.putIncident(in)
 		}
 	}
 }

@@ -42,14 +42,28 @@ func (a *Alerts) enqueue(who *model.Notifier, r *report.Report, at time.Time, se
 	for _, to := range who.To {
 		one := *r
 		one.ID = ulid(at, a.state.Seed, who.Name, to, seed)
-		if slices.ContainsFunc(a.messages, func(m *message) bool { return m.Report.ID == one.ID }) {
-			continue // it was made before this process was killed
+		if i := slices.IndexFunc(a.messages, func(m *message) bool { return m.Report.ID == one.ID }); i >= 0 {
+			a.complete(a.messages[i], &one)
+			continue
 		}
 		a.room(who.Name)
 		m := &message{Notifier: who.Name, To: to, Created: now, Report: &one}
 		a.messages = append(a.messages, m)
 		a.putMessage(m)
 	}
+}
+
+// complete adds to a message, which was made before this process was killed, what is not in it.
+func (a *Alerts) complete(m *message, r *report.Report) {
+	if m.under {
+		return
+	}
+	for _, it := range r.Items {
+		if !slices.ContainsFunc(m.Report.Items, func(has report.Item) bool { return has.Name == it.Name }) {
+			m.Report.Items = append(m.Report.Items, it)
+		}
+	}
+	a.putMessage(m)
 }
 
 // room keeps a notifier's queue within its bound: the oldest reminder goes first, then the oldest message.
