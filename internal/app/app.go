@@ -321,7 +321,7 @@ func (a *App) Run() (Outcome, error) {
 		select {
 		case s := <-a.o.Signals:
 			if a.foreign() && s.Kind == signals.End {
-				return a.detach(s, func() { cancel(); <-ended }), nil
+				return a.detach(s, func() { cancel(); <-ended; a.core.Leave() }), nil
 			}
 			if a.signal(ctx, a.meaning(s)) {
 				leave <- struct{}{}

@@ -154,6 +154,14 @@ func (c *Core) Run(ctx context.Context) {
 	}
 }
 
+// Leave tells those who still wait for a core whose Run has ended with its ctx that nobody carries out here what they have
+// asked for: ErrEnding.
+func (c *Core) Leave() {
+	if !c.end.complete {
+		close(c.end.done)
+	}
+}
+
 // Turn does everything that is due and says how long there is nothing more to do; ok is false when only
 // a post can bring new work.
 func (c *Core) Turn() (next time.Duration, ok bool) {

@@ -1,6 +1,7 @@
 package core
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -364,6 +365,32 @@ func TestShutdownOrder(t *testing.T) {
 	s.logIs("waiting for bo, first, mid1, mid2, last to die", "stopped: last (terminated by SIGTERM)",
 		"stopped: mid2 (terminated by SIGTERM)", "stopped: mid1 (terminated by SIGTERM)", "stopped: first (terminated by SIGTERM)")
 	<-s.core.Done()
+}
+
+// TestLeave: when the core has left, nobody waits for it for ever, whether it was asked before or is asked then.
+func TestLeave(t *testing.T) {
+	s := newStage(t)
+	s.add("a", nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	s.core.Run(ctx)
+	answer := make(chan error, 4)
+	for i, ask := range []func() error{
+		func() error { _, err := s.core.Release(t.Context(), nil, Needed); return err },
+		func() error { _, err := s.core.Start(t.Context(), s.core.Table().Sorted, Needed, true); return err },
+		func() error { return s.core.RemoveGroup(t.Context(), "a") },
+		func() error { _, err := s.core.Apply(t.Context(), Change{Remove: []string{"a"}}); return err },
+	} {
+		if i == 2 {
+			s.core.Leave()
+		}
+		go func() { answer <- ask() }()
+	}
+	for range cap(answer) {
+		if err := <-answer; !errors.Is(err, ErrEnding) {
+			t.Error(err)
+		}
+	}
 }
 
 func TestGroupsAreAddedAndRemoved(t *testing.T) {
