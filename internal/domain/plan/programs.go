@@ -17,9 +17,10 @@ type ProgramStep struct {
 
 // ForProgram says what is to be done for a program that stays, in a given state: a process that a change
 // does not fit is replaced, and so is one that could not be had (FATAL), as the reason may be gone. Who was
-// stopped or has ended stays down, and the new definition counts from the next start.
-func ForProgram(fields []model.FieldChange, s model.State) StepKind {
-	if model.EffectOf(fields) == model.EffectRestart && (s.Up() || s == model.Fatal) {
+// stopped or has ended stays down, and the new definition counts from the next start. Nothing is ended that next does
+// not let be started again.
+func ForProgram(fields []model.FieldChange, next *model.Program, s model.State) StepKind {
+	if model.EffectOf(fields) == model.EffectRestart && !next.Disabled && (s.Up() || s == model.Fatal) {
 		return Replace
 	}
 	return Refresh
@@ -78,7 +79,7 @@ func (c Change) Programs(state func(model.ID) model.State) []ProgramStep {
 		}
 		fields := append(telling(model.Diff(was, p)), restart...)
 		if len(fields) > 0 {
-			out = append(out, ProgramStep{ForProgram(fields, state(p.ID)), p.ID, was, p, fields})
+			out = append(out, ProgramStep{ForProgram(fields, p, state(p.ID)), p.ID, was, p, fields})
 		}
 	}
 	return out

@@ -18,8 +18,11 @@ func TestForProgram(t *testing.T) {
 			if e == model.EffectRestart && strings.Contains("STARTING RUNNING BACKOFF FATAL", s.String()) {
 				want = Replace
 			}
-			if got := ForProgram(fields(e), s); got != want {
+			if got := ForProgram(fields(e), &model.Program{}, s); got != want {
 				t.Errorf("%s while %s: %s, want %s", e, s, got, want)
+			}
+			if got := ForProgram(fields(e), &model.Program{Disabled: true}, s); got != Refresh {
+				t.Errorf("%s while %s, and disabled: %s", e, s, got)
 			}
 		}
 	}

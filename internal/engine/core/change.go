@@ -281,8 +281,8 @@ func (c *Core) reshape(a *Application, g *group, n NewGroup) (leave, replace []*
 // whether it is to be started again.
 func (c *Core) redefine(a *Application, s *Slot, d *definition, forAll []model.FieldChange) bool {
 	fields := append(model.Diff(s.spec, d.Spec), forAll...)
-	kind := plan.ForProgram(fields, s.m.State)
-	if (c.gentle || d.Spec.Disabled) && kind == plan.Replace {
+	kind := plan.ForProgram(fields, d.Spec, s.m.State)
+	if c.gentle && kind == plan.Replace {
 		kind = plan.Refresh
 	}
 	if model.Differs(fields) {

@@ -1,8 +1,10 @@
 package manager
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -71,13 +73,6 @@ func (m *Manager) AdoptAs(ctx context.Context, id model.ID, q service.AdoptQuery
 	}
 	switch len(found) {
 	case 0:
-		if q.PID > 0 { // why it is none
-			c, err := m.o.Programs.Candidate(q.PID)
-			if err != nil {
-				return model.Status{}, notAdopted(err, id)
-			}
-			c.Close()
-		}
 		return model.Status{}, &service.Error{Code: service.CodeNoProcess, Text: "none that could be adopted fits"}
 	case 1:
 	default:
@@ -101,13 +96,15 @@ func (m *Manager) Release(ctx context.Context, sel service.Selector) ([]service.
 }
 
 // matching are the processes that could become an instance and of which all holds that a query says. Of what is looked for by
-// its command line, a process whose parent fits too is left out.
+// its command line, a process whose parent fits too is left out. When the one that a number or a port means could not become
+// one, it is the error that says why.
 func (m *Manager) matching(ctx context.Context, q service.AdoptQuery) ([]*find.Process, error) {
 	all, could, err := m.o.Programs.Adoptable(ctx)
 	if err != nil {
 		return nil, &service.Error{Code: service.CodeFailed, Text: err.Error()}
 	}
 	tests := []func(*find.Process) bool{could}
+	var unbelieved error
 	if q.PID > 0 {
 		tests = append(tests, func(p *find.Process) bool { return p.PID == q.PID })
 	}
@@ -120,8 +117,12 @@ func (m *Manager) matching(ctx context.Context, q service.AdoptQuery) ([]*find.P
 			return nil, err
 		}
 		tests = append(tests, func(p *find.Process) bool {
-			return p.PID == f.PID && f.Believe(q.PIDFile, p.UID, p.EUID, os.Geteuid(), p.UID) == nil
+			if p.PID == f.PID {
+				unbelieved = f.Believe(q.PIDFile, p.UID, p.EUID, os.Geteuid(), p.UID)
+			}
+			return p.PID == f.PID && unbelieved == nil
 		})
+		q.PID = cmp.Or(q.PID, f.PID)
 	}
 	if q.Port > 0 {
 		pids, err := listeners(ctx, all, q.Port)
@@ -148,17 +149,59 @@ func (m *Manager) matching(ctx context.Context, q service.AdoptQuery) ([]*find.P
 	fits := func(p *find.Process) bool {
 		return !slices.ContainsFunc(tests, func(test func(*find.Process) bool) bool { return !test(p) })
 	}
-	if byLine {
-		return all.Eldest(fits), nil
-	}
 	var out []*find.Process
-	list := all.All()
-	for i := range list {
-		if fits(&list[i]) {
-			out = append(out, &list[i])
+	if byLine {
+		out = all.Eldest(fits)
+	} else {
+		list := all.All()
+		for i := range list {
+			if fits(&list[i]) {
+				out = append(out, &list[i])
+			}
 		}
 	}
-	return out, nil
+	switch {
+	case len(out) > 0:
+		return out, nil
+	case unbelieved != nil:
+		return nil, &service.Error{Code: service.CodeBadArguments, Text: unbelieved.Error()}
+	}
+	return nil, m.barred(ctx, q, all, could)
+}
+
+// barred is why the process that a query means by its number or its port could not become an instance; nil when it could,
+// and when neither is said.
+func (m *Manager) barred(ctx context.Context, q service.AdoptQuery, all *find.Crowd, could func(*find.Process) bool) error {
+	pid := q.PID
+	if pid == 0 && q.Port > 0 {
+		pids, err := listeners(ctx, all, q.Port)
+		if err != nil {
+			return err
+		}
+		if len(pids) == 0 {
+			return &service.Error{Code: service.CodeNoProcess, Text: fmt.Sprintf("none that may be looked at listens on port %d", q.Port)}
+		}
+		pid = pids[0]
+	}
+	if pid <= 0 {
+		return nil
+	}
+	for p := all.Get(pid); p != nil; p = all.Parent(p) {
+		for _, s := range m.o.Core.Table().Sorted {
+			if st := s.Status(); st.PID == p.PID {
+				return &service.Error{Code: service.CodeTaken, Text: fmt.Sprintf("pid %d belongs to the program %s", pid, st.ID)}
+			}
+		}
+	}
+	c, err := m.o.Programs.Candidate(pid)
+	if err != nil {
+		return notAdopted(err, model.ID{})
+	}
+	c.Close()
+	if p := all.Get(pid); p == nil || could(p) {
+		return nil
+	}
+	return &service.Error{Code: service.CodeNotAdoptable, Text: fmt.Sprintf("pid %d is the command that asks, or what has started it", pid)}
 }
 
 // believed reads a pid file for a person.

@@ -79,7 +79,9 @@ func TestAdoptAs(t *testing.T) {
 		"a relative pid file":           {service.AdoptQuery{PIDFile: "pid"}, 0, service.CodeBadArguments},
 		"no port":                       {service.AdoptQuery{Port: 70000}, 0, service.CodeBadArguments},
 		"nothing":                       {service.AdoptQuery{}, 0, service.CodeBadArguments},
-		"ourselves by everybody's name": {service.AdoptQuery{PID: os.Getpid(), Title: "."}, 0, service.CodeNoProcess},
+		"ourselves by everybody's name": {service.AdoptQuery{PID: os.Getpid(), Title: "."}, 0, service.CodeNotAdoptable},
+		"a port of nobody":              {service.AdoptQuery{Port: 1}, 0, service.CodeNoProcess},
+		"one that does not fit":         {service.AdoptQuery{PID: one, Title: "^no such thing$"}, 0, service.CodeNoProcess},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newStage(t, group("x", 1, "stay"))

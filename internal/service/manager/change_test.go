@@ -78,6 +78,50 @@ func autostart(g *model.Group) *model.Group {
 	return g
 }
 
+// TestPlanOfWhatIsDisabled says what is done: nothing that may not be started again is ended for a change.
+func TestPlanOfWhatIsDisabled(t *testing.T) {
+	s := newStage(t, group("g", 1, "a=stay", "b=stay"), group("down", 2, "stay"))
+	s.up()
+	if _, err := s.Stop(context.Background(), one("down"), service.WaitOutcome); err != nil {
+		t.Fatal(err)
+	}
+	s.took()
+	disabled := func(g *model.Group) *model.Group {
+		for _, p := range g.Programs {
+			p.Disabled, p.Start.Auto = true, true
+		}
+		return g
+	}
+	g := group("g", 1, "a=stay -x", "b=stay")
+	g.Programs[0].Disabled = true
+	s.next(g, disabled(group("down", 2, "stay -x")), disabled(group("new", 3, "stay")))
+	if d := cmp.Diff(strings.Join([]string{
+		"change g:a command enabled: it is disabled: what runs goes on, and is not started again",
+		"change down:down command autostart enabled: it is not running; takes effect when it is started",
+		"add new:new: it is new and disabled",
+	}, "\n"), s.planned()); d != "" {
+		t.Error(d)
+	}
+	s.applies("change g:a, change down:down, add new:new")
+	if got := s.took(); got != "" {
+		t.Errorf("orders %s", got)
+	}
+}
+
+// TestPlanThatRestartsNothing says so too.
+func TestPlanThatRestartsNothing(t *testing.T) {
+	s := newGentle(t, group("g", 1, "a=stay"))
+	s.up()
+	s.next(group("g", 1, "a=stay -x"))
+	if got := s.planned(); got != "change g:a command: takes effect when it is started again" {
+		t.Error(got)
+	}
+	s.applies("change g:a")
+	if got := s.took(); got != "" {
+		t.Errorf("orders %s", got)
+	}
+}
+
 func TestPlanAndApply(t *testing.T) {
 	s := newStage(t, group("same", 1, "stay"), group("g", 2, "a=stay", "b=stay", "c=stay"), group("old", 3, "stay"), group("down", 4, "stay"))
 	s.up()

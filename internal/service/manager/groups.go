@@ -29,7 +29,7 @@ func (m *Manager) Plan(context.Context) ([]service.Step, error) {
 	t := m.o.Core.Table()
 	var out []service.Step
 	for _, g := range plan.Make(active(t), c).Steps() {
-		for _, p := range g.Programs(states(t)) {
+		for _, p := range m.steps(g, t) {
 			s := service.Step{ID: p.ID, Action: actions[p.Kind], Fields: p.Fields, Reason: reason(p, states(t)(p.ID))}
 			if err := m.refuses(p, states(t)(p.ID)); err != nil {
 				s.Refused = err.Text
@@ -38,6 +38,17 @@ func (m *Manager) Plan(context.Context) ([]service.Step, error) {
 		}
 	}
 	return out, nil
+}
+
+// steps is what Apply does to the programs of a group.
+func (m *Manager) steps(g plan.Step, t *core.Table) []plan.ProgramStep {
+	out := g.Programs(states(t))
+	for i := range out {
+		if m.o.Gentle && out[i].Kind == plan.Replace {
+			out[i].Kind = plan.Refresh
+		}
+	}
+	return out
 }
 
 // states tells in which state a program is.
@@ -55,6 +66,8 @@ func reason(p plan.ProgramStep, s model.State) string {
 	switch {
 	case p.Kind == plan.Remove:
 		return "it is not configured any more"
+	case p.Kind == plan.Add && p.New.Disabled:
+		return "it is new and disabled"
 	case p.Kind == plan.Add && p.New.Start.Auto:
 		return "it is new and starts by itself"
 	case p.Kind == plan.Add:
@@ -65,6 +78,10 @@ func reason(p plan.ProgramStep, s model.State) string {
 		return "a running process cannot take it over"
 	case model.EffectOf(p.Fields) != model.EffectRestart:
 		return "takes effect at once"
+	case p.New.Disabled && s.Up():
+		return "it is disabled: what runs goes on, and is not started again"
+	case s.Up():
+		return "takes effect when it is started again"
 	case s == model.Unknown:
 		return "it cannot be stopped; takes effect when it is started again"
 	}
@@ -157,8 +174,8 @@ func (m *Manager) order(ctx context.Context, only []string) (*core.Application, 
 			ch.Remove = append(ch.Remove, g.Name)
 			continue
 		}
-		for _, p := range g.Programs(states(t)) {
-			if err := m.refuses(p, states(t)(p.ID)); err != nil && !m.o.Gentle {
+		for _, p := range m.steps(g, t) {
+			if err := m.refuses(p, states(t)(p.ID)); err != nil {
 				drop()
 				return nil, nil, err
 			}

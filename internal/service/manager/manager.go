@@ -412,10 +412,6 @@ func failure(err error, text string) error {
 	if errors.As(err, &typed) {
 		return typed
 	}
-	var depends *core.DependencyError
-	if errors.As(err, &depends) {
-		text += ": " + depends.Text
-	}
 	var unmet *core.DependencyError
 	if errors.As(err, &unmet) {
 		return &service.Error{Code: service.CodeDependency, Text: unmet.Text}
@@ -445,8 +441,6 @@ var failures = []struct {
 	{core.ErrStillRunning, service.CodeStillRunning},
 	{core.ErrAlreadyAdded, service.CodeAlreadyAdded},
 	{core.ErrNoGroup, service.CodeNoSuchProgram},
-	{core.ErrDisabled, service.CodeDisabled},
-	{core.ErrDependency, service.CodeDependency},
 	{core.ErrDisabled, service.CodeDisabled},
 	{core.ErrDependency, service.CodeDependency},
 }

@@ -57,6 +57,17 @@ type stage struct {
 
 func newStage(t *testing.T, groups ...*model.Group) *stage {
 	t.Helper()
+	return makeStage(t, false, groups)
+}
+
+// newGentle is a stage whose changes end and start nothing.
+func newGentle(t *testing.T, groups ...*model.Group) *stage {
+	t.Helper()
+	return makeStage(t, true, groups)
+}
+
+func makeStage(t *testing.T, gentle bool, groups []*model.Group) *stage {
+	t.Helper()
 	s := &stage{
 		t: t, dir: t.TempDir(), ring: events.New(1000), gate: make(chan struct{}), began: time.Now(),
 		config: &model.Config{Groups: groups}, got: map[string][]int{}, live: map[string]*actor{},
@@ -71,10 +82,10 @@ func newStage(t *testing.T, groups ...*model.Group) *stage {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.core = core.New(core.Options{Host: s, Log: log, Ring: s.ring})
+	s.core = core.New(core.Options{Host: s, Log: log, Ring: s.ring, Gentle: gentle})
 	s.Manager = New(Options{
 		Core: s.core, Programs: programs{launch.New(launch.Options{Files: files, Log: log, AutoDir: s.dir, Identifier: "me"})},
-		Log: log, Ring: s.ring, Files: files, MainLog: filepath.Join(s.dir, "main"), PID: 4711, Identifier: "me", Load: s.load,
+		Log: log, Ring: s.ring, Files: files, MainLog: filepath.Join(s.dir, "main"), PID: 4711, Identifier: "me", Load: s.load, Gentle: gentle,
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	s.wait.Go(func() { s.core.Run(ctx) })
