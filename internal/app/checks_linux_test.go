@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/upkeep-project/upkeep/client/upkeep"
+	"github.com/upkeep-project/upkeep/internal/sys/procstat"
 )
 
 // asNotifier has the test binary be a program that says that it is ready as soon as a file is there, and after that, while
@@ -120,6 +121,36 @@ func TestReadiness(t *testing.T) {
 	why := d.request("GET", "/v1/processes/nt/why", "")
 	if !strings.Contains(why.body, "beat") || !strings.Contains(why.body, "last sign of life") {
 		t.Errorf("nobody says why it was started anew: %s", why.body)
+	}
+}
+
+// TestCommandsOfKilledManager: the command of a check that hangs when the manager is killed is ended by the next one, with what
+// it has started.
+func TestCommandsOfKilledManager(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it runs a daemon")
+	}
+	d := native(t, shortDir(t), 0)
+	left := filepath.Join(t.TempDir(), "left")
+	d.define("app", "command=sleep 1000\n"+
+		"check.hangs=command \"/bin/sh -c 'setsid sleep 1000 & echo $$ $! >>"+left+"; wait'\" every=200ms timeout=10m after=0s\n")
+	var pids [2]int
+	hangs := func() bool {
+		b, _ := os.ReadFile(left)
+		n, _ := fmt.Sscan(string(b), &pids[0], &pids[1])
+		return n == len(pids)
+	}
+	until(t, "the command", hangs)
+	d.killed(func() {
+		for _, pid := range pids {
+			if procstat.Gone(pid) {
+				t.Errorf("%d is gone with the manager: nothing is shown by this test", pid)
+			}
+		}
+	})
+	until(t, "the end of the command, and of what it has started", func() bool { return procstat.Gone(pids[0]) && procstat.Gone(pids[1]) })
+	if p := d.process("app"); p.PID == nil || procstat.Gone(*p.PID) {
+		t.Errorf("the program was ended too: %+v", p)
 	}
 }
 

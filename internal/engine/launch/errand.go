@@ -1,13 +1,20 @@
 package launch
 
 import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"syscall"
 	"time"
 
 	"github.com/upkeep-project/upkeep/internal/domain/model"
+	"github.com/upkeep-project/upkeep/internal/engine/activity"
 	"github.com/upkeep-project/upkeep/internal/engine/core"
 	"github.com/upkeep-project/upkeep/internal/sys/command"
 	"github.com/upkeep-project/upkeep/internal/sys/errand"
 	"github.com/upkeep-project/upkeep/internal/sys/notified"
+	"github.com/upkeep-project/upkeep/internal/sys/procfd"
 	"github.com/upkeep-project/upkeep/internal/sys/spawn"
 )
 
@@ -93,15 +100,74 @@ func (h *Host) Errand(p *model.Program, line string) (errand.Errand, error) {
 	return c, nil
 }
 
-// Aside starts a process that is no instance and is not to be taken for a stranger.
+// errandPrefix begins the journal's keys of what Aside has started and has not ended.
+const errandPrefix = "errand/"
+
+// Aside starts a process that is no instance and is not to be taken for a stranger. When this process is killed, the next one
+// ends it (endErrands), unless that happens before its record is written, right after its start.
 func (h *Host) Aside(start func() (pid int, err error)) (over func(), err error) {
+	pid, one, err := h.aside(start)
+	if err != nil {
+		return nil, err
+	}
+	key := h.noteErrand(pid)
+	return func() {
+		h.pids.remove(pid, one)
+		if key != "" {
+			h.o.Journal.Put(key, nil) // with the next flush: a record too many does no harm
+		}
+	}, nil
+}
+
+func (h *Host) aside(start func() (int, error)) (int, *instance, error) {
 	h.births.RLock()
 	defer h.births.RUnlock()
 	pid, err := start()
 	if err != nil {
-		return nil, err
+		return 0, nil, err
 	}
 	one := &instance{}
 	h.pids.set(pid, one)
-	return func() { h.pids.remove(pid, one) }, nil
+	return pid, one, nil
+}
+
+// noteErrand has the journal know of a process; the key of the record, empty = there is none.
+func (h *Host) noteErrand(pid int) string {
+	if h.o.Journal == nil {
+		return ""
+	}
+	id, err := procfd.Identify(pid)
+	if err != nil { // it has been waited for
+		return ""
+	}
+	value, err := json.Marshal(id)
+	if err != nil {
+		return "" // impossible: it is plain data
+	}
+	key := fmt.Sprintf("%s%d.%d", errandPrefix, pid, id.StartTicks)
+	h.o.Journal.Put(key, value)
+	_ = h.o.Journal.Flush() // the journal reports its own trouble
+	return key
+}
+
+// endErrands ends, with all they have started, the processes that were started by Aside of an earlier process which was killed:
+// nobody waits for what they have to say. What has the number of one by now is left alone.
+func (h *Host) endErrands(journal map[string][]byte) {
+	for key, value := range journal {
+		if !strings.HasPrefix(key, errandPrefix) {
+			continue
+		}
+		var id procfd.Identity
+		if err := json.Unmarshal(value, &id); err != nil {
+			h.o.Log.Logf(activity.Error, "journal: %s: %v", key, err)
+		} else if p, err := procfd.Adopt(id); err == nil {
+			if err := p.Signal(int(syscall.SIGKILL), model.ReachTree); err != nil && !errors.Is(err, syscall.ESRCH) {
+				h.o.Log.Logf(activity.Warn, "pid %d, a command of an earlier process of this daemon, cannot be ended: %v", id.PID, err)
+			} else {
+				h.o.Log.Logf(activity.Info, "ended pid %d, a command that an earlier process of this daemon did not wait for any more", id.PID)
+			}
+			p.Close()
+		}
+		h.o.Journal.Put(key, nil)
+	}
 }

@@ -151,11 +151,12 @@ func (r *remains) close() {
 }
 
 // Inherit takes what predecessors have left: what the keeper held, and the journal's births. Control groups that
-// belong to none of it are removed. Call it before Resume.
+// belong to none of it are removed, and the commands that ran beside programs are ended. Call it before Resume.
 func (h *Host) Inherit(held []Held, journal map[string][]byte) {
 	e := &h.estate
 	e.left, e.on = map[model.ID][]*remains{}, map[string][]int{}
 	e.inheritVoices(journal)
+	h.endErrands(journal)
 	var keys []string
 	for _, it := range held {
 		if stream, ok := strings.CutPrefix(it.Key, stagePrefix); ok {
