@@ -22,7 +22,7 @@ type stage struct {
 	t      *testing.T
 	core   *Core
 	ring   *events.Ring
-	w      *world // clock and heap
+	w      *world // clock, and what is to happen
 	script map[string]script
 	log    []string
 	alive  map[string]*actor

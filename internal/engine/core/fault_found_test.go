@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/upkeep-project/upkeep/internal/base/agenda"
 	"github.com/upkeep-project/upkeep/internal/domain/lifecycle"
 	"github.com/upkeep-project/upkeep/internal/domain/model"
 	"github.com/upkeep-project/upkeep/internal/engine/activity"
@@ -58,7 +59,7 @@ func newHeir(t *testing.T) *heir {
 
 // renew makes the next core, which knows nothing yet.
 func (h *heir) renew() {
-	h.w.coming = nil // the spawner and the watcher of the earlier core are gone
+	h.w.coming = agenda.Queue[func()]{} // the spawner and the watcher of the earlier core are gone
 	o := Options{Host: h, Log: h, Ring: events.New(1000), Journal: h.journal, Lines: h}
 	if h.wishes != nil {
 		o.Wishes = h.wishes

@@ -1,13 +1,13 @@
 package core
 
 import (
-	"container/heap"
 	"fmt"
 	"math/rand/v2"
 	"strings"
 	"syscall"
 	"time"
 
+	"github.com/upkeep-project/upkeep/internal/base/agenda"
 	"github.com/upkeep-project/upkeep/internal/domain/model"
 	"github.com/upkeep-project/upkeep/internal/engine/events"
 )
@@ -22,8 +22,7 @@ type realm struct {
 	bug *bug // planted; nil = none
 
 	now    time.Duration
-	coming coming
-	seq    uint64
+	coming agenda.Queue[func()]
 	events int
 
 	core  *Core
@@ -186,8 +185,7 @@ func (r *realm) guard(f func()) {
 
 // later lets something happen; lifelong only while this core lives.
 func (r *realm) later(d time.Duration, f func()) {
-	r.seq++
-	heap.Push(&r.coming, happening{r.now + d, r.seq, f})
+	r.coming.Set(&timer{What: f}, r.now+d)
 }
 
 func (r *realm) lifelong(d time.Duration, f func()) {

@@ -1,7 +1,6 @@
 package core
 
 import (
-	"container/heap"
 	"strings"
 	"testing"
 	"time"
@@ -164,13 +163,12 @@ func (t *town) step() {
 			t.answers()
 		})
 	}
-	switch {
-	case t.up && timed && (len(t.coming) == 0 || t.now+next < t.coming[0].at):
+	switch at, ok := t.coming.Next(); {
+	case t.up && timed && (!ok || t.now+next < at):
 		t.now += next
-	case len(t.coming) > 0:
-		t.now = max(t.now, t.coming[0].at)
-		f := heap.Pop(&t.coming).(happening).f
-		t.guard(f)
+	case ok:
+		t.now = max(t.now, at)
+		t.guard(t.coming.Take(t.now).What)
 	}
 }
 

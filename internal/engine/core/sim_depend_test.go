@@ -1,13 +1,13 @@
 package core
 
 import (
-	"container/heap"
 	"flag"
 	"fmt"
 	"math/rand/v2"
 	"syscall"
 	"time"
 
+	"github.com/upkeep-project/upkeep/internal/base/agenda"
 	"github.com/upkeep-project/upkeep/internal/domain/model"
 	"github.com/upkeep-project/upkeep/internal/engine/activity"
 	"github.com/upkeep-project/upkeep/internal/engine/events"
@@ -21,8 +21,7 @@ var simTowns = flag.Int("sim.towns", 400, "runs of the simulation of programs th
 type town struct {
 	dice   *rand.Rand
 	now    time.Duration
-	coming coming
-	seq    uint64
+	coming agenda.Queue[func()]
 
 	core *Core
 	ring *events.Ring
@@ -157,8 +156,7 @@ func (t *town) point(what string) {
 }
 
 func (t *town) later(d time.Duration, f func()) {
-	t.seq++
-	heap.Push(&t.coming, happening{t.now + d, t.seq, f})
+	t.coming.Set(&timer{What: f}, t.now+d)
 }
 
 func (t *town) lifelong(d time.Duration, f func()) {

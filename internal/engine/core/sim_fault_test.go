@@ -1,7 +1,6 @@
 package core
 
 import (
-	"container/heap"
 	"flag"
 	"fmt"
 	"math/rand/v2"
@@ -77,21 +76,19 @@ func (r *realm) step() {
 	if r.up {
 		next, timed = r.turn()
 	}
-	var at time.Duration
+	at, ok := r.coming.Next()
 	switch {
-	case r.up && timed && (len(r.coming) == 0 || r.now+next < r.coming[0].at):
+	case r.up && timed && (!ok || r.now+next < at):
 		at = r.now + next
-	case len(r.coming) > 0:
-		at = r.coming[0].at
+	case ok:
 	case r.calm: // everything is at rest for ever
 		at = r.now + time.Second
 	default:
 		r.fail("R14", "nothing will ever happen again")
 	}
 	r.now = max(r.now, at)
-	if len(r.coming) > 0 && r.coming[0].at <= r.now {
-		f := heap.Pop(&r.coming).(happening).f
-		r.guard(f)
+	if x := r.coming.Take(r.now); x != nil {
+		r.guard(x.What)
 	}
 }
 

@@ -1,7 +1,6 @@
 package core
 
 import (
-	"container/heap"
 	"flag"
 	"fmt"
 	"hash"
@@ -11,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/upkeep-project/upkeep/internal/base/agenda"
 	"github.com/upkeep-project/upkeep/internal/domain/lifecycle"
 	"github.com/upkeep-project/upkeep/internal/domain/model"
 	"github.com/upkeep-project/upkeep/internal/engine/activity"
@@ -23,15 +23,14 @@ var (
 	simSeed     = flag.Uint64("sim.seed", 1, "seed of the simulation")
 )
 
-// world is an operating system made of a clock, a heap of things that will happen, and dice. It also is
+// world is an operating system made of a clock, a queue of things that will happen, and dice. It also is
 // the census: it knows what lives, whatever the core believes.
 type world struct {
 	t      *testing.T
 	core   *Core
 	now    time.Duration
 	dice   *rand.Rand
-	coming coming
-	seq    uint64
+	coming agenda.Queue[func()]
 	trace  hash.Hash64
 	live   map[*Slot]*fakeProcess
 	meanUp time.Duration
@@ -61,8 +60,7 @@ func (w *world) Resume(Instance, bool) Resumed { return Resumed{} }
 func (w *world) Wall() time.Time { return time.Unix(1_700_000_000, 0).Add(w.now) }
 
 func (w *world) later(d time.Duration, f func()) {
-	w.seq++
-	heap.Push(&w.coming, happening{w.now + d, w.seq, f})
+	w.coming.Set(&timer{What: f}, w.now+d)
 }
 
 func (w *world) Launch(i Instance) {
@@ -98,15 +96,15 @@ func (w *world) run(until time.Duration) {
 		if ok {
 			at = min(at, w.now+next)
 		}
-		if len(w.coming) > 0 {
-			at = min(at, w.coming[0].at)
+		if first, ok := w.coming.Next(); ok {
+			at = min(at, first)
 		}
 		w.now = at
 		if at >= until {
 			return
 		}
-		for len(w.coming) > 0 && w.coming[0].at <= w.now {
-			heap.Pop(&w.coming).(happening).f()
+		for x := w.coming.Take(w.now); x != nil; x = w.coming.Take(w.now) {
+			x.What()
 		}
 	}
 }
@@ -160,28 +158,6 @@ func (p *fakeProcess) Signal(sig int, _ model.Reach) error {
 
 func (p *fakeProcess) WriteStdin([]byte) error { return nil }
 func (p *fakeProcess) Release()                {}
-
-type happening struct {
-	at  time.Duration
-	seq uint64
-	f   func()
-}
-
-type coming []happening
-
-func (h coming) Len() int { return len(h) }
-func (h coming) Less(i, j int) bool {
-	return h[i].at < h[j].at || h[i].at == h[j].at && h[i].seq < h[j].seq
-}
-func (h coming) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
-func (h *coming) Push(x any)   { *h = append(*h, x.(happening)) }
-func (h *coming) Pop() any {
-	old := *h
-	n := len(old) - 1
-	x := old[n]
-	*h = old[:n]
-	return x
-}
 
 // simProgram is a program that is kept alive whatever happens.
 func simProgram(name string) *model.Program {

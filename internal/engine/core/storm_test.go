@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/upkeep-project/upkeep/internal/base/agenda"
 	"github.com/upkeep-project/upkeep/internal/domain/model"
 )
 
@@ -32,7 +33,7 @@ func TestStormUnderKills(t *testing.T) {
 	last := map[string]time.Time{}
 	for range cycles {
 		s.pass(up)
-		s.w.coming, s.alive = nil, map[string]*actor{} // what lived ends while nobody is there
+		s.w.coming, s.alive = agenda.Queue[func()]{}, map[string]*actor{} // what lived ends while nobody is there
 		s.w.now += down
 		sv, errs := Read(maps.Clone(s.journal.kept))
 		if errs != nil {
