@@ -126,7 +126,7 @@ func TestLooking(t *testing.T) {
 		{"logs nope", statusNoProgram, []string{`no program named nope`}},
 		{"events nope", statusNoProgram, []string{`no program named nope`}},
 		{"tree nope", statusNoProgram, []string{`no program named nope`}},
-		{"events fails", 0, []string{"fails   started\n", "fails   given up\n"}},
+		{"events fails", 0, []string{"fails   starting\n", "fails   given up\n"}},
 		{"events", 0, []string{"upkeep  the daemon runs\n", "idle    running, pid N\n"}},
 		{"events -S soon", statusUsage, []string{`"soon" is no time`}},
 		{"tree", 0, []string{"● idle\n", "└─ sleep 1000\n", "✕ fails  fatal\n"}},

@@ -67,6 +67,7 @@ type Event struct {
 	PID      int    // state events, and those made of output
 	Tries    int    // STARTING and BACKOFF
 	Expected bool   // EXITED
+	Adopted  bool   // RUNNING: the process was taken over
 	Kind     string // REMOTE_COMMUNICATION: the type given by the sender
 	Data     []byte
 }

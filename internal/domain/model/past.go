@@ -30,6 +30,8 @@ type Past struct {
 	CheckText string `json:",omitzero"`
 	// Adopted: the present or last instance was started by somebody else and taken over.
 	Adopted bool `json:",omitzero"`
+	// Released is the process that the last instance was when it was let go of: it lived on; 0 = it was not.
+	Released int `json:",omitzero"`
 }
 
 // Begin is what remains of the past when a new instance is started: by itself, or because somebody wants it.

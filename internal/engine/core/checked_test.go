@@ -159,8 +159,8 @@ func TestRelease(t *testing.T) {
 		t.Fatalf("%v, %v", errsOf(out), err)
 	}
 	st := s.slot("app").Status()
-	if st.State != model.Stopped || st.PID != 0 || st.HasExit || len(p.got) != 0 {
-		t.Errorf("%s with pid %d, signals %v", st.State, st.PID, p.got)
+	if st.State != model.Stopped || st.PID != 0 || st.HasExit || len(p.got) != 0 || st.Past.Released != p.pid {
+		t.Errorf("%s with pid %d, signals %v, pid %d let go of", st.State, st.PID, p.got, st.Past.Released)
 	}
 	evs, _ := s.ring.Since(0, 0)
 	if last := evs[len(evs)-1]; last.Type != model.EventReleased || last.PID != p.pid {
@@ -181,6 +181,9 @@ func TestRelease(t *testing.T) {
 	}
 	if _, err := s.start("app", Each, true); err != nil {
 		t.Error(err)
+	}
+	if past := s.slot("app").Status().Past; past.Released != 0 {
+		t.Errorf("%+v of what was started anew", past)
 	}
 }
 

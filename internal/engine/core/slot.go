@@ -214,7 +214,7 @@ func (c *Core) enter(s *Slot, a lifecycle.Action) {
 	}
 	ev := model.Event{
 		Time: c.host.Wall(), Type: model.StateEvent(a.To), ID: s.spec.ID, From: a.From,
-		Tries: a.Tries, Expected: a.Expected,
+		Tries: a.Tries, Expected: a.Expected, Adopted: a.To == model.Running && s.past.Adopted,
 	}
 	if a.From != model.Backoff && a.To != model.Starting { // there is no process then
 		ev.PID = s.pid

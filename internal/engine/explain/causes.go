@@ -10,6 +10,7 @@ const (
 	CauseStarting   Cause = "starting"
 	CauseStopping   Cause = "stopping"
 	CauseStopped    Cause = "stopped"     // somebody stopped it
+	CauseReleased   Cause = "released"    // its process was let go of
 	CauseNotStarted Cause = "not_started" // nobody has started it
 	CauseOff        Cause = "off"         // it is not to start by itself
 	CauseFinished   Cause = "finished"    // it ended as expected

@@ -202,7 +202,7 @@ func (q *inquiry) asked() {
 }
 
 func (q *inquiry) stopped() {
-	start := func() { q.hint("Start it:", "upkeep start "+words.Quote(q.name)) }
+	start := "Start it:"
 	switch {
 	case q.p.Disabled:
 		q.v = Verdict{Headline: "is disabled: nobody can start it (enabled=false)", Cause: CauseDisabled}
@@ -212,6 +212,11 @@ func (q *inquiry) stopped() {
 		q.v = Verdict{Headline: "is off: it does not start by itself, and nobody has started it", Cause: CauseOff}
 	case q.st.Start.IsZero():
 		q.v = Verdict{Headline: "has not been started yet", Cause: CauseNotStarted}
+	case q.st.Past.Released != 0:
+		q.v = Verdict{Headline: "was let go of" + q.when(), Cause: CauseReleased}
+		q.fact("its process, pid " + strconv.Itoa(q.st.Past.Released) + ", ran on without upkeep")
+		q.hint("Take it back while it runs:", "upkeep adopt "+words.Quote(q.name))
+		start = "Start another one:"
 	case q.f.StoppedBy != "":
 		q.v = Verdict{Headline: "was stopped by " + q.f.StoppedBy + q.when(), Cause: CauseStopped}
 		q.howEnded()
@@ -219,7 +224,7 @@ func (q *inquiry) stopped() {
 		q.v = Verdict{Headline: "was stopped" + q.when(), Cause: CauseStopped}
 		q.howEnded()
 	}
-	start()
+	q.hint(start, "upkeep start "+words.Quote(q.name))
 	if q.f.Off {
 		q.fact("it does not start at boot")
 		q.hint("Start it at boot too:", "upkeep on "+words.Quote(q.name))

@@ -48,6 +48,14 @@ func TestStates(t *testing.T) {
 			f.Status.Waiting = "db: ready"
 			f.Neighbours = []Neighbour{{ID: model.ID{Group: "db", Name: "db"}, Disabled: true}}
 		}, CauseWaiting, false, "waits for db: ready\n  db is disabled\n  hint: To have it started again:  upkeep set db enabled=true && upkeep start db\n"},
+		"waits for one that is not ready": {model.Starting, func(f *Facts) {
+			f.Status.Waiting = "db: ready"
+			f.Neighbours = []Neighbour{{ID: model.ID{Group: "db", Name: "db"}, State: model.Running}}
+		}, CauseWaiting, false, "waits for db: ready\n  db is RUNNING\n  hint: Why it is not ready:  upkeep why db\n"},
+		"waits for one to complete": {model.Starting, func(f *Facts) {
+			f.Status.Waiting = "db: completed"
+			f.Neighbours = []Neighbour{{ID: model.ID{Group: "db", Name: "db"}, State: model.Running}}
+		}, CauseWaiting, false, "waits for db: completed\n  db is RUNNING\n"},
 		"waits for nobody": {model.Starting, func(f *Facts) { f.Status.Waiting = "db: ready" }, CauseWaiting, false, "waits for db: ready\n  there is no program db\n"},
 		"its checks have not passed": {model.Starting, func(f *Facts) {
 			f.Status.PID, f.Status.Start = 42, noon().Add(-4*s)
@@ -120,6 +128,14 @@ func TestStates(t *testing.T) {
 				f.Runs[0].By, f.StoppedBy, f.Status.Stop = Kill, "alice", noon().Add(-48*time.Hour)
 			},
 			CauseStopped, false, "was stopped by alice 2d ago (19 Nov 12:00)\n  it was ended by SIGKILL: it had not ended within 10s (stopwaitsecs)\n  hint: Start it:  upkeep start web\n",
+		},
+		"let go of": {
+			model.Stopped, func(f *Facts) {
+				*f = f.ran(model.Exit{}, s)
+				f.Status.Stop, f.Status.Past.Released = noon().Add(-3*time.Hour), 4711
+			},
+			CauseReleased, false, "was let go of 3h ago (09:00:00)\n  its process, pid 4711, ran on without upkeep\n" +
+				"  hint: Take it back while it runs:  upkeep adopt web\n  hint: Start another one:  upkeep start web\n",
 		},
 		"off": {
 			model.Stopped, func(f *Facts) { f.Off = true }, CauseOff, false,

@@ -27,6 +27,8 @@ func (q *inquiry) waiting() {
 		switch {
 		case n.State == model.Stopped || n.State == model.Exited:
 			q.hint("It does not start by itself:", "upkeep start "+words.Quote(name))
+		case n.State == model.Running && strings.HasSuffix(q.st.Waiting, ": ready"):
+			q.hint("Why it is not ready:", "upkeep why "+words.Quote(name))
 		case n.State != model.Running && n.State != model.Starting:
 			q.hint("Why it is not there:", "upkeep why "+words.Quote(name))
 		}

@@ -39,13 +39,14 @@ func event(e *model.Event) *upkeep.Event {
 		v.Text = state
 		switch e.Type {
 		case model.EventProcessStarting:
-			if e.Tries > 0 {
-				v.Text = "started, " + words.Count(e.Tries, "attempt", "attempts") + " failed before"
-			} else {
-				v.Text = "started"
+			if e.Tries > 0 { // it may still have to wait for others
+				v.Text += ", " + words.Count(e.Tries, "attempt", "attempts") + " failed before"
 			}
 		case model.EventProcessRunning:
 			v.Text = "running, pid " + strconv.Itoa(e.PID)
+			if e.Adopted {
+				v.Text += ", adopted"
+			}
 		case model.EventProcessExited:
 			v.Expected = &e.Expected
 			v.Text = "ended unexpectedly"

@@ -264,6 +264,7 @@ func TestSummary(t *testing.T) {
 		{model.Status{State: model.Running, Past: model.Past{Adopted: true}}, "adopted"},
 		{model.Status{State: model.Stopped}, "not started"},
 		{model.Status{State: model.Stopped, Start: at(-9), Stop: at(-5), Exit: exit(0)}, "5.0s ago"},
+		{model.Status{State: model.Stopped, Start: at(-9), Stop: at(-5), Past: model.Past{Released: 9}}, "let go of 5.0s ago"},
 		{model.Status{State: model.Exited, Start: at(-9), Stop: at(-5), Exit: exit(0)}, "exit 0, 5.0s ago"},
 		{model.Status{State: model.Exited}, ""},
 		{model.Status{State: model.Fatal, SpawnErr: "no such file"}, "no such file"},
@@ -285,9 +286,10 @@ func TestEventTexts(t *testing.T) {
 		e    model.Event
 		want string
 	}{
-		{model.Event{Type: model.EventProcessStarting, ID: id}, "g:web started"},
-		{model.Event{Type: model.EventProcessStarting, ID: id, Tries: 1}, "g:web started, 1 attempt failed before"},
+		{model.Event{Type: model.EventProcessStarting, ID: id}, "g:web starting"},
+		{model.Event{Type: model.EventProcessStarting, ID: id, Tries: 1}, "g:web starting, 1 attempt failed before"},
 		{model.Event{Type: model.EventProcessRunning, ID: id, PID: 9}, "g:web running, pid 9"},
+		{model.Event{Type: model.EventProcessRunning, ID: id, PID: 9, Adopted: true}, "g:web running, pid 9, adopted"},
 		{model.Event{Type: model.EventProcessExited, ID: id, Expected: true}, "g:web ended as expected"},
 		{model.Event{Type: model.EventProcessExited, ID: id}, "g:web ended unexpectedly"},
 		{model.Event{Type: model.EventProcessBackoff, ID: id, Tries: 2}, "g:web did not stay up, tried again in 2.0s"},

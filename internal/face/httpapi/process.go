@@ -238,7 +238,7 @@ func view(st *model.Status, place service.Place, now time.Time) upkeep.Process {
 	v := upkeep.Process{
 		ID: st.ID.String(), Group: st.ID.Group, Name: st.ID.Name, Program: p.Section,
 		State: st.State.String(), StateCode: st.State.Code(), Run: st.Generation, Tries: st.Tries, Retries: retries(p),
-		Boot: p.Start.Auto, Command: p.Command.Line, Dir: p.Command.Dir, Stdout: st.StdoutLog, Stderr: st.StderrLog,
+		Boot: p.Start.Auto && !p.Disabled, Command: p.Command.Line, Dir: p.Command.Dir, Stdout: st.StdoutLog, Stderr: st.StderrLog,
 		Origin: origin(p.Origin, place), Summary: summary(st, now), Listen: []string{},
 	}
 	if p.Reload != 0 {
@@ -273,7 +273,7 @@ func retries(p *model.Program) int {
 
 // ended reports whether the last attempt was a process that has ended.
 func ended(st *model.Status) bool {
-	return st.PID == 0 && !st.Stop.IsZero() && !st.Stop.Before(st.Start)
+	return st.PID == 0 && st.Past.Released == 0 && !st.Stop.IsZero() && !st.Stop.Before(st.Start)
 }
 
 func exit(st *model.Status) *upkeep.Exit {
@@ -344,6 +344,9 @@ func summary(st *model.Status, now time.Time) string {
 			return "not started"
 		}
 		ago := words.Duration(now.Sub(st.Stop)) + " ago"
+		if st.Past.Released != 0 {
+			return "let go of " + ago
+		}
 		if by := st.Past.StopBy; by != "" {
 			return "by " + by + ", " + ago
 		}
