@@ -125,11 +125,14 @@ func (c *command) takeOver(ctx context.Context, client *upkeep.Client, name stri
 
 // notAdded says why a program was not added.
 func (c *command) notAdded(p *upkeep.Problem, name string, argv []string) error {
-	switch p.Code {
-	case "name_taken":
+	switch {
+	case c.jsonWanted() && (p.Code == "name_taken" || p.Code == "invalid_config"):
+		c.problem(p)
+		return statusError{statusFailed, errQuiet}
+	case p.Code == "name_taken":
 		fmt.Fprintf(c.err, "there is a program named %s already.   upkeep show %s   or choose another name:  upkeep add NAME -- %s\n", name, name, argv[0])
 		return statusError{statusFailed, errQuiet}
-	case "invalid_config":
+	case p.Code == "invalid_config":
 		for _, m := range p.Errors {
 			text := m.Message
 			if m.Suggestion != "" {

@@ -143,22 +143,24 @@ func (c *command) meant(ctx context.Context, client *upkeep.Client, a *adopting)
 	}
 	list, err := client.Adoptable(ctx, a.Adoption)
 	var problem *upkeep.Problem
-	if a.PID != 0 && errors.As(err, &problem) && problem.Code == "failed" { // a system that tells nothing of others
+	if a.PID != 0 && errors.As(err, &problem) && problem.Code == "internal" { // a system that tells nothing of others
 		return &upkeep.Adoptable{PID: a.PID}, nil
 	}
 	if err != nil {
 		return nil, err
 	}
 	switch {
-	case len(list) == 0 && a.PID != 0: // why not is known to who would take it
-		return &upkeep.Adoptable{PID: a.PID}, nil
 	case len(list) == 0:
 		return nil, statusError{statusFailed, errors.New("no process that could be adopted fits. Programs of upkeep, its own processes and those of other users cannot be")}
 	case len(list) == 1 && a.said():
 		return &list[0], nil
 	}
 	if !asks {
-		c.candidates(list, c.err)
+		if c.jsonWanted() {
+			c.printJSON(c.out, list)
+		} else {
+			c.candidates(list, c.err)
+		}
 		if a.said() {
 			return nil, statusError{statusFailed, fmt.Errorf("%d processes fit, and none was taken. Say which one:  upkeep adopt PID", len(list))}
 		}
@@ -258,24 +260,23 @@ func (c *command) adoptNew(ctx context.Context, client *upkeep.Client, a adoptin
 		}
 		return err
 	}
-	p, err := c.adoptAndKeep(ctx, client, a)
-	if err != nil { // it is as if nothing had been said
+	// It is defined as one that does not start by itself, lest there are two of it.
+	if _, err := client.Apply(ctx, a.Program); err != nil {
 		return errors.Join(err, client.Forget(context.WithoutCancel(ctx), a.Program))
 	}
-	return c.adopted(&p, found)
-}
-
-// adoptAndKeep adopts a process for a program that was defined as one that does not start by itself, lest there are two of
-// it, and makes it one that does.
-func (c *command) adoptAndKeep(ctx context.Context, client *upkeep.Client, a adopting) (upkeep.Process, error) {
-	if _, err := client.Apply(ctx, a.Program); err != nil {
-		return upkeep.Process{}, err
-	}
 	p, err := client.AdoptAs(ctx, a.Adoption)
-	if err != nil {
-		return p, err
+	var refused *upkeep.Problem
+	switch {
+	case errors.As(err, &refused): // it is as if nothing had been said
+		return errors.Join(err, client.Forget(context.WithoutCancel(ctx), a.Program))
+	case err != nil: // it may be adopted by now: to forget the program would end the process
+		return fmt.Errorf("it is not known whether pid %d is managed now:  upkeep status %s\n%w", found.PID, words.Quote(a.Program), err)
 	}
-	return p, c.startsByItself(ctx, client, a.Program)
+	if err := c.startsByItself(ctx, client, a.Program); err != nil {
+		err = fmt.Errorf("%s is managed, but will not start with upkeep:  upkeep set %s autostart=true\n%w", a.Program, words.Quote(a.Program), err)
+		return errors.Join(c.adopted(&p, found), err)
+	}
+	return c.adopted(&p, found)
 }
 
 // startsByItself has a program start with upkeep from the next time on.
@@ -301,7 +302,8 @@ func (a *adopting) definition(found *upkeep.Adoptable, uid int) (text string, ar
 	if argv == nil {
 		argv = found.Args
 		if len(argv) == 0 {
-			return "", nil, statusError{statusFailed, fmt.Errorf("pid %d is no process that could be adopted", found.PID)}
+			return "", nil, usageError{fmt.Errorf("the command line of pid %d is not known here. Say how it is started:  upkeep adopt %d --name %s -- COMMAND",
+				found.PID, found.PID, a.Program)}
 		}
 		if titled(argv) {
 			return "", nil, usageError{fmt.Errorf("pid %d shows a title in the place of its command line (%s). Say how it is started:  upkeep adopt %d -- COMMAND",

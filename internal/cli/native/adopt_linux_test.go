@@ -1,13 +1,20 @@
 package native
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"io"
+	"log"
 	"net"
+	"net/http"
+	"net/http/httputil"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -87,7 +94,8 @@ func TestAdoptAndRelease(t *testing.T) {
 			t.Errorf("%q is missing:\n%s", line, text)
 		}
 	}
-	u.is(1, []string{"adopt", strconv.Itoa(pid), "--name", "other"}, "no process that could be adopted")
+	u.is(1, []string{"adopt", strconv.Itoa(pid), "--name", "other"}, "already an instance: pid N belongs to the program web")
+	u.is(1, []string{"adopt", strconv.Itoa(pid)}, "already an instance")
 	u.is(0, []string{"release", "web"}, "✓ web was let go of", "Undo:  upkeep adopt web")
 	u.is(1, []string{"release", "web"}, "not running")
 	u.is(3, []string{"status", "web", "-o", "template={{.State}}"}, "STOPPED")
@@ -117,8 +125,10 @@ func TestAdoptWhich(t *testing.T) {
 	u.is(1, title, strconv.Itoa(one), strconv.Itoa(two), "2 processes fit, and none was taken")
 	u.is(1, []string{"adopt", "--title", "^no such thing$", "--name", "nap"}, "no process that could be adopted fits")
 	u.is(2, []string{"adopt", "--title", "(", "--name", "nap"}, "missing closing")
-	u.is(1, []string{"adopt", "--port", "1", "--name", "nap"}, "no process that could be adopted fits")
-	u.is(1, []string{"adopt", "1", "--name", "nap"}, "pid N is no process that could be adopted")
+	u.is(1, []string{"adopt", "--port", "1", "--name", "nap"}, "none that may be looked at listens on port 1")
+	u.is(1, []string{"adopt", "1"}, "not adoptable: pid N: it is the first process of the system")
+	u.is(1, []string{"adopt", strconv.Itoa(1<<22 + 1)}, "no such process: pid N")
+	u.is(1, []string{"adopt", strconv.Itoa(os.Getpid()), "--name", "nap"}, "not adoptable: pid N is the command that asks")
 	u.is(1, []string{"adopt", "--pidfile", filepath.Join(u.root, "none"), "--name", "nap"}, "no such file")
 	u.is(2, []string{"adopt", "--pidfile", u.write("bad", "-1\n"), "--name", "nap"}, "no process number")
 	u.is(0, []string{"adopt", "--pidfile", u.write("good", strconv.Itoa(two)+"\n"), "--name", "nap"}, "✓ nap is managed")
@@ -144,6 +154,72 @@ func TestAdoptAsks(t *testing.T) {
 	u.tty = false
 	if got := u.pidOf("nap"); got != one && got != two {
 		t.Errorf("pid %d, want %d or %d", got, one, two)
+	}
+}
+
+// through is a socket behind which the instance is, whose answers to some requests are spoilt: once they are carried out.
+func (u *user) through(spoil func(r *http.Request, n int) bool) string {
+	u.t.Helper()
+	u.start()
+	real := u.socket()
+	l, err := net.Listen("unix", filepath.Join(u.root, "p"))
+	if err != nil {
+		u.t.Fatal(err)
+	}
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) { return new(net.Dialer).DialContext(ctx, "unix", real) }
+	var mu sync.Mutex
+	seen := map[string]int{}
+	p := &httputil.ReverseProxy{
+		Rewrite:   func(r *httputil.ProxyRequest) { r.Out.URL.Scheme, r.Out.URL.Host = "http", "upkeep" },
+		Transport: &http.Transport{DialContext: dial},
+		ErrorLog:  log.New(io.Discard, "", 0),
+		ModifyResponse: func(r *http.Response) error {
+			mu.Lock()
+			defer mu.Unlock()
+			what := r.Request.Method + " " + r.Request.URL.Path
+			if seen[what]++; spoil(r.Request, seen[what]) {
+				return errors.New("spoilt")
+			}
+			return nil
+		},
+	}
+	p.ErrorHandler = func(w http.ResponseWriter, _ *http.Request, _ error) { panic(http.ErrAbortHandler) }
+	s := &http.Server{Handler: p, ErrorLog: p.ErrorLog}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = s.Serve(l)
+	}()
+	u.t.Cleanup(func() { s.Close(); <-done })
+	return l.Addr().String()
+}
+
+// TestAdoptHalfDone: when the daemon goes away in the middle, nothing is undone that could end the process.
+func TestAdoptHalfDone(t *testing.T) {
+	for name, tt := range map[string]struct {
+		spoil func(r *http.Request, n int) bool
+		words []string
+	}{
+		"the answer to the adoption is lost": {
+			func(r *http.Request, _ int) bool { return r.URL.Path == "/v1/adopt" },
+			[]string{"it is not known whether pid N is managed now:  upkeep status web"},
+		},
+		"it cannot be made one that starts by itself": {
+			func(r *http.Request, n int) bool { return r.Method == "PUT" && n == 2 },
+			[]string{"✓ web is managed", "web is managed, but will not start with upkeep:  upkeep set web autostart=true"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			u := newUser(t)
+			pid := u.foreign(os.Getuid(), "sleep", strconv.Itoa(8_000_000+os.Getpid()))
+			u.is(1, []string{"--socket", u.through(tt.spoil), "adopt", strconv.Itoa(pid), "--name", "web"}, tt.words...)
+			if got := u.pidOf("web"); got != pid {
+				t.Errorf("pid %d, want %d", got, pid)
+			}
+			if _, err := find.Read(pid); err != nil {
+				t.Errorf("it does not live on: %v", err)
+			}
+		})
 	}
 }
 

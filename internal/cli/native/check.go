@@ -55,6 +55,7 @@ func (c *command) check(args []string, strict, compat bool) error {
 		bad += len(found.Warnings)
 	}
 	if c.jsonWanted() {
+		found.Files = append([]string{}, found.Files...) // nothing is a list too
 		c.printJSON(c.out, found)
 	} else {
 		for _, m := range found.Problems {
@@ -166,7 +167,11 @@ func (c *command) badConfig(err error) error {
 	if e.File == "" || strings.Contains(e.Text, e.File) {
 		return statusError{statusInvalid, err}
 	}
-	c.mistake(upkeep.Mistake{File: e.File, Line: e.Line, Message: e.Text, Suggestion: e.Suggestion})
+	m := upkeep.Mistake{File: e.File, Line: e.Line, Message: e.Text, Suggestion: e.Suggestion}
+	if c.jsonWanted() {
+		return &upkeep.Problem{Type: "about:blank", Title: "mistake in the configuration", Status: 422, Code: "invalid_config", Errors: []upkeep.Mistake{m}}
+	}
+	c.mistake(m)
 	return statusError{statusInvalid, errQuiet}
 }
 

@@ -53,7 +53,6 @@ func (c *command) fail(err error) int {
 	var absent *upkeep.AbsentError
 	var problem *upkeep.Problem
 	switch {
-	case errors.Is(err, errQuiet):
 	case errors.As(err, &absent):
 		return c.absent(absent)
 	case errors.As(err, &problem):
@@ -66,16 +65,43 @@ func (c *command) fail(err error) int {
 	case errors.As(err, &usage):
 		c.sayUsage(usage)
 		return statusUsage
-	default:
-		fmt.Fprintln(c.err, err)
 	}
-	if errors.As(err, &own) {
-		return own.status
+	status := statusFailed
+	switch {
+	case errors.As(err, &own):
+		status = own.status
+	case errors.Is(err, fs.ErrPermission):
+		status = statusUnknown
 	}
-	if errors.Is(err, fs.ErrPermission) {
-		return statusUnknown
+	if !errors.Is(err, errQuiet) {
+		c.tell(status, err.Error())
 	}
-	return statusFailed
+	return status
+}
+
+// codes are what a failure of the command itself is called in a problem, and its status there; others are "failed".
+var codes = map[int]struct {
+	code   string
+	status int
+}{
+	statusUsage: {"bad_request", 400}, statusUnknown: {"forbidden", 403}, statusNoProgram: {"not_found", 404},
+	statusInvalid: {"invalid_config", 422}, statusAbsent: {"unavailable", 503}, statusFailed: {"failed", 500},
+}
+
+// tell says what has failed, with further lines: to programs as a problem.
+func (c *command) tell(status int, text string, more ...string) {
+	if c.jsonWanted() {
+		k, ok := codes[status]
+		if !ok {
+			k = codes[statusFailed]
+		}
+		c.printJSON(c.err, upkeep.Problem{Type: "about:blank", Title: text, Status: k.status, Code: k.code, Detail: strings.Join(more, "; ")})
+		return
+	}
+	fmt.Fprintln(c.err, text)
+	for _, l := range more {
+		fmt.Fprintln(c.err, "  "+l)
+	}
 }
 
 // errQuiet is an error that has been told already.
@@ -87,33 +113,35 @@ func (c *command) sayUsage(e usageError) {
 	if name, ok := strings.CutPrefix(text, "unknown command "); ok {
 		word, _, _ := strings.Cut(strings.TrimPrefix(name, `"`), `"`)
 		text = fmt.Sprintf("there is no command %q.", word)
-		if s := c.root().SuggestionsFor(word); len(s) > 0 {
+		other := *c // a tree of commands sets what the flags have said back
+		if s := other.root().SuggestionsFor(word); len(s) > 0 {
 			text += " Close: " + strings.Join(s, ", ") + "."
 		}
 		text += "   All of them: upkeep help"
 	}
-	fmt.Fprintln(c.err, text)
+	c.tell(statusUsage, text)
 }
 
-// absent tells that no daemon answers: who was looked for, where, and the one command that helps.
-func (c *command) absent(e *upkeep.AbsentError) int {
-	switch {
-	case errors.Is(e, fs.ErrPermission):
-		fmt.Fprintf(c.err, "%s may not use the daemon at %s: it belongs to another user\n", c.me(), e.Socket)
+// absent tells that no daemon answers: who was looked for, where, the one command that helps, and what else is known.
+func (c *command) absent(e *upkeep.AbsentError, more ...string) int {
+	if errors.Is(e, fs.ErrPermission) {
+		c.tell(statusUnknown, fmt.Sprintf("%s may not use the daemon at %s: it belongs to another user", c.me(), e.Socket))
 		return statusUnknown
+	}
+	text := "no upkeep daemon is running for " + c.me()
+	switch {
 	case c.config != "":
-		fmt.Fprintf(c.err, "no daemon runs %s (looked at %s)\n", c.config, e.Socket)
+		text = "no daemon runs " + c.config
 	case c.system || c.socket != "":
-		fmt.Fprintf(c.err, "no upkeep daemon is running (looked at %s)\n", e.Socket)
-	default:
-		fmt.Fprintf(c.err, "no upkeep daemon is running for %s (looked at %s)\n", c.me(), e.Socket)
+		text = "no upkeep daemon is running"
 	}
 	if n := c.defined(); n > 0 {
-		fmt.Fprintf(c.err, "  %s defined. Start the daemon:  upkeep daemon start\n", plural(n, "program is", "programs are"))
+		more = append([]string{plural(n, "program is", "programs are") + " defined. Start the daemon:  upkeep daemon start"}, more...)
 	}
 	if c.verbose {
-		fmt.Fprintf(c.err, "  %v\n", e.Err)
+		more = append(more, e.Err.Error())
 	}
+	c.tell(statusAbsent, fmt.Sprintf("%s (looked at %s)", text, e.Socket), more...)
 	if errors.Is(e, syscall.ECONNREFUSED) || errors.Is(e, fs.ErrNotExist) {
 		return statusAbsent
 	}
@@ -167,6 +195,9 @@ func (c *command) problem(p *upkeep.Problem) {
 
 // headline is the title of a problem and what its detail adds: nothing where the detail continues the title.
 func headline(p *upkeep.Problem) (title, detail string) {
+	if p.Code == "not_running" && p.Detail == p.Process {
+		return p.Process + " is " + p.Title, ""
+	}
 	if whole := p.Process + " " + p.Detail; strings.HasPrefix(whole, p.Title) {
 		return whole, ""
 	}

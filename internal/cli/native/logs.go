@@ -161,11 +161,11 @@ func (c *command) noLogs(err error, dir string, native bool) error {
 	if !errors.As(err, &absent) || !native {
 		return err
 	}
-	status := c.absent(absent)
+	var more []string
 	if entries, err := os.ReadDir(dir); err == nil && len(entries) > 0 {
-		fmt.Fprintf(c.err, "  The logs are files:  %s\n", filepath.Join(shortPath(dir, c.environ("HOME")), "*.log"))
+		more = append(more, "The logs are files:  "+filepath.Join(shortPath(dir, c.environ("HOME")), "*.log"))
 	}
-	return statusError{status, errQuiet}
+	return statusError{c.absent(absent, more...), errQuiet}
 }
 
 // follow gives the lines of a query. When it follows, it goes on with another daemon in the place of one that has ended.

@@ -221,7 +221,7 @@ func used(u *upkeep.Usage) string {
 	if u.Processes > 1 {
 		text += fmt.Sprintf("%d processes, ", u.Processes)
 	}
-	text += fmt.Sprintf("%d threads", u.Threads)
+	text += plural(u.Threads, "thread", "threads")
 	if u.Files != nil {
 		text += fmt.Sprintf(", %d open files", *u.Files)
 	}
@@ -261,8 +261,8 @@ func (c *command) detail(ctx context.Context, client *upkeep.Client, p *upkeep.P
 		row("with tree", memory(&p.TreeUsage.Memory)+", "+used(p.TreeUsage))
 	}
 	row("ports", strings.Join(p.Listen, " "))
-	if p.State == "RUNNING" && p.Health != "unhealthy" {
-		row("restarts", p.Summary)
+	if p.State == "RUNNING" {
+		row("note", termtext.String(p.Summary, termtext.Plain))
 	}
 	if err := c.checkRows(ctx, client, p, row); err != nil {
 		return err

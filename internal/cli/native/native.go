@@ -141,7 +141,7 @@ func (c *command) root() *cobra.Command {
 	f.BoolVar(&c.noColor, "no-color", false, "no colours")
 	f.BoolVarP(&c.yes, "yes", "y", false, "do not ask")
 	f.BoolVar(&c.noInput, "no-input", false, "never ask: what would need an answer is an error")
-	f.DurationVar(&c.timeout, "timeout", 0, "how long to wait for the outcome (default: until it is there)")
+	f.Var((*period)(&c.timeout), "timeout", "how long to wait for the outcome (default: until it is there)")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(c.commands()...)
 	c.helpCommands(root)
@@ -236,9 +236,9 @@ func (c *command) me() string {
 	return "this user"
 }
 
-// talk says something on standard error, unless only what was asked for is wanted.
+// talk says something on standard error, unless only what was asked for is wanted, or programs read it.
 func (c *command) talk(format string, args ...any) {
-	if !c.quiet {
+	if !c.quiet && !c.jsonWanted() {
 		fmt.Fprintf(c.err, format+"\n", args...)
 	}
 }

@@ -61,8 +61,8 @@ func (c *command) mistakes(list []upkeep.Mistake) error {
 	if len(list) == 0 {
 		return nil
 	}
-	for _, m := range list {
-		c.mistake(m)
+	for i := 0; i < len(list) && !c.jsonWanted(); i++ { // programs have them with the rest
+		c.mistake(list[i])
 	}
 	c.talk("%s. What those files define is left as it is.", plural(len(list), "problem", "problems"))
 	return statusError{statusInvalid, errQuiet}

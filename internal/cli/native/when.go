@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/upkeep-project/upkeep/internal/base/units"
 )
 
 // The ways in which people write days and times of day; words.Clock writes some of them.
@@ -120,3 +122,24 @@ func clockOf(s string) (clock, bool) {
 func (c clock) on(day time.Time) time.Time {
 	return time.Date(day.Year(), day.Month(), day.Day(), c.hour, c.minute, c.second, c.nanosecond, day.Location())
 }
+
+// period is a flag that is a length of time, as configurations have it.
+type period time.Duration
+
+// Set reads one.
+func (p *period) Set(text string) error {
+	d, err := units.Duration(text)
+	*p = period(d)
+	return err
+}
+
+// String is what the help shows: nothing for none.
+func (p *period) String() string {
+	if *p == 0 {
+		return ""
+	}
+	return time.Duration(*p).String()
+}
+
+// Type is what the help calls it.
+func (p *period) Type() string { return "duration" }
