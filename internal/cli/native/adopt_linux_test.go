@@ -161,12 +161,14 @@ func TestAdoptAsks(t *testing.T) {
 func (u *user) through(spoil func(r *http.Request, n int) bool) string {
 	u.t.Helper()
 	u.start()
-	real := u.socket()
+	real := filepath.Join(u.root, "run", "upkeep", "upkeep.sock")
 	l, err := net.Listen("unix", filepath.Join(u.root, "p"))
 	if err != nil {
 		u.t.Fatal(err)
 	}
-	dial := func(ctx context.Context, _, _ string) (net.Conn, error) { return new(net.Dialer).DialContext(ctx, "unix", real) }
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", real)
+	}
 	var mu sync.Mutex
 	seen := map[string]int{}
 	p := &httputil.ReverseProxy{
