@@ -22,6 +22,7 @@ import (
 	"github.com/upkeep-project/upkeep/internal/domain/model"
 	"github.com/upkeep-project/upkeep/internal/engine/core"
 	"github.com/upkeep-project/upkeep/internal/engine/events"
+	"github.com/upkeep-project/upkeep/internal/sys/probe"
 )
 
 // Reports is who acts on what is found: the core. Its methods return at once.
@@ -38,6 +39,8 @@ type Finding struct {
 	Text string // for people, one line
 	// Trouble is why the look could not be taken; it says nothing about the program.
 	Trouble error
+	// Change is when something was changed last; zero = the look was at something else. OK and Text are made of it.
+	Change probe.Change
 }
 
 // World takes looks.
@@ -88,6 +91,7 @@ type Checks struct {
 	to       Reports
 	programs map[model.ID]*program
 	living   map[core.Instance]*program
+	speakers map[int]*program // by the pid of the instance, those that are to send messages
 	ears     map[model.ID]*ear
 	queue    agenda.Queue[happening]
 	lanes    [numLanes]lane
@@ -107,7 +111,7 @@ func New(o Options) *Checks {
 	}
 	return &Checks{
 		o: o, wake: make(chan struct{}, 1), programs: map[model.ID]*program{}, living: map[core.Instance]*program{},
-		ears: map[model.ID]*ear{},
+		ears: map[model.ID]*ear{}, speakers: map[int]*program{},
 		kept: map[model.ID]uint64{},
 	}
 }
@@ -159,15 +163,20 @@ type check struct {
 	plan   time.Duration // when that was to be; the cadence goes by it
 	eager  int           // looks since it began, until it passes
 	flight *flight       // the look under way; nil = there is none
+	queued bool          // it waits in a lane
 	slow   bool          // the last one took its time
 	gone   bool          // its instance is not there any more
 
+	change   probe.Change  // activity: at the last look
+	age      time.Duration // activity: of that change, then
+	agedAt   time.Duration // activity: when that was
 	spent    time.Duration // cpu: at the last look
 	spentAt  time.Duration // 0 = there was none
 	beat     time.Duration // heartbeat: the last
 	tripped  bool          // heartbeat: the program itself says that it is not well
 	matches  int           // log: since the last look
 	line     string        // log: the last of them
+	owed     bool          // log: they have not led to the restart that they were to
 	answered bool          // notify, and log before it is live: what is waited for has come
 }
 
@@ -191,7 +200,11 @@ func (c *Checks) Up(i core.Instance, p *model.Program, pid int, since time.Durat
 	}
 	now := c.o.Now()
 	if w.up && w.inst == i {
-		w.pid = pid
+		if w.pid != pid {
+			c.hush(w)
+			w.pid = pid
+			w.looksAt(0)
+		}
 		c.define(w, p, now)
 		return
 	}
@@ -238,6 +251,10 @@ func (c *Checks) define(w *program, p *model.Program, now time.Duration) {
 	for _, k := range old {
 		c.forget(k)
 	}
+	c.hush(w)
+	if w.expects() {
+		c.speakers[w.pid] = w
+	}
 	c.attune(w)
 	if !p.Staged(model.StageStartup) || !w.proved && c.o.Running(w.inst) {
 		w.proved = true
@@ -247,7 +264,7 @@ func (c *Checks) define(w *program, p *model.Program, now time.Duration) {
 		if k.Stage == model.StageStartup && w.proved && k.verdict == model.Unjudged {
 			k.verdict, k.text = model.Passing, "the start had succeeded before"
 		}
-		if !k.timer.Waits() && k.flight == nil {
+		if k.idle() {
 			c.schedule(k, now)
 		}
 	}
@@ -284,6 +301,7 @@ func (c *Checks) down(w *program) {
 	}
 	w.up = false
 	delete(c.living, w.inst)
+	c.hush(w)
 	if e := c.ears[w.spec.ID]; e != nil && e.inst == w.inst {
 		delete(c.ears, w.spec.ID)
 	}

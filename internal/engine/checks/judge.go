@@ -96,7 +96,7 @@ func (c *Checks) judgeStart(w *program, now time.Duration) {
 		switch {
 		case k.Stage == model.StageStartup:
 			c.queue.Unset(&k.timer) // it has done what it is for
-		case !k.timer.Waits() && k.flight == nil:
+		case k.idle():
 			c.schedule(k, now)
 		}
 	}
@@ -154,12 +154,14 @@ func (c *Checks) judgeLife(k *check, now time.Duration) {
 		c.relieve(w, now)
 		return
 	}
-	if k.Action != model.CheckRestart || w.stopping || w.failed || !c.o.Running(w.inst) {
+	k.owed = k.Action == model.CheckRestart
+	if !k.owed || w.stopping || w.failed || !c.o.Running(w.inst) {
 		return
 	}
 	if w.bounces > 0 && now-w.bounced < gap(w.bounces) {
 		return
 	}
+	k.owed = false
 	w.bounces++
 	w.bounced = now
 	k.acted++

@@ -17,7 +17,8 @@ const (
 	numLanes int = iota
 )
 
-// width is how many looks may be in a lane at a time. What does not fit in the last is not begun.
+// width is how many looks may be in a lane at a time. The last takes those that have hung in the others too, and nothing is
+// begun while it has four times as many.
 func (l laneKind) width() int { return [numLanes]int{32, 256, 128}[l] }
 
 const (
@@ -53,20 +54,31 @@ func (c *Checks) fly(k *check, now time.Duration) {
 	if k.slow {
 		l = laneSlow
 	}
-	if c.lanes[laneLost].busy >= laneLost.width() && k.slow {
-		c.judge(k, Finding{Trouble: errCrowded}, now)
-		c.again(k, now)
-		return
-	}
 	if c.lanes[l].busy >= l.width() {
-		c.lanes[l].queue = append(c.lanes[l].queue, k) // each check at most once: it is planned again when it has looked
+		k.queued = true
+		c.lanes[l].queue = append(c.lanes[l].queue, k)
 		return
 	}
 	c.launch(k, l, now)
 }
 
-// launch takes a look in a lane that has room.
+// crowded reports whether so many looks hang that a check must do without its own: first those whose last one took its time,
+// in the end all.
+func (c *Checks) crowded(k *check) bool {
+	lost := c.lanes[laneLost].busy
+	return lost >= laneLost.width() && (k.slow || lost >= 4*laneLost.width())
+}
+
+// idle reports whether nothing is planned for a check, nor under way.
+func (k *check) idle() bool { return !k.timer.Waits() && k.flight == nil && !k.queued }
+
+// launch takes a look in a lane that has room, if not too many hang.
 func (c *Checks) launch(k *check, l laneKind, now time.Duration) {
+	if c.crowded(k) {
+		c.judge(k, Finding{Trouble: errCrowded}, now)
+		c.again(k, now)
+		return
+	}
 	timeout := k.Timeout
 	if timeout <= 0 {
 		timeout = defaultTimeout
@@ -120,6 +132,7 @@ func (c *Checks) leave(l laneKind, now time.Duration) {
 		k := (*q)[0]
 		(*q)[0] = nil
 		*q = (*q)[1:]
+		k.queued = false
 		if !k.gone && !c.closed {
 			c.launch(k, l, now)
 		}
@@ -138,6 +151,7 @@ func (c *Checks) land(f *flight, found Finding) {
 	k.times.Add(k.took)
 	c.leave(f.lane, now)
 	if !k.gone && !c.closed {
+		c.aged(k, &found, now)
 		c.judge(k, found, now)
 		c.again(k, now)
 	}

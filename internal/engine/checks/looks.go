@@ -1,14 +1,17 @@
 package checks
 
 import (
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"math"
 	"strconv"
+	"syscall"
 	"time"
 
 	"github.com/upkeep-project/upkeep/internal/base/words"
 	"github.com/upkeep-project/upkeep/internal/domain/model"
+	"github.com/upkeep-project/upkeep/internal/sys/probe"
 )
 
 const (
@@ -23,6 +26,8 @@ const (
 	gatherMost = 250 * time.Millisecond
 	// forgetAfter is how often programs that are not there any more are forgotten.
 	forgetAfter = 10 * time.Minute
+	// stillFor is how late a turn is when this process was stopped, or had no processor.
+	stillFor = time.Second
 )
 
 func (k *check) every() time.Duration {
@@ -132,6 +137,9 @@ func (c *Checks) begin(k *check, now time.Duration) {
 func (c *Checks) turn() (next time.Duration, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if now := c.o.Now(); c.armed > 0 && now-c.armed >= stillFor {
+		c.stoodStill(now)
+	}
 	c.armed = 0
 	for {
 		now := c.o.Now()
@@ -147,6 +155,15 @@ func (c *Checks) turn() (next time.Duration, ok bool) {
 		c.armed = math.MaxInt64
 	}
 	return max(0, at-c.o.Now()), ok
+}
+
+// stoodStill forgives the silence of a time in which this process did not run: what was said meanwhile is still to be read.
+func (c *Checks) stoodStill(now time.Duration) {
+	for _, w := range c.speakers {
+		for _, k := range w.checks {
+			k.beat = now
+		}
+	}
 }
 
 // measure asks for all that a turn wants to know of processes, without holding up who asks us meanwhile.
@@ -172,6 +189,9 @@ func (c *Checks) measure() {
 		for i, k := range part {
 			if k.gone {
 				continue
+			}
+			if errors.Is(found[i].Trouble, syscall.ESRCH) && pids[i] == k.of.main {
+				k.of.looksAt(0)
 			}
 			if f, judged := k.compare(found[i], now); judged {
 				c.judge(k, f, now)
@@ -206,6 +226,33 @@ func (k *check) compare(m Measure, now time.Duration) (f Finding, judged bool) {
 	return f, true
 }
 
+// aged judges when something was changed last. How long ago that is, the time of day says at the first look alone: it is set,
+// and goes on while the machine is suspended. From then on it is the host's clock.
+func (c *Checks) aged(k *check, f *Finding, now time.Duration) {
+	if f.Trouble != nil || f.Change == (probe.Change{}) {
+		return
+	}
+	age, since := f.Change.Ago(c.o.Wall()), now-k.agedAt
+	switch k.change {
+	case probe.Change{}:
+	case f.Change:
+		age = k.age + since
+	default:
+		age = min(age, since)
+	}
+	k.change, k.age, k.agedAt = f.Change, age, now
+	f.OK = age <= k.Age
+	f.Text = fmt.Sprintf("last change %s ago, limit %s", words.Duration(age), words.Limit(k.Age))
+}
+
+// looksAt has another process be the main one of a program; 0 = that of its instance.
+func (w *program) looksAt(pid int) {
+	w.main = pid
+	for _, k := range w.checks {
+		k.spentAt = 0
+	}
+}
+
 // Against says a size and its limit: "612 MB, limit 512 MB"; so exactly that they are not the same words when they differ.
 func Against(n, limit int64) string {
 	a, b := words.Size(n), words.Size(limit)
@@ -222,6 +269,11 @@ func (c *Checks) sweep() {
 	for id, w := range c.programs {
 		if !w.up && (len(w.checks) == 0 || c.o.Known != nil && !c.o.Known(id)) {
 			delete(c.programs, id)
+		}
+	}
+	for id := range c.ears {
+		if c.o.Known != nil && !c.o.Known(id) {
+			delete(c.ears, id)
 		}
 	}
 }

@@ -22,6 +22,7 @@ type rig struct {
 	mu sync.Mutex
 	// of the world:
 	now      time.Duration
+	jump     time.Duration                // by which the time of day was set
 	find     func(k *model.Check) Finding // nil = all is well
 	amount   int64
 	spent    time.Duration
@@ -54,7 +55,7 @@ func newRig(t *testing.T) *rig {
 
 func (r *rig) make() *Checks {
 	c := New(Options{
-		World: r, Log: r, Ring: events.New(1000), Now: r.clock, Wall: func() time.Time { return time.Unix(0, 0).Add(r.clock()) },
+		World: r, Log: r, Ring: events.New(1000), Now: r.clock, Wall: r.wall,
 		Journal: r, Running: func(core.Instance) bool { return r.running }, Known: func(model.ID) bool { return !r.gone },
 	})
 	c.Tell(r)
@@ -65,6 +66,13 @@ func (r *rig) clock() time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.now
+}
+
+// wall is the time of day.
+func (r *rig) wall() time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return time.Unix(0, 0).Add(r.now + r.jump)
 }
 
 func (r *rig) Put(key string, value []byte) {

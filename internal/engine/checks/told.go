@@ -43,7 +43,7 @@ func (c *Checks) listen(k *check, now time.Duration) (f Finding, judged bool) {
 		}
 		k.text = "no such line yet"
 		return f, false
-	case k.matches > 0:
+	case k.matches > 0 || k.owed:
 		f.Text = k.line
 		k.matches = 0
 		return f, true
@@ -78,6 +78,9 @@ func (c *Checks) poke(k *check, now time.Duration) {
 	if k.verdict != model.Unjudged {
 		at = max(at, k.plan+toldApart)
 	}
+	if k.timer.Waits() && k.timer.At() <= at {
+		return // what comes faster than is looked does not put the next look off
+	}
 	k.plan = at
 	c.queue.Set(&k.timer, at)
 	c.nudge()
@@ -86,41 +89,45 @@ func (c *Checks) poke(k *check, now time.Duration) {
 // Notified takes a message of a process; parent tells the parent of one, 0 = none. Only what descends from an instance of a
 // program that is to send such messages is believed. Source: spec/reliability S17.
 func (c *Checks) Notified(m notified.Message, parent func(pid int) int) {
-	c.mu.Lock()
-	roots := make(map[int]*program)
-	for _, w := range c.living {
-		if w.expects() {
-			roots[w.pid] = w
-		}
-	}
-	c.mu.Unlock()
-	w := rootOf(m.PID, roots, parent)
+	w, root := c.speaker(m.PID, parent)
 	if w == nil {
 		return
 	}
 	main := m.MainPID
-	if main > 0 && rootOf(main, roots, parent) != w {
-		main = 0
+	if main > 0 {
+		if _, of := c.speaker(main, parent); of != root {
+			main = 0
+		}
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !w.up || roots[w.pid] != w {
-		return
+	if c.speakers[root] == w {
+		c.hear(w, m, main, c.o.Now())
 	}
-	c.hear(w, m, main, c.o.Now())
 }
 
 // maxDepth bounds the way from a process to the root of its tree.
 const maxDepth = 64
 
-func rootOf(pid int, roots map[int]*program, parent func(int) int) *program {
+// speaker is the program that is to send messages of whose tree a process is, and the pid of the root; nil when there is none.
+func (c *Checks) speaker(pid int, parent func(int) int) (w *program, root int) {
 	for range maxDepth {
-		if w := roots[pid]; w != nil || pid <= 1 {
-			return w
+		c.mu.Lock()
+		w = c.speakers[pid]
+		c.mu.Unlock()
+		if w != nil || pid <= 1 {
+			return w, pid
 		}
 		pid = parent(pid)
 	}
-	return nil
+	return nil, 0
+}
+
+// hush has nobody believed any more for a program.
+func (c *Checks) hush(w *program) {
+	if c.speakers[w.pid] == w {
+		delete(c.speakers, w.pid)
+	}
 }
 
 // expects reports whether a program is to send messages.
@@ -135,8 +142,8 @@ func (w *program) expects() bool {
 
 // hear believes a message.
 func (c *Checks) hear(w *program, m notified.Message, main int, now time.Duration) {
-	if main > 0 {
-		w.main = main
+	if main > 0 && main != w.main {
+		w.looksAt(main)
 	}
 	if m.HasStatus {
 		w.status = oneLine([]byte(m.Status))

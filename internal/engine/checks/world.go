@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"regexp"
 	"runtime"
 	"strconv"
+	"syscall"
 	"time"
 
 	"github.com/upkeep-project/upkeep/internal/domain/model"
@@ -71,14 +73,27 @@ func (r Real) Measure(pid int, k *model.Check) Measure {
 
 // Look looks at what takes time.
 func (r Real) Look(ctx context.Context, p *model.Program, pid int, k *model.Check) Finding {
+	if k.Kind == model.CheckActivity {
+		return lastChange(ctx, k)
+	}
 	res, err := r.look(ctx, p, pid, k)
 	return Finding{OK: res.OK, Text: res.Text, Trouble: err}
 }
 
+// lastChange looks at a file or folder that is to change.
+func lastChange(ctx context.Context, k *model.Check) Finding {
+	change, err := probe.Changed(ctx, k.Target, k.Deep, time.Now())
+	switch gone := errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR); {
+	case gone && k.MissingOK:
+		return Finding{OK: true, Text: "is not there, which is all right"}
+	case gone:
+		return Finding{Text: k.Target + " is not there"}
+	}
+	return Finding{Trouble: err, Change: change}
+}
+
 func (r Real) look(ctx context.Context, p *model.Program, pid int, k *model.Check) (probe.Result, error) {
 	switch k.Kind {
-	case model.CheckActivity:
-		return probe.Changed(ctx, probe.Activity{Path: k.Target, Age: k.Age, MissingOK: k.MissingOK, Deep: k.Deep}, time.Now())
 	case model.CheckMemory:
 		return r.proportional(pid, k)
 	case model.CheckTCP:

@@ -8,67 +8,82 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"syscall"
 	"time"
-
-	"github.com/upkeep-project/upkeep/internal/base/words"
 )
 
-// Activity is a file or directory that is to change.
-type Activity struct {
-	Path      string
-	Age       time.Duration // at least that often
-	MissingOK bool
-	Deep      bool // everything below a directory counts
-}
-
-// The bounds of a deep look: what is beyond them does not count.
+// The bounds of a deep look: what is deeper does not count, and of more entries nothing is said.
 const (
 	maxEntries = 20_000
 	maxDepth   = 32
 )
 
-// errEnough ends a walk.
-var errEnough = errors.New("enough")
+// Change is when something was changed last; the zero value is never. It is comparable: one that differs is a later change.
+type Change struct {
+	Last  time.Time // not later than the look
+	Ahead time.Time // in the future of the look: the time of day was set back, or is that of another machine; zero = nothing was
+}
 
-// Changed looks when something was changed last, by the time of day that it is.
-func Changed(ctx context.Context, a Activity, now time.Time) (Result, error) {
-	info, err := os.Stat(a.Path)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
-		if a.MissingOK {
-			return Result{true, "is not there, which is all right"}, nil
-		}
-		return Result{Text: a.Path + " is not there"}, nil
+// slack is how much the clock of a file system may be ahead.
+const slack = time.Second
+
+func (c *Change) add(at, now time.Time) {
+	switch {
+	case at.After(now.Add(slack)):
+		c.Ahead = later(c.Ahead, at)
+	default:
+		c.Last = later(c.Last, at)
 	}
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
+// Ago is how long ago that was by a time of day, as far as it can tell: never less than nothing.
+func (c Change) Ago(now time.Time) time.Duration {
+	if !c.Ahead.IsZero() {
+		return 0
+	}
+	return max(0, now.Sub(c.Last))
+}
+
+// Changed looks when a file or directory was changed last; with deep, everything below a directory counts. now is the time of
+// day. Errors: fs.ErrNotExist, those of the system, and that there is too much to look at.
+func Changed(ctx context.Context, path string, deep bool, now time.Time) (Change, error) {
+	info, err := os.Stat(path)
 	if err != nil {
-		return Result{}, err
+		return Change{}, err
 	}
-	last := info.ModTime()
-	if a.Deep && info.IsDir() {
-		w := walker{ctx: ctx, last: last, enough: now.Add(-a.Age)}
-		if err := w.walk(a.Path, 0); err != nil && !errors.Is(err, errEnough) {
-			return Result{}, err
-		}
-		last = w.last
+	w := walker{ctx: ctx, now: now}
+	w.change.add(info.ModTime(), now)
+	if deep && info.IsDir() {
+		err = w.walk(path, 0)
 	}
-	age := now.Sub(last)
-	return Result{age <= a.Age, fmt.Sprintf("last change %s ago, limit %s", words.Duration(age), words.Limit(a.Age))}, nil
+	return w.change, err
 }
 
 // walker looks for the newest change below a directory.
 type walker struct {
 	ctx    context.Context
-	last   time.Time
-	enough time.Time // a change after it ends the walk
+	now    time.Time
+	change Change
 	seen   int
 }
 
-// walk looks at the entries of a directory. What vanishes or may not be read meanwhile does not count.
+// walk looks at the entries of a directory. What vanishes or may not be read meanwhile does not count, nor what is no
+// directory any more: it is not even opened.
 func (w *walker) walk(dir string, depth int) error {
 	if depth > maxDepth {
 		return nil
 	}
-	d, err := os.Open(dir)
+	flags := onlyDirectory
+	if depth > 0 {
+		flags |= noLink
+	}
+	d, err := os.OpenFile(dir, os.O_RDONLY|flags, 0)
 	if err != nil {
 		if depth > 0 {
 			return nil
@@ -103,12 +118,7 @@ func (w *walker) entry(dir string, e fs.DirEntry, depth int) error {
 	if err != nil {
 		return nil
 	}
-	if info.ModTime().After(w.last) {
-		w.last = info.ModTime()
-	}
-	if w.last.After(w.enough) {
-		return errEnough
-	}
+	w.change.add(info.ModTime(), w.now)
 	if e.IsDir() {
 		return w.walk(filepath.Join(dir, e.Name()), depth+1)
 	}

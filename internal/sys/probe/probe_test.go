@@ -2,11 +2,14 @@ package probe
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"runtime"
@@ -240,34 +243,82 @@ func TestActivity(t *testing.T) {
 	file := touch("deep/er/file", 10*time.Second)
 	touch("deep/er", time.Hour)
 	touch("deep", time.Hour)
-	old := touch("old/file", 2*time.Hour)
+	touch("old/file", 2*time.Hour)
 	touch("old", time.Hour)
-	look := func(a Activity) (Result, error) { return Changed(soon(t), a, now) }
 	for _, c := range []struct {
-		a    Activity
-		ok   bool
-		text string
+		path string
+		deep bool
+		ago  time.Duration
 	}{
-		{Activity{Path: file, Age: 10 * time.Second}, true, "last change 10s ago, limit 10s"},
-		{Activity{Path: file, Age: 9 * time.Second}, false, "last change 10s ago, limit 9s"},
-		{Activity{Path: file, Age: 9 * time.Second, Deep: true}, false, "10s ago"},
-		{Activity{Path: filepath.Join(dir, "deep"), Age: time.Minute}, false, "last change 1h ago, limit 60s"},
-		{Activity{Path: filepath.Join(dir, "deep"), Age: time.Minute, Deep: true}, true, "10s ago"},
-		{Activity{Path: filepath.Join(dir, "old"), Age: time.Minute, Deep: true}, false, "1h ago"},
-		{Activity{Path: filepath.Join(dir, "none"), Age: time.Minute}, false, "is not there"},
-		{Activity{Path: filepath.Join(dir, "none"), Age: time.Minute, MissingOK: true}, true, "is not there"},
-		{Activity{Path: filepath.Join(old, "below"), Age: time.Minute}, false, "is not there"},
+		{file, false, 10 * time.Second},
+		{file, true, 10 * time.Second},
+		{filepath.Join(dir, "deep"), false, time.Hour},
+		{filepath.Join(dir, "deep"), true, 10 * time.Second},
+		{filepath.Join(dir, "old"), true, time.Hour},
 	} {
-		r, err := look(c.a)
-		want(t, fmt.Sprintf("%+v", c.a), r, err, c.ok, c.text)
+		change, err := Changed(soon(t), c.path, c.deep, now)
+		if ago := change.Ago(now); err != nil || ago != c.ago || !change.Ahead.IsZero() {
+			t.Errorf("%s: %v, %v, want %v ago", c.path, change, err, c.ago)
+		}
+	}
+	for _, path := range []string{filepath.Join(dir, "none"), filepath.Join(dir, "none", "below")} {
+		if _, err := Changed(soon(t), path, false, now); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+	before, err := Changed(soon(t), dir, true, now)
+	if err != nil {
+		t.Fatal(err)
 	}
 	touch("old/file", -time.Hour) // the clock was set back
-	r, err := look(Activity{Path: old, Age: time.Minute})
-	want(t, "the future", r, err, true, "0s ago")
+	ahead, err := Changed(soon(t), filepath.Join(dir, "old"), true, now)
+	if err != nil || ahead.Ago(now) != 0 || ahead.Ahead.IsZero() || ahead.Ahead.Equal(before.Last) {
+		t.Errorf("the future: %v, %v", ahead, err)
+	}
+	touch("old/new", 0)
+	if after, err := Changed(soon(t), filepath.Join(dir, "old"), true, now); err != nil || after == ahead {
+		t.Errorf("a change beside one in the future is not seen: %v, %v", after, err)
+	}
 	ended, cancel := context.WithCancel(context.Background())
 	cancel()
-	if _, err := Changed(ended, Activity{Path: filepath.Join(dir, "deep"), Age: time.Second, Deep: true}, now); err == nil {
+	if _, err := Changed(ended, filepath.Join(dir, "deep"), true, now); err == nil {
 		t.Error("a walk went on after its time")
+	}
+}
+
+// TestSwapped: what has become something else since its directory was read is not opened, so that nothing is waited for and
+// no device is touched.
+func TestSwapped(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("there is nothing to be waited for on this system")
+	}
+	dir := t.TempDir()
+	fifo := filepath.Join(dir, "fifo")
+	if err := exec.Command("mkfifo", fifo).Run(); err != nil {
+		t.Skip("there is no mkfifo: ", err)
+	}
+	link := filepath.Join(dir, "link")
+	if err := os.Symlink(dir, link); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{fifo, link} {
+		done := make(chan error, 1)
+		go func() {
+			w := walker{ctx: context.Background(), now: time.Now()}
+			err := w.walk(path, 1)
+			if w.seen != 0 {
+				err = fmt.Errorf("%d entries", w.seen)
+			}
+			done <- err
+		}()
+		select {
+		case err := <-done:
+			if err != nil {
+				t.Errorf("%s: %v", path, err)
+			}
+		case <-soon(t).Done():
+			t.Fatalf("%s is waited for", path)
+		}
 	}
 }
 
@@ -282,7 +333,7 @@ func TestManyFiles(t *testing.T) {
 			t.Skip("there are no symbolic links: ", err)
 		}
 	}
-	_, err := Changed(soon(t), Activity{Path: dir, Age: time.Nanosecond, Deep: true}, time.Now().Add(time.Hour))
+	_, err := Changed(soon(t), dir, true, time.Now())
 	if err == nil || !strings.Contains(err.Error(), "more than") {
 		t.Error(err)
 	}
