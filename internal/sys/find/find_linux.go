@@ -13,9 +13,6 @@ import (
 	"github.com/upkeep-project/upkeep/internal/sys/procstat"
 )
 
-// kthreadd is the parent of the kernel's own threads.
-const kthreadd = 2
-
 func everybody(ctx context.Context) ([]Process, error) {
 	pids, err := procstat.PIDs()
 	if err != nil {
@@ -26,7 +23,7 @@ func everybody(ctx context.Context) ([]Process, error) {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		if p, err := read(pid); err == nil && !p.Kernel && p.PPID != kthreadd {
+		if p, err := read(pid); err == nil && !p.Kernel {
 			out = append(out, p)
 		}
 	}

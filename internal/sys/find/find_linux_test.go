@@ -6,11 +6,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/upkeep-project/upkeep/internal/sys/procstat"
 )
 
 // patience bounds every wait.
@@ -90,7 +93,7 @@ func TestRead(t *testing.T) {
 		t.Error("one that is not there is among all")
 	}
 	for _, p := range all.All() {
-		if p.Kernel || p.PID == kthreadd && p.PPID == 0 && len(p.Args) == 0 && p.Comm == "kthreadd" {
+		if p.Kernel || p.Comm == "kthreadd" && p.PPID == 0 && len(p.Args) == 0 {
 			t.Errorf("of the kernel: %+v", p)
 		}
 	}
@@ -98,6 +101,78 @@ func TestRead(t *testing.T) {
 	cancel()
 	if _, err := Everybody(ctx); !errors.Is(err, context.Canceled) {
 		t.Error(err)
+	}
+}
+
+// TestReadDead: who has ended and was not collected is nobody any more.
+func TestReadDead(t *testing.T) {
+	c := exec.Command(look(t, "true"))
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	pid := c.Process.Pid
+	for end := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
+		s, err := procstat.Read(pid)
+		if err != nil || time.Now().After(end) {
+			t.Fatal("in vain: it ends", err)
+		}
+		if s.Dead() {
+			break
+		}
+	}
+	if p, err := Read(pid); !errors.Is(err, syscall.ESRCH) {
+		t.Errorf("%+v, %v", p, err)
+	}
+	if all, err := Everybody(t.Context()); err != nil || all.Get(pid) != nil {
+		t.Errorf("it is among all, %v", err)
+	}
+	if err := c.Wait(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestOf: who has taken another user's rights belongs to neither.
+func TestOf(t *testing.T) {
+	for _, p := range []Process{{UID: 7, EUID: 8}, {UID: 8, EUID: 7}} {
+		if p.Of(7) || p.Of(8) {
+			t.Errorf("%+v", p)
+		}
+	}
+	if p := (Process{UID: 7, EUID: 7}); !p.Of(7) || p.Of(8) {
+		t.Errorf("%+v", p)
+	}
+}
+
+// TestUnderPIDTwo: in a namespace of its own process 2 is one like any other, and so are those below it.
+func TestUnderPIDTwo(t *testing.T) {
+	const second = "UPKEEP_TEST_SECOND"
+	if os.Getenv(second) != "" {
+		// Beside the tests that run outside, nobody sees these mounts.
+		if err := errors.Join(syscall.Mount("", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""), syscall.Mount("proc", "/proc", "proc", 0, "")); err != nil || os.Getpid() != 2 {
+			t.Skip("not process 2 of a namespace:", os.Getpid(), err)
+		}
+		pid := run(t, exec.Command("sleep", "1000"))
+		all, err := Everybody(t.Context())
+		if err != nil || all.Get(pid) == nil || all.Get(pid).PPID != 2 || all.Get(2) == nil {
+			t.Errorf("%d is not among %+v, %v", pid, all, err)
+		}
+		return
+	}
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := exec.Command(look(t, "sh"), "-c", `"$@" & wait $!`, "sh", exe, "-test.run=^TestUnderPIDTwo$", "-test.v")
+	c.Env = append(os.Environ(), second+"=1")
+	c.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID | syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
+	runtime.LockOSThread() // for Pdeathsig
+	defer runtime.UnlockOSThread()
+	out, err := c.CombinedOutput()
+	if errors.Is(err, syscall.EPERM) || strings.Contains(string(out), "SKIP") {
+		t.Skipf("there are no namespaces of processes here: %v %s", err, out)
+	}
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
 	}
 }
 
@@ -115,15 +190,36 @@ func TestFits(t *testing.T) {
 	script := file(dir, "serve", "#!"+sh+"\nwhile :; do "+sleep+" 1000; done\n")
 	envied := file(dir, "envied", "#!/usr/bin/env sh\nwhile :; do "+sleep+" 1000; done\n")
 	option := file(dir, "option", "#!"+sh+" -e\nwhile :; do "+sleep+" 1000; done\n")
+	file(dir, "rooted", "cd /; while :; do "+sleep+" 1000; done\n")
 	foreign := file(other, "serve", "#!"+sh+"\nwhile :; do "+sleep+" 1000; done\n")
 	link := filepath.Join(dir, "link")
 	if err := os.Symlink(sleep, link); err != nil {
+		t.Fatal(err)
+	}
+	shell := filepath.Join(dir, "shell")
+	if err := os.Symlink(sh, shell); err != nil {
 		t.Fatal(err)
 	}
 	at := func(dir string, argv ...string) int {
 		c := exec.Command(argv[0], argv[1:]...)
 		c.Dir = dir
 		return run(t, c)
+	}
+	as := func(path string, argv ...string) int { // under another name; who reads its commands waits for them
+		c := exec.Command(path)
+		c.Args = argv
+		in, err := c.StdinPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { in.Close() })
+		return run(t, c)
+	}
+	gone := at(dir, "sh", "rooted")
+	for end := time.Now().Add(patience); Dir(gone) != "/"; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("in vain: it goes to the root directory")
+		}
 	}
 	for _, tt := range []struct {
 		name string
@@ -149,6 +245,11 @@ func TestFits(t *testing.T) {
 		{"who looks at the script", []string{script}, script, "", at("", tail, "-f", script), false},
 		{"who looks at the script, named like a shell", []string{script}, script, "", at("", sh, "-c", sleep+" 1000; :", script), false},
 		{"the words in another program", []string{sleep, "1001"}, sleep, "", at("", sh, "-c", "sleep 1000; :", "sleep 1001"), false},
+		{"another executable under its name", []string{sleep, "-s"}, sleep, "", as(sh, sleep, "-s"), false},
+		{"another script by the same relative name", []string{"./serve", "a"}, script, "", at(other, "./serve", "a"), false},
+		{"a script with another option", []string{option, "b"}, option, "", at("", sh, "-u", option, "b"), false},
+		{"a script of another interpreter", []string{script, "a"}, script, "", at("", shell, script, "a"), false},
+		{"who has gone to the root directory", []string{"sh", "rooted"}, sh, dir, gone, true},
 		{"an interpreter with a file", []string{"sh", "serve"}, sh, dir, at(dir, "sh", "serve"), true},
 		{"an interpreter with another file of the name", []string{"sh", "serve"}, sh, dir, at(other, "sh", "serve"), false},
 	} {
@@ -169,26 +270,79 @@ func TestFits(t *testing.T) {
 			t.Errorf("%+v fits", c)
 		}
 	}
+	unseen := Process{Args: []string{"sleep", "1001"}} // nobody tells what it executes
+	if c := NewCommand([]string{"sleep", "1001"}, sleep, ""); !c.Fits(&unseen) {
+		t.Error("one whose file may not be seen does not fit by its arguments")
+	}
+	if c := NewCommand([]string{"sleep", "1001"}, sleep, ""); c.Titled(&Process{Args: []string{"sleep: master"}}) {
+		t.Error("one whose file may not be seen is known by a title")
+	}
+}
+
+// TestReplaced: an executable or a directory that was removed is told as such.
+func TestReplaced(t *testing.T) {
+	b, err := os.ReadFile(look(t, "sleep"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	// As a file of its own it is itself also where one executable has many names.
+	path, in := filepath.Join(dir, "sleep"), filepath.Join(dir, "in")
+	if err := errors.Join(os.WriteFile(path, b, 0o700), os.Mkdir(in, 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	c := exec.Command(path, "1000")
+	c.Dir = in
+	pid := run(t, c)
+	if err := errors.Join(os.Remove(path), os.Remove(in)); err != nil {
+		t.Fatal(err)
+	}
+	if Exe(pid) != path || Dir(pid) != "" {
+		t.Errorf("it executes %q, in %q", Exe(pid), Dir(pid))
+	}
+	p, err := Read(pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c := NewCommand([]string{path, "1000"}, path, ""); !c.Fits(&p) {
+		t.Error("who executes a file that was removed does not fit it any more")
+	}
 }
 
 // TestTitled: a server that shows a title is known by its executable and its name.
 func TestTitled(t *testing.T) {
 	sleep := look(t, "sleep")
 	sh := look(t, "sh")
-	c := exec.Command(sh)
-	c.Args = []string{"sh: master process"} // it reads its commands
-	in, err := c.StdinPipe()
-	if err != nil {
+	show := func(args ...string) *Process {
+		c := exec.Command(sh)
+		c.Args = args // it reads its commands
+		in, err := c.StdinPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { in.Close() })
+		p, err := Read(run(t, c))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return &p
+	}
+	p := show("sh: master process")
+	script := filepath.Join(t.TempDir(), "sh")
+	if err := os.WriteFile(script, []byte("#!/bin/sh\n"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	defer in.Close()
-	p, err := Read(run(t, c))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for path, want := range map[string]bool{sh: true, sleep: false, "": false} {
-		if c := NewCommand([]string{"x"}, path, ""); c.Titled(&p) != want {
+	for path, want := range map[string]bool{sh: true, sleep: false, script: false, "": false} {
+		if c := NewCommand([]string{"x"}, path, ""); c.Titled(p) != want {
 			t.Errorf("%q: %v", path, !want)
+		}
+	}
+	for _, args := range [][]string{{"sh"}, {"sh:"}, {"other: master process"}, {"sh: master process", "-s"}} {
+		if c := NewCommand([]string{"x"}, sh, ""); c.Titled(show(args...)) {
+			t.Errorf("%q is a title", args)
 		}
 	}
 }

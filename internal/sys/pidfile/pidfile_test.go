@@ -43,7 +43,7 @@ func TestRead(t *testing.T) {
 	}
 	for name, text := range map[string]string{
 		"empty": "", "blank": "\n4711\n", "negative": "-4711\n", "plus": "+4711\n", "zero": "0\n", "init": "1\n", "hex": "0x10\n", "words": "47 11\n",
-		"huge": "99999999999999999999\n", "past 31 bits": "4294967298\n", "no number": "web\n", "nul": "47\x0011\n", "too long": "4711\n" + strings.Repeat("x", maxFile),
+		"huge": "99999999999999999999\n", "past 31 bits": "4294967298\n", "more than any system has": "2000000000\n", "no number": "web\n", "nul": "47\x0011\n", "too long": "4711\n" + strings.Repeat("x", maxFile),
 		"other digits": "٤٧\n",
 	} {
 		var unfit *UnfitError
@@ -80,6 +80,9 @@ func TestBelieve(t *testing.T) {
 		{web, root, root, root, web, false},
 		{web, eve, eve, root, web, false},
 		{root, eve, eve, root, web, true},
+		{us, web, web, us, web, true},
+		{web, web, web, us, web, true},
+		{eve, eve, eve, root, web, true},
 		{-1, -1, -1, us, us, true},
 	} {
 		err := File{PID: 7, Owner: tt.owner}.Believe("/p", tt.uid, tt.euid, tt.us, tt.program)
@@ -129,11 +132,14 @@ func TestOwner(t *testing.T) {
 		t.Skip("only root can give files away")
 	}
 	path := filepath.Join(t.TempDir(), "pid")
-	if err := Write(path, 4711, &Owner{65534, 65534}); err != nil {
+	if err := Write(path, 4711, &Owner{65534, 65533}); err != nil {
 		t.Fatal(err)
 	}
 	if f, err := Read(path); err != nil || f.Owner != 65534 {
 		t.Errorf("%+v, %v", f, err)
+	}
+	if info, err := os.Lstat(path); err != nil || info.Sys().(*syscall.Stat_t).Gid != 65533 {
+		t.Errorf("%+v, %v", info, err)
 	}
 }
 

@@ -32,7 +32,7 @@ func FindInstances(wanted []Wanted) (map[Wanted]Identity, error) {
 	found := map[Wanted][]member{}
 	for _, pid := range pids {
 		s, err := procstat.Read(pid)
-		if err != nil || s.PGRP != pid || s.Dead() || s.PPID == kthreadd {
+		if err != nil || s.PGRP != pid || s.Dead() || s.Kernel {
 			continue
 		}
 		m, err := look(pid)
@@ -75,7 +75,7 @@ func Remains(w Wanted, after time.Time) ([]int, error) {
 	var found []member
 	for _, pid := range pids {
 		s, err := procstat.Read(pid)
-		if err != nil || s.Dead() || s.PPID == kthreadd {
+		if err != nil || s.Dead() || s.Kernel {
 			continue
 		}
 		if age, err := procstat.Age(s.StartTicks); err != nil || time.Since(after) < age-tick {
@@ -99,9 +99,6 @@ func Remains(w Wanted, after time.Time) ([]int, error) {
 
 // tick is how coarse the start times of processes are.
 const tick = 10 * time.Millisecond
-
-// kthreadd is the parent of the kernel's own threads, which have no environment.
-const kthreadd = 2
 
 // older orders by age, and processes of the same clock tick by parentage.
 func older(a, b member) int {

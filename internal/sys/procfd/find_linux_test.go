@@ -1,11 +1,15 @@
 package procfd
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -150,6 +154,36 @@ func TestRemains(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestFindUnderPIDTwo: in a namespace of its own the daemon may be process 2, which elsewhere is the kernel's: what is lost
+// there is found all the same.
+func TestFindUnderPIDTwo(t *testing.T) {
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := exec.Command("/bin/sh", "-c", `"$@" & wait $!`, "sh", exe, "helper-second", "-test.run=^(TestFindInstances|TestRemains)$")
+	c.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWPID | unix.CLONE_NEWNS, Pdeathsig: unix.SIGKILL}
+	runtime.LockOSThread() // for Pdeathsig
+	defer runtime.UnlockOSThread()
+	out, err := c.CombinedOutput()
+	if errors.Is(err, unix.EPERM) || strings.HasPrefix(string(out), "skip") {
+		t.Skipf("there are no namespaces of processes here: %v %s", err, out)
+	}
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+}
+
+// helperSecond makes the tests that are asked for run as process 2 of the namespace.
+func helperSecond() {
+	err := cmp.Or(unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""), unix.Mount("proc", "/proc", "proc", 0, ""))
+	if err != nil || os.Getpid() != 2 {
+		fmt.Println("skip:", os.Getpid(), err)
+		os.Exit(0)
+	}
+	os.Args = append(os.Args[:1], os.Args[2:]...)
 }
 
 func TestOlder(t *testing.T) {

@@ -40,6 +40,8 @@ func TestMain(m *testing.M) {
 		case "helper-recycler":
 			helperRecycler()
 			return
+		case "helper-second":
+			helperSecond()
 		}
 	}
 	os.Exit(m.Run())
