@@ -88,7 +88,7 @@ func (p *Process) single(c *supervisord.Config) error {
 		p.note(activity.Warn, "everything was taken over from pid %d, which stood in for a keeper that was killed", held.PID)
 		return nil
 	case errors.As(err, &held) && c.Native != nil:
-		return fmt.Errorf("it runs already (pid %d)", held.PID)
+		return &RunsError{held.PID}
 	case errors.As(err, &held) && len(c.Servers) > 0:
 		return &listen.BusyError{Address: path}
 	case errors.As(err, &held):
@@ -99,6 +99,12 @@ func (p *Process) single(c *supervisord.Config) error {
 	p.note(activity.Warn, "there is no place for the state of this daemon: its programs would not survive it, and nothing keeps a second one away: %v", err)
 	return nil
 }
+
+// RunsError says that another daemon has the lock of the instance.
+type RunsError struct{ PID int }
+
+// Error has the pid.
+func (e *RunsError) Error() string { return fmt.Sprintf("it runs already (pid %d)", e.PID) }
 
 // How long a lock may be held by others than who took it, and how often that is looked at.
 const (

@@ -2,9 +2,8 @@ package usrsvc
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -106,23 +105,21 @@ func (m *manage) start(ctx context.Context) (Code, error) {
 	m.warn()
 	s, err := m.instance.start(ctx, modeActive, m.file)
 	if err != nil {
-		return 0, err
-	}
-	if s.Passive { // a command has started one that only watches, in the same moment
-		return 0, fail(TryAgain, "usrsvcd was not started: another command was faster (pid %d)", s.PID)
+		return 0, translate(err)
 	}
 	m.say(detailsOf(s.PID), "Started usrsvcd:")
 	return Success, nil
 }
 
-// vacate makes sure that a daemon can begin: the configuration can be used, its files can be written, and no other runs. One
-// that only watches makes room. One that runs may stand in for a daemon that was killed: with relieve that is found out later.
-func (m *manage) vacate(ctx context.Context, relieve bool) error {
+// vacate makes sure that a daemon can begin: the configuration can be used, its files can be written, and no other runs. When
+// it is to run in this process (here), one that only watches makes room; one that does more may stand in for a daemon that was
+// killed, which is found out later.
+func (m *manage) vacate(ctx context.Context, here bool) error {
 	s, ok, err := m.instance.running(ctx)
 	switch {
 	case err != nil:
 		return translate(err)
-	case ok && !s.Passive && !relieve:
+	case ok && !s.Passive && !here:
 		return fail(UsrsvcdAlreadyRunning, "usrsvcd is already running [%d]:\n\n%s", s.PID, encode(detailsOf(s.PID)))
 	}
 	if err := m.usable(); err != nil {
@@ -139,7 +136,7 @@ func (m *manage) vacate(ctx context.Context, relieve bool) error {
 	if err := creatable(m.set.pidfile); err != nil {
 		return fail(InsufficientPermissions, "the pid file of usrsvcd cannot be written: %v", err)
 	}
-	if ok && s.Passive {
+	if ok && s.Passive && here {
 		m.trace("the daemon that only watches (pid %d) makes room", s.PID)
 		return m.instance.end(ctx, s)
 	}
@@ -155,10 +152,11 @@ func (m *manage) foreground(ctx context.Context) (Code, error) {
 		m.warn()
 	}
 	status, err := m.serve()
-	if err != nil {
+	if errors.As(err, new(*app.RunsError)) {
 		if _, ok, look := m.active(ctx); look == nil && ok {
 			return 0, fail(UsrsvcdAlreadyRunning, "usrsvcd: %v", err)
 		}
+		return 0, fail(TryAgain, "usrsvcd: %v, and is not the one that is wanted", err)
 	}
 	return Code(status), err
 }
@@ -304,14 +302,4 @@ func (m *manage) upgrade(ctx context.Context) (Code, error) {
 		m.say(nil, "Upgraded usrsvcd [%d] from %s to %s, the programs run on", now.PID, before.Version, now.Version)
 		return Success, nil
 	}
-}
-
-// ready makes the folders that a daemon needs.
-func (i instance) ready() error {
-	for _, dir := range []string{i.Logs, filepath.Dir(i.Socket)} {
-		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -311,3 +311,50 @@ func TestMonitor(t *testing.T) {
 		t.Errorf("%+v %v", p, err)
 	}
 }
+
+// TestWhileItComesAndGoes: a command that meets a daemon which begins or ends is carried out by the next one, and no command
+// keeps a daemon from beginning.
+func TestWhileItComesAndGoes(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, two)
+	over, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			if out, errs, code := s.run("usrsvc restart one"); code != Success {
+				t.Errorf("restart: %s\n%s%s", code, out, errs)
+			}
+			select {
+			case <-over:
+				return
+			default:
+			}
+		}
+	}()
+	for range 6 {
+		s.want("usrsvcd start", Success)
+		s.want("usrsvcd stop", Success)
+	}
+	close(over)
+	<-ended
+	if found := s.processes("sleep " + s.n + "1"); len(found) != 1 {
+		t.Errorf("%d run", len(found))
+	}
+}
+
+// TestNotOurs: who asks for the daemon of somebody else, or has no place for its files, is told what is wrong.
+func TestNotOurs(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, two)
+	if os.Getuid() == 0 {
+		t.Skip("nothing is closed to root")
+	}
+	if err := os.Mkdir(filepath.Join(s.home, "r"), 0); err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range []string{"usrsvcd status", "usrsvc start one", "usrsvc status one"} {
+		if out := s.want(line, InsufficientPermissions); !strings.Contains(out, "HOME may not be that of this account") {
+			t.Errorf("%s: %s", line, out)
+		}
+	}
+}

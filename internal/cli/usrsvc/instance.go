@@ -34,6 +34,8 @@ func (i instance) client() *upkeep.Client { return upkeep.New(upkeep.Options{Soc
 
 // running is the daemon's own account of itself; ok is false when there is none.
 func (i instance) running(ctx context.Context) (s upkeep.System, ok bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, startPatience)
+	defer cancel()
 	c := i.client()
 	defer c.Close()
 	s, err = c.System(ctx)
@@ -43,11 +45,21 @@ func (i instance) running(ctx context.Context) (s upkeep.System, ok bool, err er
 		return s, true, nil
 	case errors.As(err, &absent) && !errors.Is(err, os.ErrPermission):
 		return s, false, nil
+	case errors.Is(err, context.DeadlineExceeded):
+		return s, false, i.mute(err)
 	}
 	return s, false, err
 }
 
-// start starts a daemon in the background, unless somebody else does that at the same time, and returns when it answers.
+// cut reports whether an error says that the daemon has ended while it was asked.
+func cut(err error) bool {
+	var p *upkeep.Problem
+	var f *failure
+	return !errors.As(err, &p) && !errors.As(err, &f) && !errors.Is(err, os.ErrPermission) && !errors.Is(err, context.Canceled)
+}
+
+// start starts a daemon in the background, unless somebody else does that at the same time, and returns when it answers. One
+// that only watches makes room for one that does more. One that is about to end is waited for.
 func (i instance) start(ctx context.Context, mode, file string) (s upkeep.System, err error) {
 	if err := i.ready(); err != nil {
 		return s, err
@@ -58,7 +70,8 @@ func (i instance) start(ctx context.Context, mode, file string) (s upkeep.System
 	defer tick.Stop()
 	for mine, launched := false, false; ; {
 		s, ok, err := i.running(ctx)
-		if ok || err != nil && ctx.Err() == nil {
+		instead := ok && s.Passive && mode == modeActive
+		if ok && !instead || err != nil && !cut(err) {
 			return s, err
 		}
 		switch {
@@ -71,33 +84,68 @@ func (i instance) start(ctx context.Context, mode, file string) (s upkeep.System
 				defer l.Close()
 				continue // it may have come meanwhile
 			case !errors.As(err, &held):
+				return s, i.homeless(err)
+			}
+		case instead: // nobody else starts one meanwhile
+			if err := i.end(ctx, s); err != nil {
 				return s, err
 			}
-		case !launched:
-			if err := i.launch(mode, file); err != nil {
+		case err == nil && !launched:
+			if launched, err = i.launch(mode, file); err != nil {
 				return s, err
 			}
-			launched = true
 		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return s, fail(UnknownFailure, "the daemon does not answer; its log is in %s", i.Logs)
+			if errors.Is(ctx.Err(), context.Canceled) {
+				return s, ctx.Err()
+			}
+			return s, i.mute(err)
 		}
 	}
 }
 
-// launch starts the daemon's own process, and returns when it is ready.
-func (i instance) launch(mode, file string) error {
+// mute is why nothing is known of a daemon that should answer by now.
+func (i instance) mute(err error) error {
+	if pid, look := lock.Holder(filepath.Join(i.State, "lock")); look == nil && pid > 0 && !procstat.Gone(pid) {
+		return fail(UnknownFailure, "usrsvcd (pid %d) does not answer at %s: end it with kill %d, its programs run on; its log is in %s", pid, i.Socket, pid, i.Logs)
+	}
+	if err != nil {
+		return fail(UnknownFailure, "the daemon does not answer: %v; its log is in %s", err, i.Logs)
+	}
+	return fail(UnknownFailure, "the daemon does not answer; its log is in %s", i.Logs)
+}
+
+// ready makes the folders that a daemon needs.
+func (i instance) ready() error {
+	for _, dir := range []string{i.Logs, filepath.Dir(i.Socket)} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return i.homeless(err)
+		}
+	}
+	return nil
+}
+
+// homeless is why the instance has no place for its files.
+func (i instance) homeless(err error) error {
+	return fail(InsufficientPermissions, "there is no place for the files of the daemon, HOME may not be that of this account: %v", err)
+}
+
+// launch starts the daemon's own process, and returns when it is ready. It is not, without an error, when another one has the
+// lock of the instance: one that is about to end, or has just begun.
+func (i instance) launch(mode, file string) (launched bool, err error) {
 	status, err := daemon.Start([]string{"usrsvcd", "--" + instanceOption + "=" + mode, "--config=" + file})
 	var exit *exec.ExitError
 	switch {
 	case err != nil && !errors.As(err, &exit):
-		return err
+		return false, err
+	case Code(status) == UsrsvcdAlreadyRunning:
+		return false, nil
 	case status != 0 || err != nil:
-		return fail(max(Code(status), GeneralFailure), "the daemon has not started; its log is in %s", i.Logs)
+		return false, fail(max(Code(status), GeneralFailure), "the daemon has not started; its log is in %s", i.Logs)
 	}
-	return nil
+	return true, nil
 }
 
 // end asks the daemon to end, which leaves its programs alone, and waits until it is gone.

@@ -410,10 +410,11 @@ var problemCodes = map[string]Code{
 // translate is an answer of the daemon as a failure with a code; what was seen is in its text.
 func translate(err error) error {
 	var p *upkeep.Problem
-	var absent *upkeep.AbsentError
 	switch {
 	case errors.As(err, &p):
-	case errors.As(err, &absent) && !errors.Is(err, os.ErrPermission):
+	case errors.Is(err, os.ErrPermission):
+		return fail(InsufficientPermissions, "%v: HOME may not be that of this account", err)
+	case cut(err):
 		return fail(TryAgain, "the daemon has ended meanwhile: %v", err)
 	default:
 		return err

@@ -10,6 +10,7 @@ package usrsvc
 import (
 	"context"
 	_ "embed" // the manual
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -53,7 +54,10 @@ func (c Command) Daemon(_ string, argv []string) int {
 	return int(c.begin(daemonUsage, daemonOptions(), argv, func(ctx context.Context, v *voice, a *arguments) Code {
 		if a.instance != "" {
 			status, err := c.serve(a.file, a.instance, true)
-			if err != nil {
+			switch {
+			case errors.As(err, new(*app.RunsError)): // whoever has started us tells that, or tries again
+				return UsrsvcdAlreadyRunning
+			case err != nil:
 				v.complain("%v", err)
 				return max(codeOf(err), GeneralFailure)
 			}

@@ -6,6 +6,9 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
+
+	"github.com/upkeep-project/upkeep/internal/domain/model"
 )
 
 // actions are what usrsvc does.
@@ -78,23 +81,36 @@ func (t *tool) summary(names []string, codes []Code) Code {
 	return GeneralFailure
 }
 
-// one carries out the action for one program.
+// one carries out the action for one program. Where a daemon ends meanwhile or another one takes its place, that one is asked.
 func (t *tool) one(ctx context.Context, name string) Code {
 	p := t.set.program(name)
 	if p == nil && (t.action == "start" || t.action == "restart") {
 		return t.failed(name, fail(InvalidConfig, "%s cannot be used:\n%s", name, strings.Join(t.set.wrong(name), "\n")))
 	}
-	j := &job{tool: t, name: name, program: p}
-	do := map[string]func(context.Context) (Outcome, error){
-		"start": j.start, "stop": j.stop, "restart": j.restart, "status": j.status,
-	}[t.action]
-	out, err := do(ctx)
+	out, err := t.attempt(ctx, name, p)
+	for over := time.Now().Add(startPatience); codeOf(err) == TryAgain && time.Now().Before(over); {
+		t.trace("%v", err)
+		select {
+		case <-ctx.Done():
+			return t.failed(name, err)
+		case <-time.After(look):
+		}
+		out, err = t.attempt(ctx, name, p)
+	}
 	if err != nil {
 		return t.failed(name, err)
 	}
 	out.Program, out.Action, out.Name = name, t.action, Code(out.Code).Name()
 	t.tell(out)
 	return Code(out.Code)
+}
+
+// attempt asks the daemon that there is now.
+func (t *tool) attempt(ctx context.Context, name string, p *model.Program) (Outcome, error) {
+	j := &job{tool: t, name: name, program: p}
+	return map[string]func(context.Context) (Outcome, error){
+		"start": j.start, "stop": j.stop, "restart": j.restart, "status": j.status,
+	}[t.action](ctx)
 }
 
 // failed tells of a failure, and is its code.
