@@ -60,8 +60,17 @@ func HealthOf(checks []model.CheckState) (health, text string) {
 	return health, text
 }
 
-// Unready is what the first check that keeps an instance from being ready has found; empty when none does.
-func Unready(checks []model.CheckState) string { return failing(checks, model.StageReady) }
+// Condition is what the checks of an instance that runs have found and others should know: "unhealthy, up: connection refused",
+// "not ready, …"; empty when there is nothing.
+func Condition(checks []model.CheckState) string {
+	if text := failing(checks, model.StageLive); text != "" {
+		return "unhealthy, " + text
+	}
+	if text := failing(checks, model.StageReady); text != "" {
+		return "not ready, " + text
+	}
+	return ""
+}
 
 // failing is what the first failing check of a stage has found, after its name.
 func failing(checks []model.CheckState, stage model.Stage) string {

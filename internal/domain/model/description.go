@@ -24,7 +24,14 @@ func AppendDescription(b []byte, st *Status, now time.Time) []byte {
 		b = append(b, `unknown error (try "tail `...)
 		b = append(b, st.ID.Name...)
 		return append(b, `")`...)
+	case Starting:
+		if st.Waiting != "" {
+			return append(append(b, "waiting for "...), st.Waiting...)
+		}
 	case Stopped, Exited:
+		if st.State == Stopped && st.Program != nil && st.Program.Disabled {
+			return append(b, "disabled"...)
+		}
 		if st.Start.IsZero() {
 			return append(b, "Not started"...)
 		}

@@ -32,6 +32,9 @@ func TestDescribe(t *testing.T) {
 		{"other zone", Status{State: Exited, Start: ago(10), Stop: time.Date(2026, 1, 2, 0, 5, 0, 0, time.UTC)}, "Jan 02 02:05 AM"},
 		{"stopped out of backoff without a fork", Status{State: Stopped, Start: ago(10)}, "Jan 01 02:00 AM"},
 		{"starting", Status{State: Starting, PID: 3, Start: now}, ""},
+		{"waiting", Status{State: Starting, Start: now, Waiting: "db: ready"}, "waiting for db: ready"},
+		{"disabled", Status{State: Stopped, Program: &Program{Disabled: true}}, "disabled"},
+		{"ended, disabled", Status{State: Exited, Start: ago(10), Stop: time.Date(2026, 1, 2, 0, 5, 0, 0, zone), Program: &Program{Disabled: true}}, "Jan 02 12:05 AM"},
 		{"stopping", Status{State: Stopping, PID: 3, Start: now}, ""},
 		{"unknown", Status{State: Unknown}, ""},
 	}

@@ -12,14 +12,8 @@ import (
 // health adds to a program what its checks have found out.
 func health(v *upkeep.Process, list []model.CheckState) {
 	v.Health, v.HealthText = service.HealthOf(list)
-	if v.State != model.Running.String() {
-		return
-	}
-	if why := service.Unready(list); why != "" {
-		v.Summary = "not ready, " + why
-	}
-	if v.Health == "unhealthy" {
-		v.Summary = "unhealthy, " + v.HealthText
+	if text := service.Condition(list); text != "" && v.State == model.Running.String() {
+		v.Summary = text
 	}
 }
 

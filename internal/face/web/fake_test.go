@@ -28,6 +28,7 @@ type fake struct {
 	err   map[string]error // by verb and name: "start g:a"
 	down  error            // of everything that reads
 	log   string
+	found map[model.ID][]model.CheckState
 }
 
 func program(group, name string, s model.State) model.Status {
@@ -45,6 +46,8 @@ func newFake() *fake {
 func (f *fake) Info() service.Info {
 	return service.Info{Identifier: "super", PID: 77, State: model.DaemonRunning}
 }
+func (f *fake) Checks(context.Context, []model.ID) map[model.ID][]model.CheckState { return f.found }
+
 func (f *fake) List(context.Context) ([]model.Status, error) { return f.list, f.down }
 
 func (f *fake) Get(_ context.Context, id model.ID) (model.Status, error) {

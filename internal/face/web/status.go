@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/upkeep-project/upkeep/internal/domain/model"
+	"github.com/upkeep-project/upkeep/internal/service"
 )
 
 // maxMessage is how many characters of a message are shown.
@@ -47,12 +48,16 @@ func (s *Site) serveStatus(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		status, p.Message = http.StatusServiceUnavailable, unexpected(s.o.Fault(err, ""))
 	}
-	p.Rows = s.rows(list)
+	ids := make([]model.ID, len(list))
+	for i := range list {
+		ids[i] = list[i].ID
+	}
+	p.Rows = s.rows(list, s.o.Service.Checks(r.Context(), ids))
 	s.page(w, status, "status", &p)
 }
 
-// rows are the lines of the table. Source: spec/supervisor 7.2.
-func (s *Site) rows(list []model.Status) []row {
+// rows are the lines of the table, with what checks have found. Source: spec/supervisor 7.2.
+func (s *Site) rows(list []model.Status, found map[model.ID][]model.CheckState) []row {
 	now := s.o.Now()
 	rows := make([]row, len(list))
 	for i := range list {
@@ -69,6 +74,12 @@ func (s *Site) rows(list []model.Status) []row {
 		switch st.State {
 		case model.Running:
 			r.StateClass, r.First, r.Second = "statusrunning", actRestart, actStop
+			if text := service.Condition(found[st.ID]); text != "" {
+				r.Description += "; " + visible(text)
+			}
+			if st.Past.Adopted {
+				r.Description += "; adopted"
+			}
 		case model.Fatal:
 			r.StateClass, r.First = "statuserror", actStart
 		case model.Backoff:

@@ -91,6 +91,25 @@ func TestRows(t *testing.T) {
 	}
 }
 
+// TestConditions: what checks have found, adoption, waiting and being disabled are on the page.
+func TestConditions(t *testing.T) {
+	f := newFake()
+	f.list = []model.Status{program("sick", "sick", model.Running), program("unready", "unready", model.Running), program("app", "app", model.Starting), program("off", "off", model.Stopped)}
+	f.list[1].Past.Adopted, f.list[2].Waiting, f.list[3].Program.Disabled = true, "db: ready", true
+	bad := func(stage model.Stage) []model.CheckState {
+		return []model.CheckState{{Check: model.Check{Name: "up", Stage: stage}, Verdict: model.Failing, Text: "<refused>"}}
+	}
+	f.found = map[model.ID][]model.CheckState{f.list[0].ID: bad(model.StageLive), f.list[1].ID: bad(model.StageReady)}
+	page := text(t, ask(t, site(t, f), http.MethodGet, "/", ""))
+	for _, want := range []string{
+		">pid 42, uptime 1:00:00; unhealthy, up: &lt;refused&gt;<", ">pid 42, uptime 1:00:00; not ready, up: &lt;refused&gt;; adopted<", ">waiting for db: ready<", ">disabled<",
+	} {
+		if !strings.Contains(page, want) {
+			t.Errorf("%q is missing in %s", want, page)
+		}
+	}
+}
+
 func TestLinksOfARow(t *testing.T) {
 	f := newFake()
 	f.list = []model.Status{program("g", "ä b&c", model.Running)}
@@ -132,7 +151,7 @@ func BenchmarkStatus(b *testing.B) {
 	s := site(b, f)
 	b.ReportAllocs()
 	for b.Loop() {
-		p := statusPage{frame: s.frame("x", "index.html"), Rows: s.rows(f.list)}
+		p := statusPage{frame: s.frame("x", "index.html"), Rows: s.rows(f.list, nil)}
 		var n discard
 		if err := s.templates.ExecuteTemplate(&n, "status", &p); err != nil {
 			b.Fatal(err)

@@ -44,10 +44,16 @@ var assets = map[string]string{
 const policy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; " +
 	"form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
+// Service is what the pages are made of.
+type Service interface {
+	service.Service
+	service.Watching
+}
+
 // Options say what the pages are about.
 type Options struct {
-	Service service.Service // required
-	Version string          // of the product, for the foot of the page
+	Service Service // required
+	Version string  // of the product, for the foot of the page
 	// Fault is the fault of XML-RPC that stands for an error of the service; messages name it. Required.
 	Fault func(err error, subject string) *xmlrpc.Fault
 	// ErrorBody is the page that goes with a status from 400 on. Required.
