@@ -258,3 +258,23 @@ func TestWatch(t *testing.T) {
 		t.Error(d)
 	}
 }
+
+// TestChecksSayWhyAStartHasFailed: those that watch know which check has not passed in time, and are not overtaken.
+func TestChecksSayWhyAStartHasFailed(t *testing.T) {
+	s := newStage(t)
+	s.core.watch = &told{}
+	s.add("app", only("app", func(p *model.Program) {
+		checked(model.StageStartup)(p)
+		p.Start.Timeout, p.Start.Retries = 5*time.Second, 1
+	}))
+	s.pass(5*time.Second + 10*time.Millisecond)
+	s.core.StartFailed(s.inst("app"), "port", "connection refused, not within 5s")
+	s.pass(time.Second)
+	if st := s.slot("app").Status(); st.SpawnErr != "startup check port: connection refused, not within 5s" {
+		t.Errorf("%s: %q", st.State, st.SpawnErr)
+	}
+	s.pass(10 * time.Second) // this time they say nothing
+	if st := s.slot("app").Status(); st.State != model.Fatal || st.SpawnErr != "its startup checks had not passed after 5.0s" {
+		t.Errorf("%s: %q", st.State, st.SpawnErr)
+	}
+}

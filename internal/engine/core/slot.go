@@ -87,9 +87,15 @@ func (c *Core) calm() {
 	}
 }
 
+// watchPatience is how much later than the checks of a start, which know what they have found, the machine gives it up.
+const watchPatience = time.Second
+
 // policyOf is what the machine of a program goes by.
 func (c *Core) policyOf(p *model.Program) lifecycle.Policy {
 	policy := lifecycle.PolicyOf(p)
+	if c.watch != nil && policy.Start.Timeout > 0 {
+		policy.Start.Timeout += watchPatience
+	}
 	if c.passive {
 		policy.Start.Retries, policy.Exit.Restart = 0, model.RestartNever
 	}
