@@ -282,7 +282,7 @@ func (c *Core) reshape(a *Application, g *group, n NewGroup) (leave, replace []*
 func (c *Core) redefine(a *Application, s *Slot, d *definition, forAll []model.FieldChange) bool {
 	fields := append(model.Diff(s.spec, d.Spec), forAll...)
 	kind := plan.ForProgram(fields, d.Spec, s.m.State)
-	if c.gentle && kind == plan.Replace {
+	if (c.gentle || s.parting) && kind == plan.Replace {
 		kind = plan.Refresh
 	}
 	if model.Differs(fields) {

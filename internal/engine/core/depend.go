@@ -246,8 +246,10 @@ func (c *Core) startable(s *Slot, person bool) bool {
 	case c.passive:
 		return false
 	}
-	up, known := c.keep.wished[s.spec.ID]
-	return up || !known
+	if up, known := c.keep.wished[s.spec.ID]; known {
+		return up
+	}
+	return s.m.State != model.Stopped || s.m.Gen == 0 // else somebody has stopped it, which is no wish where autostart says the same
 }
 
 // needsFirst puts those of a set on which others of it depend before them. The order is kept otherwise.

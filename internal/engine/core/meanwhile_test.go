@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/upkeep-project/upkeep/internal/base/agenda"
 	"github.com/upkeep-project/upkeep/internal/domain/model"
 )
 
@@ -162,6 +163,23 @@ func TestEndWhileWaiting(t *testing.T) {
 	}
 }
 
+// TestKilledWhileEnding: a launch that was decided and not executed is given up by the next process, which goes on with the end.
+func TestKilledWhileEnding(t *testing.T) {
+	s := newSurvivor(t)
+	s.script["slow"] = script{dies: 10 * time.Second}
+	s.activate(members("s", "slow"))
+	s.add("app", func(_ *model.Program, g *model.Group) { g.Priority = 1 })
+	s.core.commit() // app is to be launched
+	s.core.BeginEnd(model.DaemonShutdown)
+	s.w.coming = agenda.Queue[func()]{} // its spawner goes with the core
+	s.killed()
+	s.pass(time.Minute)
+	if got := s.order("spawned"); slices.Contains(got, "app") || !s.core.end.complete {
+		t.Errorf("started were %v, ended: %v", got, s.core.end.complete)
+	}
+	s.state("app", model.Stopped)
+}
+
 // TestAdoptedTask: a task that has completed and is taken over while it runs once more has not completed.
 func TestAdoptedTask(t *testing.T) {
 	s := newStage(t)
@@ -183,5 +201,48 @@ func TestAdoptedTask(t *testing.T) {
 	f.actor.end(model.Exit{Known: true})
 	if _, err := s.one(o); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestStoppedDependencyStaysDown when a changed definition starts what needs it anew, whatever its autostart is.
+func TestStoppedDependencyStaysDown(t *testing.T) {
+	for _, auto := range []bool{false, true} {
+		s := newStage(t)
+		g := with(members("g", "app", "db"), func(p *model.Program) { p.Start.Auto = auto })
+		g.Programs[0].Depends = []model.Dependency{{On: "db"}}
+		s.activate(g)
+		if _, err := s.one(s.core.start([]*Slot{s.in("g", "app")}, Needed, true)); err != nil && !errors.Is(err, errLeftOut) {
+			t.Fatal(err)
+		}
+		if _, err := s.one(s.core.stop([]*Slot{s.in("g", "db")}, Each, true)); err != nil {
+			t.Fatal(err)
+		}
+		next := with(members("g", "app", "db"), func(p *model.Program) { p.Start.Auto = auto })
+		next.Programs[0].Depends, next.Programs[0].Command.Dir = g.Programs[0].Depends, "/new"
+		s.applied(s.apply("", next), "replace g:app a dependency has failed: g:db: STOPPED")
+		s.pass(5 * time.Second)
+		s.are("app STARTING, db STOPPED")
+	}
+}
+
+// TestChangeWhileParting: a program that is about to be stopped is not started again for a change.
+func TestChangeWhileParting(t *testing.T) {
+	s := newStage(t)
+	s.script["app"] = script{dies: 5 * time.Second}
+	g := members("g", "db", "app")
+	g.Programs[1].Depends = []model.Dependency{{On: "db"}}
+	s.activate(g)
+	s.pass(5 * time.Second)
+	o := s.core.stop(s.core.Table().ByPriority(), Needed, true)
+	s.pass(time.Second)
+	s.are("db RUNNING 101, app STOPPING 102")
+	next := members("g", "db", "app")
+	next.Programs[0].Command.Dir, next.Programs[1].Depends = "/new", g.Programs[1].Depends
+	s.applied(s.apply("", next), "refresh g:db")
+	s.until(o)
+	s.pass(5 * time.Second)
+	s.are("db STOPPED, app STOPPED")
+	if got := s.in("g", "db").Program().Command.Dir; got != "/new" {
+		t.Errorf("the definition in force is that in %q", got)
 	}
 }

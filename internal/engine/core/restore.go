@@ -181,7 +181,7 @@ func (c *Core) SetWishes(entries map[string][]byte) {
 
 // Restore goes on where an earlier process was killed: its groups are active, its programs are in their
 // states, timers and counters run on, instances that live are taken back, launches that were decided are
-// carried out and an ordered end goes on. Of what is Empty it only clears the journal. Call it before Run, with
+// carried out, or an ordered end goes on. Of what is Empty it only clears the journal. Call it before Run, with
 // the host ready to launch.
 // Source: spec/reliability R1–R4.
 func (c *Core) Restore(sv *Saved) {
@@ -209,7 +209,7 @@ func (c *Core) Restore(sv *Saved) {
 	c.forgetRest(sv)
 	var decided []*Slot
 	for _, s := range c.slots() {
-		if c.resume(s, sv.slots) {
+		if c.resume(s, sv) {
 			decided = append(decided, s)
 		}
 	}
@@ -288,8 +288,8 @@ func (s *Slot) restore(r slotRecord) {
 }
 
 // resume takes up one program, and reports whether its launch was decided and is to be carried out.
-func (c *Core) resume(s *Slot, records map[model.ID]slotRecord) (launch bool) {
-	_, known := records[s.spec.ID]
+func (c *Core) resume(s *Slot, sv *Saved) (launch bool) {
+	_, known := sv.slots[s.spec.ID]
 	if s.m.Armed {
 		s.epoch = s.m.Epoch
 		c.timers.Set(&s.timer, s.m.Due)
@@ -324,7 +324,7 @@ func (c *Core) resume(s *Slot, records map[model.ID]slotRecord) (launch bool) {
 		switch {
 		case s.m.Killing:
 			c.giveUp(s)
-		case s.masked(): // the change was recorded, and what followed from it was not
+		case s.masked(), sv.ending != model.DaemonRunning: // that was recorded, and what followed from it was not
 			c.step(s, lifecycle.Event{Kind: lifecycle.Stop})
 			c.giveUp(s)
 		case c.safe:

@@ -1,9 +1,11 @@
 package core
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"syscall"
 	"time"
 
@@ -30,10 +32,9 @@ type town struct {
 	kill int // one in so many effects; 0 = never
 
 	disk    map[string][]byte
-	waiting []struct {
-		key   string
-		value []byte
-	}
+	waiting []putting
+	wishes  townWishes
+	quick   bool // lives are short, so that starts by themselves have to wait for their turn
 	groups  []*model.Group
 	houses  []*house
 	byID    map[model.ID]*house
@@ -48,15 +49,18 @@ type town struct {
 	starts  int
 	waits   int
 	strange int
+	taken   int
 }
 
 // house is what is known of a program.
 type house struct {
 	spec      *model.Program
 	live      *guest
+	let       *guest // what was let go of last
 	lastDeath time.Duration
-	done      bool // has ended as expected at least once
-	down      bool // a stop or a release was answered, and nobody has asked for a start since
+	done      bool           // has ended as expected at least once
+	next      *model.Program // the change that is not answered yet
+	down      bool           // a stop or a release was answered, and nobody has asked for a start since
 	started   uint64
 	disabled  must // mustUp: it is for certain, mustDown: it is not
 	watched   uint64
@@ -87,6 +91,7 @@ type asking struct {
 	of    []*house
 	since uint64 // town.started when it was given
 	order *order
+	off   map[*house]bool // it was STOPPING: whatever the answer is, it stays down
 	reply <-chan error
 	then  func()
 }
@@ -94,8 +99,9 @@ type asking struct {
 func newTown(seed uint64) *town {
 	t := &town{dice: rand.New(rand.NewPCG(seed, 3)), now: time.Hour, disk: map[string][]byte{}, byID: map[model.ID]*house{}, held: map[heldKey]*guest{}}
 	t.kill = []int{0, 40, 100, 300}[t.dice.IntN(4)]
+	t.wishes.disk, t.quick = map[string][]byte{}, t.one(8)
 	for g := range 2 {
-		spec := &model.Group{Name: fmt.Sprintf("g%d", g), Priority: 999}
+		spec := &model.Group{Name: fmt.Sprintf("g%d", g), Priority: 999 - t.dice.IntN(2)}
 		for range 2 + t.dice.IntN(3) {
 			p := t.program(spec.Name)
 			spec.Programs = append(spec.Programs, p)
@@ -181,10 +187,31 @@ func (t *town) Logf(_ activity.Level, format string, args ...any) {
 }
 
 func (t *town) Put(key string, value []byte) {
-	t.waiting = append(t.waiting, struct {
-		key   string
-		value []byte
-	}{key, value})
+	t.waiting = append(t.waiting, putting{key: key, kept: kept{value: value}})
+}
+
+// townWishes are durable some time after they were put, or never.
+type townWishes struct {
+	t       *town
+	waiting []putting
+	disk    map[string][]byte
+}
+
+func (w *townWishes) Put(key string, value []byte) {
+	w.waiting = append(w.waiting, putting{key: key, kept: kept{value: value}})
+}
+
+func (w *townWishes) Sync(done func(error)) {
+	n := len(w.waiting)
+	for _, p := range w.waiting[:n] {
+		if p.value == nil {
+			delete(w.disk, p.key)
+		} else {
+			w.disk[p.key] = p.value
+		}
+	}
+	w.waiting = w.waiting[n:]
+	w.t.lifelong(w.t.span(time.Millisecond), func() { done(nil) })
 }
 
 func (t *town) Flush() error {
@@ -230,7 +257,7 @@ func (t *town) Launch(i Instance) {
 		h.live, t.held[g.key] = g, g
 		t.starts++
 		t.tell("birth %s:%d", h.spec.ID.Name, i.Gen)
-		t.later(t.span(time.Minute), func() { g.die(model.Exit{Known: true, Status: t.dice.IntN(2)}) })
+		g.lives()
 		t.point("after an exec")
 		if g.found = t.one(6); g.found {
 			t.core.LaunchedFound(i, g, t.now-time.Minute)
@@ -267,13 +294,53 @@ func (t *town) judgeLaunch(h *house) {
 		t.fail("%s is launched, and somebody wants it to be down", h.spec.ID)
 	case h.disabled == mustUp:
 		t.fail("%s is launched, and is disabled", h.spec.ID)
+	case t.core.end.begun:
+		t.fail("%s is launched while everything ends", h.spec.ID)
 	}
-	for _, d := range h.spec.Depends {
+	if lack := t.lack(h.spec); lack != "" && (h.next == nil || t.lack(h.next) != "") {
+		t.fail("%s is launched, and this is not so: %s", h.spec.ID, lack)
+	}
+}
+
+// lack is a condition of a start that is not met.
+func (t *town) lack(p *model.Program) string {
+	for _, d := range p.Depends {
 		for _, on := range t.houses {
 			if d.About(on.spec.ID) && !on.meets(d.Condition, t.now) {
-				t.fail("%s is launched, and this is not so: %s", h.spec.ID, d)
+				return d.String()
 			}
 		}
+	}
+	return ""
+}
+
+// lives has a process end some time, or send itself away: then another one is what it was.
+func (g *guest) lives() {
+	t := g.t
+	most := time.Minute
+	if t.quick {
+		most = 2 * time.Second
+	}
+	if t.one(6) {
+		t.later(t.span(most), g.moves)
+		return
+	}
+	t.later(t.span(most), func() { g.die(model.Exit{Known: true, Status: t.dice.IntN(2)}) })
+}
+
+func (g *guest) moves() {
+	t := g.t
+	if g.dead || g.strange {
+		return
+	}
+	t.pids++
+	next := *g
+	next.pid = 1000 + t.pids
+	g.dead, g.h.live, t.held[g.key] = true, &next, &next
+	t.tell("%s:%d is pid %d now", g.key.id.Name, g.key.gen, next.pid)
+	next.lives()
+	if t.up && g.life == t.life {
+		t.lifelong(t.span(blur/2), func() { t.core.Moved(next.inst, &next) })
 	}
 }
 
@@ -304,19 +371,18 @@ func (t *town) Resume(i Instance, whichever bool) Resumed {
 // Up has the checks of an instance look: they pass, mostly.
 func (t *town) Up(i Instance, p *model.Program, pid int, _ time.Duration) {
 	h := t.byID[p.ID]
-	if h.live == nil && t.now-h.lastDeath > blur || h.live != nil && h.live.pid != pid {
+	if h.live == nil && t.now-h.lastDeath > blur || h.live != nil && h.live.pid != pid && h.live.pid <= pid {
 		t.fail("%s is watched as pid %d", p.ID, pid)
 	}
 	if h.watched != 0 && h.watched != i.Gen {
 		t.fail("%s: generation %d is watched beside %d", p.ID, i.Gen, h.watched)
 	}
 	h.watched = i.Gen
-	g := h.live
 	t.prove(i)
-	t.lifelong(t.span(4*time.Second), func() { t.say(i, g, true) })
+	t.lifelong(t.span(4*time.Second), func() { t.say(i, true) })
 	if t.one(3) && !t.calm {
 		t.lifelong(t.span(20*time.Second), func() { t.core.Bounce(i, "l", "too much") })
-		t.lifelong(t.span(20*time.Second), func() { t.say(i, g, t.calm || t.one(2)) })
+		t.lifelong(t.span(20*time.Second), func() { t.say(i, t.calm || t.one(2)) })
 	}
 }
 
@@ -333,11 +399,16 @@ func (t *town) prove(i Instance) {
 	})
 }
 
-func (t *town) say(i Instance, g *guest, ready bool) {
-	if g != nil && g.key.gen == i.Gen {
+func (t *town) say(i Instance, ready bool) {
+	h := t.byID[i.Slot.spec.ID]
+	if g := h.live; g != nil && g.key.gen == i.Gen {
 		g.was = g.was || ready
 		g.ready = g.ready || ready // it is believed until the core has heard the contrary
-		t.core.post(func() { g.ready = ready })
+		t.core.post(func() {
+			if g := h.live; g != nil && g.key.gen == i.Gen {
+				g.ready = ready
+			}
+		})
 	}
 	t.core.SetReady(i, ready)
 }
@@ -374,7 +445,7 @@ func (g *guest) Signal(sig int, _ model.Reach) error {
 	if t.core.end.begun && !g.asked {
 		for _, h := range t.houses {
 			for _, d := range h.spec.Depends {
-				if d.About(g.key.id) && h.live != nil {
+				if d.About(g.key.id) && h.live != nil && t.group(h.spec).Priority >= t.group(g.h.spec).Priority {
 					t.fail("%s is asked to end before %s, which depends on it", g.key.id, h.spec.ID)
 				}
 			}
@@ -394,11 +465,34 @@ func (g *guest) Detach() {
 	t.point("before a detachment")
 	t.tell("let go of %s:%d", g.key.id.Name, g.key.gen)
 	if !g.dead {
-		g.strange, g.h.live, g.h.down = true, nil, true
+		g.strange, g.h.live, g.h.let, g.h.down = true, nil, g, true
 		t.strange++
 	}
 	delete(t.held, g.key)
 	t.point("after a detachment")
+}
+
+func (t *town) group(p *model.Program) *model.Group {
+	return t.groups[slices.IndexFunc(t.groups, func(g *model.Group) bool { return g.Name == p.ID.Group })]
+}
+
+// Since and Take make a stranger one of us again.
+func (g *guest) Since() time.Duration { return g.born }
+
+func (g *guest) Take(i Instance) (Process, error) {
+	t := g.t
+	t.point("before a taking")
+	if !g.strange || g.dead || g.h.live != nil {
+		return nil, errors.ErrUnsupported
+	}
+	t.tell("take %s:%d", g.key.id.Name, i.Gen)
+	g.strange, g.found, g.asked = false, true, false
+	g.key.gen, g.inst, g.life, g.ready, g.was = i.Gen, i, t.life, false, false
+	g.h.live, t.held[g.key] = g, g
+	t.taken++
+	g.lives()
+	t.point("after a taking")
+	return g, nil
 }
 
 func (g *guest) Release() {
@@ -406,7 +500,9 @@ func (g *guest) Release() {
 		g.t.fail("pid %d of %s is given up while it lives", g.pid, g.key.id)
 	}
 	g.t.point("before a release")
-	delete(g.t.held, g.key)
+	if g.t.held[g.key] == g {
+		delete(g.t.held, g.key)
+	}
 	g.t.point("after a release")
 }
 
@@ -421,8 +517,10 @@ func (t *town) boot() {
 		}
 	}
 	t.tell("BOOT")
-	t.core = New(Options{Host: t, Log: t, Ring: t.ring, Journal: t, Watch: t})
+	t.core = New(Options{Host: t, Log: t, Ring: t.ring, Journal: t, Watch: t, Wishes: &t.wishes})
+	t.wishes.t, t.wishes.waiting = t, nil
 	t.guard(func() {
+		t.core.SetWishes(t.wishes.disk)
 		sv, errs := Read(t.disk)
 		if len(errs) > 0 {
 			t.fail("the journal cannot be read: %v", errs)
@@ -454,7 +552,7 @@ func (t *town) recall(h *house, p *model.Program) {
 	if h.disabled != mustNothing && h.disabled != disabled {
 		t.fail("the change of %s is forgotten", p.ID)
 	}
-	h.spec, h.disabled = p, disabled
+	h.spec, h.next, h.disabled = p, nil, disabled
 }
 
 func (t *town) guard(f func()) {
