@@ -8,7 +8,8 @@
 //
 // A mistake is told with its line and the section that it hurts, and reading goes on, so that what stands elsewhere can be
 // used. In three points it is stricter than the original: what follows a closing quote is a mistake even where the original
-// would take the quotes for a part of the text (or look for them in the comment), text has to be UTF-8, and there are bounds.
+// would take the quotes for a part of the text (or look for them in the comment), text has to be UTF-8 without NUL, and there
+// are bounds. A line ends with LF, CR or both, and with nothing else.
 // Source: spec/usrsvc 3, US-10 to US-12.
 package configobj
 
@@ -20,7 +21,7 @@ import (
 // The bounds of a file, far beyond what people write.
 const (
 	maxDepth  = 32
-	maxErrors = 100
+	maxErrors = 100 // that are told; after them the first of each section of depth 1
 )
 
 // Value is what stands after a key.
@@ -120,36 +121,42 @@ type parser struct {
 	root   *Section
 	cur    *Section
 	errors []*Error
+	hurt   map[*Section]bool // sections of depth 1 with a mistake; nil = what is in none
 }
 
 // Parse reads a text; file is its name in messages. The section that comes back is never nil. Its cost is linear in the
 // length of the text.
 func Parse(file, text string) (*Section, []*Error) {
-	p := &parser{file: file, root: newSection("", 0, nil, file, 0)}
+	p := &parser{file: file, root: newSection("", 0, nil, file, 0), hurt: map[*Section]bool{}}
 	p.cur = p.root
 	text = strings.TrimPrefix(text, "\ufeff")
 	if text != "" {
 		p.lines = strings.Split(strings.ReplaceAll(strings.ReplaceAll(text, "\r\n", "\n"), "\r", "\n"), "\n")
 	}
-	for ; p.line < len(p.lines) && len(p.errors) < maxErrors; p.line++ {
+	for ; p.line < len(p.lines); p.line++ {
 		p.one(p.lines[p.line])
 	}
 	return p.root, p.errors
 }
 
-// fail records a mistake in the present line.
+// fail records a mistake in the present line. Of too many, those remain without which a section would pass for whole.
 func (p *parser) fail(hurts *Section, text string) {
+	top := hurts.Top()
+	if lost := top != nil && p.root.Section(top.Name) != top; len(p.errors) >= maxErrors && (lost || p.hurt[top]) {
+		return
+	}
+	p.hurt[top] = true
 	p.errors = append(p.errors, &Error{File: p.file, Line: p.line + 1, Text: text, Section: hurts})
 }
 
 // one reads a line.
 func (p *parser) one(line string) {
 	text := strip(line)
-	switch {
-	case text == "" || text[0] == '#':
+	if text == "" || text[0] == '#' {
 		return
-	case !valid(line):
-		p.fail(p.cur, "the line is not UTF-8 text")
+	}
+	if why := unfit(line); why != "" {
+		p.fail(p.cur, "the line "+why)
 		return
 	}
 	if h, ok := header(text); ok {
@@ -249,8 +256,8 @@ func (p *parser) long(v *Value, rest, quotes string) bool {
 			return false
 		}
 		v.Text = strings.Join(append(text, rest[:end]), "\n")
-		if !valid(v.Text) {
-			p.fail(p.cur, "the text is not UTF-8")
+		if why := unfit(v.Text); why != "" {
+			p.fail(p.cur, "the text "+why)
 			return false
 		}
 		v.Raw, v.Comment, v.Quoted = v.Text, comment, true

@@ -57,8 +57,8 @@ func TestMistakes(t *testing.T) {
 		"[a]\nk=a,,b\n[b]":               "f:2: the value of 'k': nothing stands before a comma (a) /a /b",
 		"[a]\nk='''x\ny=1\n[b]\nz=1":     "f:2: three quotes begin a text that does not end (a) /a/y /b/z",
 		"[a]\nk='''x''' y\n[b]":          `f:2: something follows the three quotes that end the text: "x''' y" (a) /a /b`,
-		"[a]\nk=\xff\nl=a\x00\nm=1":      "f:2: the line is not UTF-8 text (a) f:3: the line is not UTF-8 text (a) /a/m",
-		"[a]\nk='''x\n\xff\n'''\nm=1": "f:2: the text is not UTF-8 (a) f:3: the line is not UTF-8 text (a) " +
+		"[a]\nk=\xff\nl=a\x00\nm=1":      "f:2: the line is not UTF-8: save the file as UTF-8 (a) f:3: the line has a NUL character in it (a) /a/m",
+		"[a]\nk='''x\n\xff\n'''\nm=1": "f:2: the text is not UTF-8: save the file as UTF-8 (a) f:3: the line is not UTF-8: save the file as UTF-8 (a) " +
 			"f:4: this is neither [SECTION] nor KEY = VALUE: \"'''\" (a) /a/m",
 		"\ufeff[a]\r\nk=1\r\n[b]\rl=2": "/a/k /b/l",
 	} {
@@ -79,6 +79,15 @@ func TestMistakes(t *testing.T) {
 	}
 	if _, errors := Parse("f", strings.Repeat("x\n", maxErrors+9)); len(errors) != maxErrors {
 		t.Errorf("%d mistakes", len(errors))
+	}
+	// What stands after so many is read, and what a mistake hurts is known.
+	text := "[a]\n" + strings.Repeat("x\n", maxErrors+9) + "[b]\ny=1\n[c]\nx\nx\n[d\nx\n"
+	root, errors := Parse("f", text)
+	if len(errors) != maxErrors+2 || errors[maxErrors].Section != root.Section("c") || errors[maxErrors+1].Section != root {
+		t.Errorf("%d mistakes, %v", len(errors), errors[len(errors)-1])
+	}
+	if v, ok := root.Section("b").Get("y"); !ok || v.Text != "1" {
+		t.Error("what follows many mistakes is not read")
 	}
 	deep := ""
 	for i := 1; i < maxDepth+3; i++ {

@@ -14,8 +14,16 @@ func strip(s string) string { return pytext.Strip(s) }
 // skip takes the blanks at the beginning away.
 func skip(s string) string { return strings.TrimLeftFunc(s, pytext.IsSpace) }
 
-// valid reports whether a line is text that a value can hold.
-func valid(line string) bool { return utf8.ValidString(line) && !strings.Contains(line, "\x00") }
+// unfit says why a text cannot be in a value; empty = it can.
+func unfit(text string) string {
+	switch {
+	case !utf8.ValidString(text):
+		return "is not UTF-8: save the file as UTF-8"
+	case strings.Contains(text, "\x00"):
+		return "has a NUL character in it"
+	}
+	return ""
+}
 
 // quoted shows a text of a file in a message, cut where it is long.
 func quoted(s string) string {

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -38,7 +37,7 @@ var monitorSections = [...]string{"Monitor", "Monitoring"}
 // Load reads the configuration whose main file is at a path, which is absolute. An error means that the main file cannot
 // be read at all; every other mistake is told in the result.
 func Load(path string, o Options) (*Config, error) {
-	text, err := read(path)
+	text, err := o.read(path)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
@@ -58,6 +57,7 @@ func load(path, text string, o Options) *Config {
 	for _, root := range l.roots {
 		l.collect(root)
 	}
+	l.syntax()
 	l.all()
 	l.unusedNames()
 	l.sort()
@@ -75,6 +75,7 @@ type loader struct {
 	owners   map[*configobj.Section]*layer
 	used     map[place]bool // values that %(name)s has taken
 	told     map[Problem]bool
+	expanded int // bytes that %(name)s have made
 }
 
 // place is a line.
@@ -84,24 +85,26 @@ type place struct {
 }
 
 // read reads a regular file of bounded size that is text.
-func read(path string) (string, error) {
+func (o *Options) read(path string) (string, error) {
+	tooLarge := fmt.Errorf("it is larger than %d bytes", maxFile)
 	switch st, err := os.Stat(path); {
 	case err != nil:
 		return "", bare(err)
 	case !st.Mode().IsRegular():
 		return "", errors.New("it is not a regular file")
+	case st.Size() > maxFile:
+		return "", tooLarge
 	}
-	f, err := os.Open(path)
-	if err != nil {
-		return "", bare(err)
+	get := o.ReadFile
+	if get == nil {
+		get = os.ReadFile
 	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	text, err := get(path)
 	switch {
 	case err != nil:
 		return "", bare(err)
 	case len(text) > maxFile:
-		return "", fmt.Errorf("it is larger than %d bytes", maxFile)
+		return "", tooLarge
 	case strings.HasPrefix(string(text), "\xff\xfe"), strings.HasPrefix(string(text), "\xfe\xff"):
 		return "", errors.New("it is UTF-16 text: write it as UTF-8")
 	}
@@ -148,29 +151,40 @@ func (l *loader) folder() {
 	if dir == "" {
 		return
 	}
+	at, _ := l.roots[0].Section(mainSection).Get("config_dir")
 	entries, err := os.ReadDir(dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		l.warn(Problem{File: l.c.File, Key: "config_dir", Text: "there is no folder " + dir})
+		l.warn(Problem{File: l.c.File, Line: at.Line, Key: "config_dir", Text: "there is no folder " + dir})
 		return
 	case err != nil:
-		l.problem(Problem{File: l.c.File, Key: "config_dir", Text: fmt.Sprintf("%s: %v", dir, bare(err))})
+		l.problem(Problem{File: l.c.File, Line: at.Line, Key: "config_dir", Text: fmt.Sprintf("%s: %v", dir, bare(err))})
 		return
 	}
+	main, _ := os.Stat(l.c.File) // nil when it has gone: then it is not in the folder either
 	files := 0
 	for _, e := range entries { // sorted by name
 		if !strings.HasSuffix(e.Name(), ".cfg") {
 			continue
 		}
 		path := filepath.Join(dir, e.Name())
-		if path == l.c.File {
+		if strings.HasPrefix(e.Name(), ".") {
+			if e.Type().IsRegular() { // the marks that editors make beside a file are links
+				l.warn(Problem{File: path, Text: "a file whose name begins with a dot is not read"})
+			}
+			continue
+		}
+		if st, err := os.Stat(path); err == nil && os.SameFile(st, main) {
 			continue
 		}
 		if files++; files > maxFiles {
 			l.problem(Problem{File: path, Text: fmt.Sprintf("there are more than %d files; this one and those after it are not read", maxFiles)})
 			return
 		}
-		text, err := read(path)
+		text, err := l.o.read(path)
+		if _, gone := os.Lstat(path); errors.Is(gone, fs.ErrNotExist) {
+			continue // it went while the folder was read
+		}
 		if err != nil {
 			l.problem(Problem{File: path, Text: err.Error()})
 			continue
@@ -203,6 +217,8 @@ func (l *loader) collect(root *configobj.Section) {
 		case s.Name == defaultName:
 		case kind == programSection && named:
 			l.add(l.programs, &layer{name: name, program: true, section: s})
+		case kind == programSection:
+			l.problem(Problem{File: s.File, Line: s.Line, Text: noName})
 		case kind == settingsSection:
 			if named && name == "" {
 				l.problem(Problem{File: s.File, Line: s.Line, Text: "[" + s.Name + "] has no name; without the colon it counts for all programs"})
@@ -217,10 +233,11 @@ func (l *loader) collect(root *configobj.Section) {
 			l.problem(Problem{File: s.File, Line: s.Line, Text: text})
 		}
 	}
+}
+
+// syntax tells the mistakes of the syntax to those that they hurt.
+func (l *loader) syntax() {
 	for _, e := range l.mistakes {
-		if e.File != root.File {
-			continue
-		}
 		p := Problem{File: e.File, Line: e.Line, Text: e.Text}
 		if y := l.owner(e.Section); y != nil {
 			if y.program {
@@ -272,11 +289,14 @@ func (l *loader) add(to map[string]*layer, y *layer) {
 	other.problems = append(other.problems, p)
 }
 
+// noName is what is wrong with a program without a name.
+const noName = "the program has no name: [Program:NAME]"
+
 // badName says why a program cannot have a name; empty = it can.
 func badName(name string) string {
 	switch {
 	case name == "":
-		return "the program has no name"
+		return noName
 	case name == "all":
 		return "a program cannot be called all: that stands for every one"
 	case strings.ContainsAny(name, "/:*?[]\\\"'"):
@@ -294,7 +314,7 @@ func badName(name string) string {
 // all makes the programs, and checks the settings that they have in common whether somebody uses them or not.
 func (l *loader) all() {
 	for _, y := range sorted(l.settings) {
-		b := &builder{l: l, layers: l.chain(y, nil)}
+		b := &builder{l: l, layers: []*layer{y}}
 		b.settings()
 	}
 	for _, y := range sorted(l.programs) {

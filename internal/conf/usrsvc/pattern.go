@@ -79,7 +79,7 @@ func (t *translator) braces() {
 	}
 	from, to, comma := strings.Cut(t.rest[1:end], ",")
 	switch {
-	case comma && from == "" && digits(to):
+	case comma && from == "" && (to == "" || digits(to)):
 		t.out.WriteString("{0," + to + "}")
 		t.rest = t.rest[end+1:]
 		t.repeat = true
@@ -101,6 +101,8 @@ func (t *translator) escape(class bool) error {
 		t.take(2)
 	case c >= '1' && c <= '9':
 		return fmt.Errorf(`a reference to an earlier group (\%c) cannot be done in linear time`, c)
+	case (c|' ' >= 'a' && c|' ' <= 'z') && !strings.ContainsRune("AbBdDsSwWZafnrtvx", rune(c)):
+		return fmt.Errorf(`\%c is not known here`, c)
 	case c == 'Z':
 		t.out.WriteString(`\z`)
 		t.rest = t.rest[2:]

@@ -39,10 +39,8 @@ func (l *loader) chain(y *layer, fail func(at configobj.Value, text string)) []*
 	names := []string{}
 	for y != nil {
 		if slices.Contains(list, y) {
-			if fail != nil {
-				v, _ := list[len(list)-1].section.Get("defaults")
-				fail(v, "the settings name each other in a circle: "+strings.Join(append(names, y.name), " → "))
-			}
+			v, _ := list[len(list)-1].section.Get("defaults")
+			fail(v, "the settings name each other in a circle: "+strings.Join(append(names, y.name), " → "))
 			return list
 		}
 		list, names = append(list, y), append(names, y.name)
@@ -51,7 +49,7 @@ func (l *loader) chain(y *layer, fail func(at configobj.Value, text string)) []*
 			break
 		}
 		next := l.settings[v.Text]
-		if next == nil && fail != nil {
+		if next == nil {
 			fail(v, l.noSettings(v.Text))
 		}
 		y = next
@@ -84,6 +82,8 @@ type builder struct {
 	layers   []*layer
 	problems []Problem
 	said     []string
+	lines    map[int]bool // of its own section; nil = not looked for yet
+	unnamed  bool         // the value that is being expanded has the name of a program in it, which settings alone have not
 }
 
 // name is that of the program; empty = there is none.
@@ -103,28 +103,37 @@ func (b *builder) origin() model.Origin {
 func (b *builder) fail(file string, line int, key, text string) {
 	p := Problem{File: file, Line: line, Program: b.name(), Key: key, Text: text}
 	b.problems = append(b.problems, p)
-	if b.own == nil || b.own.section.File != file || !inside(b.own.section, line) {
+	if !b.inside(file, line) {
 		p.Program = "" // it stands in what several have in common
 	}
 	b.l.problem(p)
 }
 
-// inside reports whether a line is one of the section's own.
-func inside(s *configobj.Section, line int) bool {
-	if line == s.Line {
-		return true
+// inside reports whether a line is one of the program's own.
+func (b *builder) inside(file string, line int) bool {
+	if b.own == nil || b.own.section.File != file {
+		return false
 	}
-	for _, e := range s.Entries() {
-		if e.Line == line {
-			return true
+	if b.lines == nil {
+		b.lines = map[int]bool{}
+		var mark func(s *configobj.Section)
+		mark = func(s *configobj.Section) {
+			b.lines[s.Line] = true
+			for _, e := range s.Entries() {
+				b.lines[e.Line] = true
+			}
+			for _, sub := range s.Sections() {
+				mark(sub)
+			}
 		}
+		mark(b.own.section)
 	}
-	return slices.ContainsFunc(s.Sections(), func(sub *configobj.Section) bool { return inside(sub, line) })
+	return b.lines[line]
 }
 
 func (b *builder) warn(file string, line int, key, text string) {
 	p := Problem{File: file, Line: line, Program: b.name(), Key: key, Text: text}
-	if b.own == nil || !inside(b.own.section, line) || b.own.section.File != file {
+	if !b.inside(file, line) {
 		p.Program = ""
 	}
 	b.l.warn(p)
@@ -132,7 +141,6 @@ func (b *builder) warn(file string, line int, key, text string) {
 
 // settings checks what several programs have in common, without the keys that only a program must have.
 func (b *builder) settings() {
-	b.layers = b.layers[:1]
 	b.l.chain(b.layers[0], func(at configobj.Value, text string) { b.fail(at.File, at.Line, "defaults", text) })
 	b.sections()
 	b.build()
@@ -196,6 +204,8 @@ func (b *builder) sections() {
 	for _, y := range b.layers {
 		for _, e := range y.section.Entries() {
 			switch {
+			case e.Key == "defaults" && y.name == "":
+				b.fail(e.File, e.Line, e.Key, y.title()+" counts for all programs, and names no others")
 			case slices.Contains(known, e.Key):
 			case e.Key == "max_restarts":
 				b.warn(e.File, e.Line, e.Key, "the original refuses it; it is taken for maxrestarts")
@@ -329,7 +339,7 @@ func (b *builder) log(v *value) string {
 	if path == "" {
 		return ""
 	}
-	if st, err := os.Stat(filepath.Dir(path)); err != nil || !st.IsDir() {
+	if st, err := os.Stat(filepath.Dir(path)); !v.unnamed && (err != nil || !st.IsDir()) {
 		b.fail(v.File, v.Line, v.key, "the folder of "+path+" does not exist")
 	}
 	return path
@@ -338,7 +348,7 @@ func (b *builder) log(v *value) string {
 // folder reads the path of a folder that is there.
 func (b *builder) folder(v *value) string {
 	path := b.absolute(v)
-	if st, err := os.Stat(path); path != "" && (err != nil || !st.IsDir()) {
+	if st, err := os.Stat(path); path != "" && !v.unnamed && (err != nil || !st.IsDir()) {
 		b.fail(v.File, v.Line, v.key, path+" is no folder")
 	}
 	return path

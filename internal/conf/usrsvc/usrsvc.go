@@ -16,11 +16,13 @@ import (
 // Dialect is the word for this format in model.Origin.
 const Dialect = "usrsvc"
 
-// Options is what reading needs to know of the machine and of who asks. Files are read where they are.
+// Options is what reading needs to know of the machine and of who asks.
 type Options struct {
 	Vars map[string]string // environment variables, for %(ENV_NAME)s
 	Home string            // of the account, absolute: where the pid file of the daemon is when nothing is said
 	UID  int               // of the account, for the name of that file
+	// ReadFile reads a regular file; nil = as it is at that moment.
+	ReadFile func(path string) ([]byte, error)
 }
 
 // Config is everything that one reading gave.

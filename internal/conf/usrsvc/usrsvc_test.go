@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -83,6 +84,106 @@ func TestFolder(t *testing.T) {
 	}
 }
 
+// TestFolderOfTheMainFile: the main file is read once, whatever the way to the folder that it lies in; what editors and other
+// systems leave beside files is none of them.
+func TestFolderOfTheMainFile(t *testing.T) {
+	dir := t.TempDir()
+	at := func(name string) string { return filepath.Join(dir, name) }
+	main := write(t, at("d/usrsvc.cfg"), "[Main]\nconfig_dir = "+at("link")+"\n"+program("a"))
+	write(t, at("d/b.cfg"), program("b"))
+	write(t, at("d/b.cfg~"), program("b"))
+	write(t, at("d/._b.cfg"), "\x00\x05\x16\x07")
+	if err := errors.Join(os.Symlink(at("d"), at("link")), os.Symlink("sam@host.12", at("d/.#b.cfg"))); err != nil {
+		t.Fatal(err)
+	}
+	c, err := Load(main, Options{Home: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff([]string{"a", "b"}, c.Names); d != "" || c.Err() != nil || len(c.Model.Groups) != 2 {
+		t.Error(d, c.Err())
+	}
+	if len(c.Warnings) != 1 || c.Warnings[0].String() != at("link/._b.cfg")+": a file whose name begins with a dot is not read" {
+		t.Error(c.Warnings)
+	}
+}
+
+// TestFilesThatMove: a file that goes while the folder is read is not there; one that cannot be read is told.
+func TestFilesThatMove(t *testing.T) {
+	dir := t.TempDir()
+	main := write(t, filepath.Join(dir, "usrsvc.cfg"), "[Main]\nconfig_dir = "+dir+"/d\n")
+	for _, name := range []string{"a", "b", "c"} {
+		write(t, filepath.Join(dir, "d", name+".cfg"), program(name))
+	}
+	c, err := Load(main, Options{Home: dir, ReadFile: func(path string) ([]byte, error) {
+		switch filepath.Base(path) {
+		case "a.cfg":
+			if err := os.Remove(path); err != nil {
+				t.Error(err)
+			}
+		case "b.cfg":
+			return nil, errors.New("it is being written")
+		}
+		return os.ReadFile(path)
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff([]string{"c"}, c.Names); d != "" || len(c.Problems) != 1 || c.Problems[0].String() != dir+"/d/b.cfg: it is being written" {
+		t.Error(d, c.Problems)
+	}
+}
+
+// program is a program about which nothing but what is required is said.
+func program(name string) string {
+	return "[Program:" + name + "]\ncommand = x\npidfile = /p" + name + "\nstdout = /o\n"
+}
+
+// TestBounds: what is made to be large is read in the time that its length takes, and refused where it would become larger.
+func TestBounds(t *testing.T) {
+	dir := t.TempDir()
+	read := func(text string) *Config {
+		t.Helper()
+		c, err := Load(write(t, filepath.Join(dir, "u.cfg"), text), Options{Home: dir})
+		if err != nil {
+			t.Fatal(err)
+		}
+		checkPlaces(t, c)
+		return c
+	}
+	var b strings.Builder
+	b.WriteString("[Main]\n[Program:a]\n")
+	for i := range 20_000 {
+		fmt.Fprintf(&b, "k%d = 1\n", i)
+	}
+	if c := read(b.String()); len(c.Problems) != 20_003 || len(c.Broken) != 1 {
+		t.Errorf("%d mistakes, %d broken", len(c.Problems), len(c.Broken))
+	}
+	b.Reset()
+	for i := range 30_000 {
+		fmt.Fprintf(&b, "[%d]\n", i)
+	}
+	if c := read(b.String()); len(c.Problems) != 30_001 {
+		t.Errorf("%d mistakes", len(c.Problems))
+	}
+	// After more mistakes than anybody reads, programs are there, and those with a mistake cannot be used.
+	c := read("[Main]\n[Program:a]\n" + strings.Repeat("x\n", 200) + program("b") + program("c") + "x\n")
+	if p, _ := c.Find("b"); p == nil {
+		t.Error("b is gone")
+	}
+	if _, broken := c.Find("c"); broken == nil {
+		t.Error("a mistake in c hurts nobody")
+	}
+	b.Reset()
+	b.WriteString("big = " + strings.Repeat("x", 60_000) + "\n[Main]\n" + program("a") + "[[Env]]\n")
+	for i := range 1000 {
+		fmt.Fprintf(&b, "V%d = %%(big)s\n", i)
+	}
+	if _, broken := read(b.String()).Find("a"); broken == nil || !strings.Contains(broken.Problems[0].Text, "make more than") {
+		t.Errorf("%+v", broken)
+	}
+}
+
 func TestFind(t *testing.T) {
 	dir := t.TempDir()
 	c, err := Load(write(t, filepath.Join(dir, "u.cfg"), "[Main]\n[Program:bad]\n[Program:good]\ncommand=x\npidfile=/p\nstdout=/o\n"), Options{Home: dir, UID: 7})
@@ -112,7 +213,7 @@ func TestFind(t *testing.T) {
 // TestPatternAsPython: what a pattern finds is what Python finds.
 func TestPatternAsPython(t *testing.T) {
 	patterns := []string{
-		"abc", "^a.c$", `a\.c`, "[abc]+", "[^a]b", "[]a]+x", "[[x]+", "[a[]c", "a{2}", "a{,2}b", "a{1,}b", "a{x}", "{", "(a|b)c", "(?:a|b)c", "(?P<n>a)b",
+		"abc", "^a.c$", `a\.c`, "[abc]+", "[^a]b", "[]a]+x", "[[x]+", "[a[]c", "a{2}", "a{,2}b", "a{1,}b", "a{,}b", "a{x}", "{", "(a|b)c", "(?:a|b)c", "(?P<n>a)b",
 		`\d+ \w+\s\S`, `(?i)ABC`, `(?#note)abc`, `c\Z`, `\Aa`, `a\b`, "a*?b", "a+?", "a??b", `[\]x]`, `x[-a]`, `\/srv`, `a\ b`, "(?u)abc", "", "$", "a|", `\t`, `[\d_]+:`,
 		"(?s:a.c)", "a}", "]", `\-x`, `\x41b`, "é", "[é]",
 	}

@@ -18,14 +18,18 @@ import (
 	"github.com/upkeep-project/upkeep/internal/domain/model"
 )
 
-// maxSeconds bounds spans of time: thirty years.
-const maxSeconds = 1_000_000_000
+const (
+	maxSeconds  = 1_000_000_000 // bounds spans of time: thirty years
+	maxExpanded = 16 << 20      // of all %(name)s together
+)
 
 // value is a value whose %(name)s have been replaced.
 type value struct {
 	configobj.Value
 	key  string
 	text string
+	// unnamed: it has the name of a program in it, and there is none: what it comes to is not known.
+	unnamed bool
 }
 
 // find finds the layer that says a key; nil when none does.
@@ -49,7 +53,11 @@ func (b *builder) text(key string) *value {
 
 // expand replaces %(name)s where the value stands, and warns of what the original would have made of it.
 func (b *builder) expand(s *configobj.Section, key string, v configobj.Value) *value {
+	b.unnamed = false
 	text, err := s.Expand(v.Text, b.extra, func(e configobj.Entry) { b.l.used[place{e.File, e.Line}] = true })
+	if b.l.expanded += len(text) - min(len(text), len(v.Text)); err == nil && b.l.expanded > maxExpanded {
+		err = fmt.Errorf("%%(name)s make more than %d bytes of the configuration", maxExpanded)
+	}
 	if err != nil {
 		b.fail(v.File, v.Line, key, err.Error())
 		return nil
@@ -61,7 +69,7 @@ func (b *builder) expand(s *configobj.Section, key string, v configobj.Value) *v
 	if v.Comment != "" && !v.Quoted && (v.Glued || env && v.Raw == "" || key == "command" || key == "proctitle_re") {
 		b.warn(v.File, v.Line, key, "what follows # is a comment and no part of it: "+pytext.Repr(cut(v.Comment))+". Quotes around all of it keep it")
 	}
-	return &value{Value: v, key: key, text: text}
+	return &value{Value: v, key: key, text: text, unnamed: b.unnamed}
 }
 
 // cut bounds what a message shows of a value.
@@ -77,7 +85,8 @@ func (b *builder) extra(name string) (string, bool) {
 	if name == "program_name" && b.own != nil {
 		return b.own.name, true
 	}
-	if name == "program_name" { // settings alone are checked
+	if name == "program_name" && b.layers != nil { // settings alone are checked
+		b.unnamed = true
 		return "NAME", true
 	}
 	if variable, ok := strings.CutPrefix(name, "ENV_"); ok {
@@ -87,8 +96,11 @@ func (b *builder) extra(name string) (string, bool) {
 	return "", false
 }
 
-// wrong says that a value has not the form that it must have.
+// wrong says that a value has not the form that it must have. What is not known is not judged.
 func (b *builder) wrong(v *value, form string) {
+	if v.unnamed {
+		return
+	}
 	b.fail(v.File, v.Line, v.key, pytext.Repr(cut(v.text))+" is not "+form)
 }
 
