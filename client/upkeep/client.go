@@ -253,8 +253,9 @@ func (c *Client) AdoptAs(ctx context.Context, a Adoption) (Process, error) {
 	return p, c.call(ctx, http.MethodPost, "/v1/adopt", nil, a, &p)
 }
 
-// Adoptable lists processes that could be adopted, those of the daemon's user first, the oldest first. Program is not looked
-// at; what else is said must hold of each.
+// Adoptable lists processes that could be adopted, those of the daemon's user first, the oldest first. What is said must hold
+// of each. Program is looked at when nothing else is said: what its definition says of its process, be it a pid file, a
+// pattern or the command.
 func (c *Client) Adoptable(ctx context.Context, a Adoption) ([]Adoptable, error) {
 	q := url.Values{}
 	for name, n := range map[string]int{"pid": a.PID, "port": a.Port} {
@@ -269,6 +270,9 @@ func (c *Client) Adoptable(ctx context.Context, a Adoption) ([]Adoptable, error)
 	}
 	if a.StartTime != nil {
 		q.Set("start_time", a.StartTime.Format(time.RFC3339Nano))
+	}
+	if len(q) == 0 && a.Program != "" {
+		q.Set("program", a.Program)
 	}
 	path := "/v1/adoptable"
 	if len(q) > 0 {

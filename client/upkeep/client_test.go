@@ -70,6 +70,7 @@ func TestRequests(t *testing.T) {
 		{"POST /v1/processes/web/stdin hello", func(c *Client) error { return c.WriteStdin(ctx, "web", []byte("hello")) }},
 		{`POST /v1/adopt {"program":"web","pid":9}`, func(c *Client) error { _, err := c.Adopt(ctx, "web", 9); return err }},
 		{"GET /v1/adoptable", func(c *Client) error { _, err := c.Adoptable(ctx, Adoption{}); return err }},
+		{"GET /v1/adoptable?program=g%3Ap", func(c *Client) error { _, err := c.Adoptable(ctx, Adoption{Program: "g:p"}); return err }},
 		{"GET /v1/adoptable?command=a+b&pid=9&pid_file=%2Fp&port=80&start_time=2026-01-02T03%3A04%3A05.5Z&title=x", func(c *Client) error {
 			at := time.Date(2026, 1, 2, 3, 4, 5, 5e8, time.UTC)
 			_, err := c.Adoptable(ctx, Adoption{PID: 9, StartTime: &at, Port: 80, PIDFile: "/p", Title: "x", Command: "a b"})

@@ -28,6 +28,9 @@ type AdoptQuery struct {
 	PIDFile string    // the pid that stands there
 	Title   string    // RE2, in the joined command line
 	Command string    // a command line: what would be started, element by element
+	// Program is one whose definition says which process is its: what stands in its pid file, else what fits its pattern or
+	// its command.
+	Program model.ID
 }
 
 // Adoptable is a process that could become an instance.

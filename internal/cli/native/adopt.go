@@ -36,8 +36,8 @@ func (c *command) adoptCommand() *cobra.Command {
 			"stopped like any other, and is started anew when it ends. A program is registered for it, with the command line and the\n" +
 			"directory that it has, unless NAME is a program already.\n\n" +
 			"Which process: its number, the port at which it listens, its pid file, or a pattern for its command line. When several\n" +
-			"fit, none is taken. With nothing said, a terminal shows what there is to choose from; NAME alone is the process that fits\n" +
-			"the command of that program.",
+			"fit, none is taken. With nothing said, a terminal shows what there is to choose from; NAME alone is the process that the\n" +
+			"definition of that program says: by pidfile, match, or its command.",
 		Example: "  upkeep adopt --port 8000 --name web\n  upkeep adopt 911 --name web -- nginx -g 'daemon off;'\n  upkeep adopt --title 'app\\.py --port 8000'",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if at := cmd.ArgsLenAtDash(); at >= 0 {
@@ -93,7 +93,7 @@ func (a *adopting) word(args []string) error {
 
 // said reports whether anything says which process is meant.
 func (a *adopting) said() bool {
-	return a.PID != 0 || a.Port != 0 || a.PIDFile != "" || a.Title != "" || a.Command != ""
+	return a.PID != 0 || a.Port != 0 || a.PIDFile != "" || a.Title != ""
 }
 
 // adopt takes over a process.
@@ -114,10 +114,7 @@ func (c *command) adopt(ctx context.Context, a adopting) error {
 			return err
 		}
 	}
-	if known != nil && !a.said() {
-		a.Command = known.Command
-	}
-	found, err := c.meant(ctx, client, &a)
+	found, err := c.meant(ctx, client, &a, known != nil)
 	if err != nil {
 		return err
 	}
@@ -135,13 +132,17 @@ func (c *command) adopt(ctx context.Context, a adopting) error {
 	return c.adopted(&p, found)
 }
 
-// meant is the process that is meant.
-func (c *command) meant(ctx context.Context, client *upkeep.Client, a *adopting) (*upkeep.Adoptable, error) {
-	asks := c.inTTY && !c.noInput && !c.yes
-	if !a.said() && !asks && a.Program != "" {
+// meant is the process that is meant. Of a program that is known its definition says it, when nothing else does.
+func (c *command) meant(ctx context.Context, client *upkeep.Client, a *adopting, known bool) (*upkeep.Adoptable, error) {
+	asks, said := c.inTTY && !c.noInput && !c.yes, known || a.said()
+	if !said && !asks && a.Program != "" {
 		return nil, usageError{fmt.Errorf("there is no program named %s. To register one, say which process it is:  upkeep adopt --port N --name %s", a.Program, a.Program)}
 	}
-	list, err := client.Adoptable(ctx, a.Adoption)
+	q := a.Adoption
+	if !known {
+		q.Program = "" // it says nothing yet
+	}
+	list, err := client.Adoptable(ctx, q)
 	var problem *upkeep.Problem
 	if a.PID != 0 && errors.As(err, &problem) && problem.Code == "internal" { // a system that tells nothing of others
 		return &upkeep.Adoptable{PID: a.PID}, nil
@@ -152,7 +153,7 @@ func (c *command) meant(ctx context.Context, client *upkeep.Client, a *adopting)
 	switch {
 	case len(list) == 0:
 		return nil, statusError{statusFailed, errors.New("no process that could be adopted fits. Programs of upkeep, its own processes and those of other users cannot be")}
-	case len(list) == 1 && a.said():
+	case len(list) == 1 && said:
 		return &list[0], nil
 	}
 	if !asks {
@@ -161,7 +162,7 @@ func (c *command) meant(ctx context.Context, client *upkeep.Client, a *adopting)
 		} else {
 			c.candidates(list, c.err)
 		}
-		if a.said() {
+		if said {
 			return nil, statusError{statusFailed, fmt.Errorf("%d processes fit, and none was taken. Say which one:  upkeep adopt PID", len(list))}
 		}
 		return nil, usageError{errors.New("which process?  upkeep adopt PID, or --port, --pidfile, --title")}

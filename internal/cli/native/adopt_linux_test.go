@@ -96,6 +96,8 @@ func TestAdoptAndRelease(t *testing.T) {
 	}
 	u.is(1, []string{"adopt", strconv.Itoa(pid), "--name", "other"}, "already an instance: pid N belongs to the program web")
 	u.is(1, []string{"adopt", strconv.Itoa(pid)}, "already an instance")
+	u.is(0, []string{"status", "web", "-o", "template={{.Adopted}} {{.Summary}}"}, "true adopted\n")
+	u.is(1, []string{"attach", "web"}, "web was adopted: its input and output are its own, until its next start")
 	u.is(0, []string{"release", "web"}, "✓ web was let go of", "Undo:  upkeep adopt web")
 	u.is(1, []string{"release", "web"}, "not running")
 	u.is(3, []string{"status", "web", "-o", "template={{.State}}"}, "STOPPED")
@@ -138,6 +140,28 @@ func TestAdoptWhich(t *testing.T) {
 	u.is(0, title[:3], "✓ sleep is managed") // the other one, under a name of its own
 	if got := u.pidOf("sleep"); got != one {
 		t.Errorf("pid %d, want %d", got, one)
+	}
+}
+
+// TestAdoptByDefinition: the name of a program alone is the process that its definition says, by its pid file or its pattern.
+func TestAdoptByDefinition(t *testing.T) {
+	u := newUser(t)
+	n := strconv.Itoa(9_000_000 + os.Getpid())
+	u.write("config/upkeep/upkeep.conf", "[program:filed]\ncommand = sleep "+n+"\nautostart = false\npidfile = "+u.root+"/filed.pid\n"+
+		"[program:matched]\ncommand = /nonexistent/server\nautostart = false\nmatch = ^sleep "+n+"\\.5$\n")
+	u.start()
+	first, second := u.foreign(os.Getuid(), "sleep", n), u.foreign(os.Getuid(), "sleep", n)
+	u.is(1, []string{"adopt", "filed"}, "2 processes fit, and none was taken")
+	u.write("filed.pid", strconv.Itoa(second)+"\n")
+	u.is(0, []string{"adopt", "filed"}, "✓ filed is managed")
+	if got := u.pidOf("filed"); got != second {
+		t.Errorf("pid %d, want %d, not %d", got, second, first)
+	}
+	u.is(1, []string{"adopt", "matched"}, "no process that could be adopted fits")
+	titled := u.foreign(os.Getuid(), "sleep", n+".5")
+	u.is(0, []string{"adopt", "matched"}, "✓ matched is managed")
+	if got := u.pidOf("matched"); got != titled {
+		t.Errorf("pid %d, want %d", got, titled)
 	}
 }
 

@@ -39,6 +39,23 @@ func (h *Host) Find(ctx context.Context, p *model.Program) (*find.Process, error
 	return h.scan(p, fits, all)
 }
 
+// Fits makes the test of whether a process is what a program's definition says: the one that its pid file names, and when that
+// names none that is to be believed, one of the program's user that fits its pattern or its command. Errors: *CommandError,
+// *SeekError.
+func (h *Host) Fits(p *model.Program) (func(*find.Process) bool, error) {
+	fits, err := h.fitting(p)
+	if err != nil {
+		return nil, err
+	}
+	if p.Attach.PIDFile != "" {
+		if named, _ := h.named(p, fits); named != nil {
+			return func(q *find.Process) bool { return q.PID == named.PID && q.StartTicks == named.StartTicks }, nil
+		}
+	}
+	uid := h.uidOf(p)
+	return func(q *find.Process) bool { return q.Of(uid) && fits(q, false) }, nil
+}
+
 // FindOf is what Find of a daemon would find that runs as a user in an environment and knows of no process.
 func FindOf(ctx context.Context, p *model.Program, environ []string, uid int) (*find.Process, error) {
 	h := &Host{env: newEnvironment(environ, ""), o: Options{UID: uid}}

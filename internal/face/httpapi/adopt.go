@@ -49,6 +49,12 @@ func (a *API) adoptable(w http.ResponseWriter, r *http.Request) error {
 	if query.Start, err = moment(r, "start_time"); err != nil {
 		return err
 	}
+	if name := q.Get("program"); name != "" {
+		var single bool
+		if query.Program, single = model.SplitNamespec(name); !single {
+			return badRequest("program is the name of one program")
+		}
+	}
 	list, err := a.o.Service.Adoptable(r.Context(), query)
 	if err != nil {
 		return err

@@ -137,7 +137,7 @@ func (a *API) routes() []route {
 		{"DELETE", "/v1/programs/{name}", "", a.deleteProgram},
 		{"POST", "/v1/config/diff", "", a.diff},
 		{"POST", "/v1/config/apply", "", a.apply},
-		{"GET", "/v1/adoptable", "pid start_time port pid_file title command", a.adoptable},
+		{"GET", "/v1/adoptable", "pid start_time port pid_file title command program", a.adoptable},
 		{"POST", "/v1/adopt", "", a.adopt},
 		{"GET", "/v1/notifiers", "", a.notifiers},
 		{"POST", "/v1/notifiers/{name}/test", "", a.testNotifier},

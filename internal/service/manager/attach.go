@@ -131,7 +131,7 @@ func (m *Manager) matching(ctx context.Context, q service.AdoptQuery) ([]*find.P
 		}
 		tests = append(tests, func(p *find.Process) bool { return slices.Contains(pids, p.PID) })
 	}
-	byLine := q.Title != "" || q.Command != ""
+	byLine := q.Title != "" || q.Command != "" || q.Program != (model.ID{})
 	if q.Title != "" {
 		re, err := find.NewPattern(q.Title)
 		if err != nil {
@@ -145,6 +145,13 @@ func (m *Manager) matching(ctx context.Context, q service.AdoptQuery) ([]*find.P
 			return nil, commandFailure(err)
 		}
 		tests = append(tests, c.Fits)
+	}
+	if q.Program != (model.ID{}) {
+		fits, err := m.fits(q.Program)
+		if err != nil {
+			return nil, err
+		}
+		tests = append(tests, fits)
 	}
 	fits := func(p *find.Process) bool {
 		return !slices.ContainsFunc(tests, func(test func(*find.Process) bool) bool { return !test(p) })
@@ -202,6 +209,19 @@ func (m *Manager) barred(ctx context.Context, q service.AdoptQuery, all *find.Cr
 		return nil
 	}
 	return &service.Error{Code: service.CodeNotAdoptable, Text: fmt.Sprintf("pid %d is the command that asks, or what has started it", pid)}
+}
+
+// fits is the test of a program's own definition.
+func (m *Manager) fits(id model.ID) (func(*find.Process) bool, error) {
+	s, err := m.slot(id)
+	if err != nil {
+		return nil, err
+	}
+	fits, err := m.o.Programs.Fits(s.Program())
+	if err != nil {
+		return nil, commandFailure(err)
+	}
+	return fits, nil
 }
 
 // believed reads a pid file for a person.
@@ -281,11 +301,20 @@ func addresses(ctx context.Context, pid int) []string {
 	return out
 }
 
+// untitled are arguments without the empty ones that a process leaves behind a title that it has given itself.
+func untitled(args []string) []string {
+	if len(args) > 1 && strings.Contains(args[0], " ") && strings.Join(args[1:], "") == "" {
+		return args[:1]
+	}
+	return args
+}
+
 // describe is a process for people.
 func describe(p *find.Process, users map[int]string) service.Adoptable {
+	args := untitled(p.Args)
 	a := service.Adoptable{
-		PID: p.PID, Parent: p.PPID, UID: p.UID, Start: startOf(p), Listen: []string{}, Args: p.Args, Dir: find.Dir(p.PID),
-		Name: nameOf(p.Args), Ignores: launch.Deaf(p),
+		PID: p.PID, Parent: p.PPID, UID: p.UID, Start: startOf(p), Listen: []string{}, Args: args, Dir: find.Dir(p.PID),
+		Name: nameOf(args), Ignores: launch.Deaf(p),
 	}
 	name, ok := users[p.UID]
 	if !ok {

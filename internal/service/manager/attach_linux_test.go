@@ -29,6 +29,8 @@ func (s seen) Adoptable(ctx context.Context) (*find.Crowd, func(*find.Process) b
 	return s.host.Adoptable(ctx)
 }
 
+func (s seen) Fits(p *model.Program) (func(*find.Process) bool, error) { return s.host.Fits(p) }
+
 // sleeping starts a process that no other one is like.
 func sleeping(t *testing.T, seconds string) int {
 	t.Helper()
@@ -128,9 +130,10 @@ func TestAdoptable(t *testing.T) {
 func TestNames(t *testing.T) {
 	for want, args := range map[string][]string{
 		"app": {"/usr/bin/python3.12", "/srv/app.py", "--port"}, "redis-server": {"redis-server", "*:6379"}, "nginx": {"nginx: master process nginx"},
+		"redis": {"/usr/bin/redis *:6379", "", ""}, "run": {"run", "", ""}, "my-run": {"my run", "", "x"},
 		"python3": {"python3", "-m", "http.server"}, "": nil, "server": {"node", "server.js"},
 	} {
-		if got := nameOf(args); got != want {
+		if got := nameOf(untitled(args)); got != want {
 			t.Errorf("%q: %q, want %q", args, got, want)
 		}
 	}

@@ -35,6 +35,8 @@ type Programs interface {
 	// CandidateAt is Candidate of a process that was seen, and Adoptable tells which ones could become an instance.
 	CandidateAt(*find.Process) (launch.Candidate, error)
 	Adoptable(context.Context) (*find.Crowd, func(*find.Process) bool, error)
+	// Fits makes the test of whether a process is what a program's definition says.
+	Fits(*model.Program) (func(*find.Process) bool, error)
 	// DropLogs deletes the automatic log files of a program that is no longer wanted.
 	DropLogs(*model.Program, core.LogPaths)
 }
