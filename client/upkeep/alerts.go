@@ -12,7 +12,7 @@ type Notifier struct {
 	Name      string     `json:"name"`
 	To        []string   `json:"to"`  // destinations; of an address of the web only scheme and host
 	Via       string     `json:"via"` // how mail goes; empty = by the sendmail program of the machine
-	On        []string   `json:"on"`  // what it tells: "fatal", "backoff:3", "restart:5/10m0s"
+	On        []string   `json:"on"`  // what it tells: "fatal", "backoff:3", "restart:5/10m"
 	Groups    []string   `json:"groups"`
 	Sent      uint64     `json:"sent"`
 	Failed    uint64     `json:"failed"`     // given up

@@ -74,8 +74,9 @@ type Process struct {
 
 	CPU     *float64 `json:"cpu_percent"`
 	Memory  *int64   `json:"memory_bytes"`
-	Listen  []string `json:"listen"` // ":8000"
-	Boot    bool     `json:"boot"`   // it starts with the daemon
+	Listen  []string `json:"listen"`            // ":8000"
+	Boot    bool     `json:"boot"`              // it starts with the daemon
+	Adopted bool     `json:"adopted,omitempty"` // somebody else has started its process: its input and output are not the daemon's
 	Reload  string   `json:"reload_signal,omitempty"`
 	Command string   `json:"command"`
 	Dir     string   `json:"directory,omitempty"`

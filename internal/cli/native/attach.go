@@ -47,6 +47,9 @@ func (c *command) attach(ctx context.Context, name string) error {
 	if p.PID == nil {
 		return statusError{statusNotRunning, fmt.Errorf("%s is not running.   upkeep start %s", p.ID, p.ID)}
 	}
+	if p.Adopted {
+		return statusError{statusFailed, fmt.Errorf("%s was adopted: its input and output are its own, until its next start", p.ID)}
+	}
 	c.talk("attached to %s (pid %d).   Ctrl-C detaches, it runs on", p.ID, *p.PID)
 	work, stop := context.WithCancel(ctx)
 	defer stop()
@@ -124,8 +127,13 @@ func (c *command) feed(ctx context.Context, client *upkeep.Client, id string) er
 	for in := bufio.NewReader(c.in); ; {
 		line, err := in.ReadBytes('\n')
 		if len(line) > 0 {
-			if werr := client.WriteStdin(ctx, id, line); werr != nil {
-				return werr
+			err := client.WriteStdin(ctx, id, line)
+			var problem *upkeep.Problem
+			if errors.As(err, &problem) && problem.Code == "no_file" {
+				return statusError{statusFailed, fmt.Errorf("%s has no standard input", id)}
+			}
+			if err != nil {
+				return err
 			}
 		}
 		if err != nil {

@@ -199,7 +199,9 @@ func (c *command) result(order upkeep.Action, r *upkeep.Result, alone bool) bool
 	p := *r.Error
 	title, detail := headline(&p)
 	fmt.Fprintln(c.out, title)
-	c.explain(c.out, detail, nil, p.Evidence, p.Checked, p.Hints)
+	if detail != "" || len(p.Evidence)+len(p.Checked)+len(p.Hints) > 0 {
+		c.explain(c.out, detail, nil, p.Evidence, p.Checked, p.Hints)
+	}
 	if r.Process != nil && r.Process.State == "BACKOFF" {
 		fmt.Fprintf(c.out, "\n  upkeep keeps trying.   upkeep why %s   upkeep logs %s -f\n", r.ID, r.ID)
 	} else {

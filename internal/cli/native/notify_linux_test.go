@@ -31,7 +31,7 @@ groups=shop
 		t.Errorf("%s", got)
 	}
 	stdout, _, status := u.call("notify", "ls")
-	for _, part := range []string{"good  exec:/bin/sh", "fatal backoff:3 restart:5/10m0s", "WAITING"} {
+	for _, part := range []string{"good  exec:/bin/sh", "fatal backoff:3 restart:5/10m", "WAITING"} {
 		if status != 0 || !strings.Contains(stdout, part) {
 			t.Errorf("there is no %q in %d %s", part, status, stdout)
 		}

@@ -2,6 +2,7 @@ package model
 
 import (
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -34,14 +35,20 @@ type Trigger struct {
 	Within time.Duration `json:",omitzero"`
 }
 
-// String is the item as it is configured, the time in Go's words: "backoff:3", "restart:5/10m0s".
+// String is the item as it is configured: "backoff:3", "restart:5/10m".
 func (t Trigger) String() string {
 	s := t.Kind.String()
 	if t.Count > 0 {
 		s += ":" + strconv.Itoa(t.Count)
 	}
 	if t.Within > 0 {
-		s += "/" + t.Within.String()
+		within := t.Within.String()
+		for _, none := range [...]string{"m0s", "h0m"} {
+			if strings.HasSuffix(within, none) {
+				within = within[:len(within)-2]
+			}
+		}
+		s += "/" + within
 	}
 	return s
 }

@@ -18,8 +18,10 @@ import (
 	"github.com/upkeep-project/upkeep/internal/sys/spawn"
 )
 
-// Watched is what those who look after programs want to know of their instances. Both functions may be nil.
+// Watched is what those who look after programs want to know of their instances. Its functions may be nil.
 type Watched struct {
+	// Begin is told right before an instance begins, when the files that the program writes itself are there.
+	Begin func(i core.Instance, p *model.Program)
 	// Lines gives what is to be called with each line that an instance writes to stdout (0) or stderr (1); nil = nobody
 	// wants to know. It is asked before the instance begins, and again by a successor of this process.
 	Lines func(i core.Instance, p *model.Program, channel int) func(line []byte)

@@ -291,6 +291,9 @@ func (h *Host) start(i core.Instance, p *model.Program) (*instance, error) {
 		abandon(group)
 		return nil, err
 	}
+	if h.o.Watched.Begin != nil {
+		h.o.Watched.Begin(i, p)
+	}
 	h.births.RLock()
 	defer h.births.RUnlock()
 	res, err := h.spawner.Spawn(req)

@@ -238,7 +238,7 @@ func view(st *model.Status, place service.Place, now time.Time) upkeep.Process {
 	v := upkeep.Process{
 		ID: st.ID.String(), Group: st.ID.Group, Name: st.ID.Name, Program: p.Section,
 		State: st.State.String(), StateCode: st.State.Code(), Run: st.Generation, Tries: st.Tries, Retries: retries(p),
-		Boot: p.Start.Auto && !p.Disabled, Command: p.Command.Line, Dir: p.Command.Dir, Stdout: st.StdoutLog, Stderr: st.StderrLog,
+		Boot: p.Start.Auto && !p.Disabled, Adopted: st.PID != 0 && st.Past.Adopted, Command: p.Command.Line, Dir: p.Command.Dir, Stdout: st.StdoutLog, Stderr: st.StderrLog,
 		Origin: origin(p.Origin, place), Summary: summary(st, now), Listen: []string{},
 	}
 	if p.Reload != 0 {

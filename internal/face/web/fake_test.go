@@ -46,6 +46,7 @@ func newFake() *fake {
 func (f *fake) Info() service.Info {
 	return service.Info{Identifier: "super", PID: 77, State: model.DaemonRunning}
 }
+
 func (f *fake) Checks(context.Context, []model.ID) map[model.ID][]model.CheckState { return f.found }
 
 func (f *fake) List(context.Context) ([]model.Status, error) { return f.list, f.down }
