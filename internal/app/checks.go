@@ -42,7 +42,7 @@ func (a *App) makeChecks(opts *launch.Options, parts *core.Options) {
 	if a.o.State != nil {
 		a.checks.Restore(a.o.State.entries())
 	}
-	opts.Watched = launch.Watched{Lines: a.checks.Lines, Notify: a.messages.of}
+	opts.Watched = launch.Watched{Begin: a.checks.Begin, Lines: a.checks.Lines, Notify: a.messages.of}
 	parts.Watch = a.checks
 }
 

@@ -226,3 +226,67 @@ func TestChecksOfAProgram(t *testing.T) {
 		t.Errorf("of a stopped program: %+v, %v", list, err)
 	}
 }
+
+// TestLogWrittenByTheProgram: lines that do not go through the daemon are found in the file, from the first that the process
+// writes, and by the next manager too.
+func TestLogWrittenByTheProgram(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it runs a daemon")
+	}
+	d := native(t, shortDir(t), 0)
+	dir := t.TempDir()
+	out, own, sick := filepath.Join(dir, "out"), filepath.Join(dir, "own"), filepath.Join(dir, "sick")
+	if err := os.WriteFile(out, []byte("it is up\nit is sick\n"), 0o644); err != nil { // of an earlier life
+		t.Fatal(err)
+	}
+	d.define("dir", "command=/bin/sh -c 'echo it is up; while :; do [ -e "+sick+" ] && echo it is sick; sleep 0.1; done'\n"+
+		"log_mode=direct\nstdout_logfile="+out+"\nredirect_stderr=true\n"+
+		"check.up=log '^it is up$' stage=startup\n"+
+		"check.log=log '^it is sick$' every=200ms after=0s\n"+
+		"check.own=log bad file="+own+" every=200ms after=0s then=event\n")
+	checks := func() map[string]upkeep.Check {
+		list, err := d.api.Checks(t.Context(), "dir")
+		if err != nil {
+			t.Fatal(err)
+		}
+		have := map[string]upkeep.Check{}
+		for _, k := range list {
+			have[k.Name] = k
+		}
+		return have
+	}
+	until(t, "verdicts", func() bool {
+		have := checks()
+		return have["up"].Verdict == "passing" && have["up"].Text == "it is up" && have["log"].Verdict == "passing" &&
+			have["log"].Text == "no such line" && have["own"].Text == "no such line: "+own+" is not there"
+	})
+	pid := *d.process("dir").PID
+	d.killed(func() {})
+	until(t, "verdicts for the next manager", func() bool {
+		have := checks()
+		return have["log"].Verdict == "passing" && have["own"].Verdict == "passing"
+	})
+	if err := os.WriteFile(own, []byte("bad luck\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "a line of a file of its own", func() bool {
+		events, err := d.api.Events(t.Context(), upkeep.EventFilter{Select: []string{"dir"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range events {
+			if e.Type == "CHECK_FAILED" && e.Check == "own" {
+				return strings.HasSuffix(e.Text, "bad luck")
+			}
+		}
+		return false
+	})
+	if now := d.process("dir").PID; now == nil || *now != pid {
+		t.Fatal("it was started anew for a line of an earlier life")
+	}
+	touch(t, sick)
+	until(t, "another process", func() bool {
+		p := d.process("dir")
+		return p.PID != nil && *p.PID != pid
+	})
+}

@@ -146,6 +146,7 @@ type checkReader struct {
 	check model.Check
 	said  map[string]bool
 	plain []string // the words that are no options
+	file  string   // of a log
 }
 
 // words reads all that stands behind the kind.
@@ -187,7 +188,7 @@ func (r *checkReader) options() []string {
 	case model.CheckHTTP:
 		return append(list, "target", "status", "body")
 	case model.CheckLog:
-		return append(list, "target", "of")
+		return append(list, "target", "of", "file")
 	case model.CheckHeartbeat:
 		return append(list, "age")
 	case model.CheckNotify:
@@ -222,6 +223,8 @@ func (r *checkReader) option(key, value string) (err error) {
 		c.Limit, err = limit(c.Kind, value)
 	case "of":
 		err = r.of(value)
+	case "file":
+		r.file, err = value, absolute(value)
 	case "measure":
 		c.PSS, err = first(value, "pss", "rss")
 	case "missing":
@@ -282,9 +285,7 @@ func (r *checkReader) meant() (err error) {
 	c.Target = r.plain[0]
 	switch c.Kind {
 	case model.CheckActivity, model.CheckUnix:
-		if !isAbs(c.Target) {
-			err = errors.New(c.Target + " is not an absolute path")
-		}
+		err = absolute(c.Target)
 	case model.CheckTCP:
 		c.Target, err = tcpTarget(c.Target)
 	case model.CheckHTTP:
@@ -296,10 +297,17 @@ func (r *checkReader) meant() (err error) {
 		}
 	case model.CheckLog:
 		c.Pattern, err = pattern(c.Target)
-		c.Target = ""
+		c.Target = r.file
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", c.Kind, err)
+	}
+	return nil
+}
+
+func absolute(path string) error {
+	if !isAbs(path) {
+		return errors.New(path + " is not an absolute path")
 	}
 	return nil
 }
@@ -311,6 +319,8 @@ func (r *checkReader) finish() error {
 		return errors.New(c.Kind.String() + " needs max=")
 	}
 	switch {
+	case r.said["file"] && r.said["of"]:
+		return errors.New("log: of= is about what the program writes, file= about a file of yours; one of them")
 	case c.Kind == model.CheckNotify && c.Stage == model.StageLive:
 		return errors.New("notify: READY=1 comes once; it decides a start (stage=startup) or readiness (stage=ready)")
 	case c.Kind == model.CheckHeartbeat && c.Stage != model.StageLive:
@@ -356,7 +366,7 @@ func first(word, yes, no string) (bool, error) {
 func span(text string, least, most time.Duration) (time.Duration, error) {
 	d, err := units.Duration(text)
 	if err == nil && (d < least || d > most) {
-		err = fmt.Errorf("it can be %v to %v", least, most)
+		err = fmt.Errorf("it can be %v to %s", least, words.Limit(most))
 	}
 	return d, err
 }
@@ -371,15 +381,20 @@ func threshold(text string) (int, error) {
 
 // limit reads max= of a kind.
 func limit(kind model.CheckKind, text string) (n int64, err error) {
+	is := "number"
 	switch kind {
 	case model.CheckMemory:
 		n, err = units.ByteSize(text)
+		is = "size: bytes, or a number with KB, MB or GB"
 	case model.CheckCPU:
 		n, err = units.Int(strings.TrimSuffix(text, "%"))
 	default:
 		n, err = units.Int(text)
 	}
-	if err == nil && n < 1 {
+	switch {
+	case err != nil:
+		err = fmt.Errorf("%s is not a %s", text, is)
+	case n < 1:
 		err = errors.New("it must be more than 0")
 	}
 	return n, err

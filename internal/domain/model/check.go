@@ -66,7 +66,7 @@ type Check struct {
 	Name    string    `json:",omitzero"` // unique in its program
 	Kind    CheckKind `json:",omitzero"`
 	Stage   Stage     `json:",omitzero"`
-	Target  string    `json:",omitzero"` // path, address, URL or command line
+	Target  string    `json:",omitzero"` // path, address, URL or command line; log: the file to look through, empty = what the program writes
 	Pattern string    `json:",omitzero"` // RE2: in a line (log), in the body (http)
 	Stderr  bool      `json:",omitzero"` // log: lines of stderr instead of stdout
 	Status  string    `json:",omitzero"` // http: accepted codes, "200-399" or "200,204"
@@ -89,10 +89,9 @@ type Check struct {
 // String is the check as check.NAME would have it, with all that matters for it.
 func (c Check) String() string {
 	s := c.Name + "=" + c.Kind.String()
-	pattern := c.Pattern
-	target := c.Target
+	file, target, pattern := "", c.Target, c.Pattern
 	if c.Kind == CheckLog {
-		target, pattern = pattern, ""
+		file, target, pattern = target, pattern, ""
 	}
 	if target != "" {
 		if key, _, ok := strings.Cut(target, "="); ok && key != "" && strings.Trim(key, "abcdefghijklmnopqrstuvwxyz") == "" {
@@ -112,6 +111,7 @@ func (c Check) String() string {
 	}{
 		{"stage", c.Stage.String(), c.Stage != StageLive},
 		{"of", of, c.Stderr || c.Tree},
+		{"file", file, file != ""},
 		{"measure", "pss", c.PSS},
 		{"status", c.Status, c.Status != ""},
 		{"body", pattern, pattern != ""},

@@ -39,6 +39,7 @@ type Finding struct {
 	Text string // for people, one line
 	// Trouble is why the look could not be taken; it says nothing about the program.
 	Trouble error
+	heard   heard // lines that were followed
 	// Change is when something was changed last; zero = the look was at something else. OK and Text are made of it.
 	Change probe.Change
 }
@@ -176,6 +177,8 @@ type check struct {
 	tripped  bool          // heartbeat: the program itself says that it is not well
 	matches  int           // log: since the last look
 	line     string        // log: the last of them
+	follows  bool          // log: in a file
+	tail     *tail         // log: that file
 	owed     bool          // log: they have not led to the restart that they were to
 	answered bool          // notify, and log before it is live: what is waited for has come
 }
@@ -303,7 +306,7 @@ func (c *Checks) down(w *program) {
 	delete(c.living, w.inst)
 	c.hush(w)
 	if e := c.ears[w.spec.ID]; e != nil && e.inst == w.inst {
-		delete(c.ears, w.spec.ID)
+		c.deafen(w.spec.ID)
 	}
 	for _, k := range w.checks {
 		c.forget(k)
@@ -317,8 +320,11 @@ func (c *Checks) forget(k *check) {
 	k.gone = true
 	c.queue.Unset(&k.timer)
 	if k.flight != nil {
-		k.flight.cancel()
+		k.flight.cancel() // who lands closes what it has followed
+		return
 	}
+	c.shut(k.tail)
+	k.tail = nil
 }
 
 // journalPrefix begins the keys of what is kept.
@@ -384,13 +390,16 @@ const endPatience = 2 * time.Second
 
 func (c *Checks) end() {
 	c.mu.Lock()
-	c.closed = true
 	for _, w := range c.programs {
 		w.up = false // what is kept stays for a successor
 		for _, k := range w.checks {
 			c.forget(k)
 		}
 	}
+	for id := range c.ears {
+		c.deafen(id)
+	}
+	c.closed = true
 	c.mu.Unlock()
 	landed := make(chan struct{})
 	go func() {

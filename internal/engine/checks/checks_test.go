@@ -55,6 +55,9 @@ func TestBounces(t *testing.T) {
 	for len(at) < 8 {
 		r.run(time.Second)
 		if r.tell() != "" {
+			if s := r.state("a"); int(s.Acted) != len(at) {
+				t.Fatalf("%d restarts are counted before the core has obeyed, there were %d", s.Acted, len(at))
+			}
 			at = append(at, int((r.clock()-begin)/time.Second))
 			r.renew("a", k)
 		}
@@ -81,6 +84,10 @@ func TestBounces(t *testing.T) {
 	r.renew("a", k)
 	r.run(12 * time.Second)
 	r.told("a bounce: web: 500") // 10 s again
+	if !strings.HasSuffix(r.events(), "CHECK_FAILED a web 500") {
+		t.Errorf("told before the core has obeyed: %s", r.events())
+	}
+	r.renew("a", k)
 	if !strings.HasSuffix(r.events(), "CHECK_FAILED a web 500; CHECK_ACTION a web 500") {
 		t.Error(r.events())
 	}

@@ -2,11 +2,13 @@ package checks
 
 import (
 	"cmp"
+	"slices"
 	"time"
 
 	"github.com/upkeep-project/upkeep/internal/base/words"
 	"github.com/upkeep-project/upkeep/internal/domain/model"
 	"github.com/upkeep-project/upkeep/internal/engine/activity"
+	"github.com/upkeep-project/upkeep/internal/engine/core"
 )
 
 // How far apart restarts by checks of one program are while they do not help. Source: spec/usrsvc US-79.
@@ -147,7 +149,7 @@ func (c *Checks) sayReady(w *program, ready bool) {
 	c.to.SetReady(w.inst, ready)
 }
 
-// judgeLife has the program of a failing check restarted, unless the last time is too short ago.
+// judgeLife asks for the restart of the program of a failing check, unless the last time is too short ago.
 func (c *Checks) judgeLife(k *check, now time.Duration) {
 	w := k.of
 	if k.verdict != model.Failing {
@@ -164,9 +166,21 @@ func (c *Checks) judgeLife(k *check, now time.Duration) {
 	k.owed = false
 	w.bounces++
 	w.bounced = now
-	k.acted++
-	c.happened(model.EventCheckAction, k)
 	c.to.Bounce(w.inst, k.Name, k.text)
+}
+
+// Bounced tells that a check has its program started anew, and counts it.
+func (c *Checks) Bounced(i core.Instance, name string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	w := c.living[i]
+	if w == nil {
+		return
+	}
+	if at := slices.IndexFunc(w.checks, func(k *check) bool { return k.Name == name }); at >= 0 {
+		w.checks[at].acted++
+		c.happened(model.EventCheckAction, w.checks[at])
+	}
 }
 
 // relieve forgets earlier restarts of an instance that has been well for as long as they were to be apart.

@@ -89,11 +89,14 @@ func (c *Checks) launch(k *check, l laneKind, now time.Duration) {
 	c.lanes[l].busy++
 	k.flight = f
 	c.queue.Set(&f.timer, now+slowAfter)
-	p, pid, spec := k.of.spec, k.of.pid, k.Check
+	p, pid, spec, tail := k.of.spec, k.of.pid, k.Check, k.tail
 	c.flying.Go(func() {
 		defer cancel()
-		found := c.o.World.Look(ctx, p, pid, &spec)
-		c.land(f, found)
+		if tail != nil {
+			c.land(f, tail.look(ctx))
+			return
+		}
+		c.land(f, c.o.World.Look(ctx, p, pid, &spec))
 	})
 }
 
@@ -150,9 +153,14 @@ func (c *Checks) land(f *flight, found Finding) {
 	k.took = now - f.began
 	k.times.Add(k.took)
 	c.leave(f.lane, now)
-	if !k.gone && !c.closed {
-		c.aged(k, &found, now)
-		c.judge(k, found, now)
+	switch {
+	case k.gone || c.closed:
+		c.shut(k.tail)
+		k.tail = nil
+	default:
+		if found, judged := c.read(k, found, now); judged {
+			c.judge(k, found, now)
+		}
 		c.again(k, now)
 	}
 	c.nudge()

@@ -44,7 +44,7 @@ func (k *check) measured() bool {
 
 // told reports whether the check is about what others tell, and nothing is asked.
 func (k *check) told() bool {
-	return k.Kind == model.CheckNotify || k.Kind == model.CheckHeartbeat || k.Kind == model.CheckLog
+	return k.Kind == model.CheckNotify || k.Kind == model.CheckHeartbeat || k.Kind == model.CheckLog && !k.follows
 }
 
 // wanted reports whether there is something to find out at this point of the instance's life.
@@ -70,6 +70,8 @@ func (c *Checks) schedule(k *check, now time.Duration) {
 	if k.Stage == model.StageLive {
 		at = max(now, w.since+k.After)
 		switch {
+		case k.follows && !k.tail.begun: // it begins with what is written from now on
+			at = now
 		case k.measured() && k.Tree: // all at once, since they share one walk over the processes
 			every := k.every()
 			at = (at + every - 1) / every * every
@@ -103,6 +105,9 @@ func (c *Checks) again(k *check, now time.Duration) {
 	}
 	if k.plan += every; k.plan <= now {
 		k.plan = now + every - (now-k.plan)%every
+	}
+	if k.follows && k.Stage == model.StageLive {
+		k.plan = max(k.plan, k.of.since+k.After) // the first look was early
 	}
 	c.queue.Set(&k.timer, k.gathered(k.plan))
 }
@@ -226,12 +231,27 @@ func (k *check) compare(m Measure, now time.Duration) (f Finding, judged bool) {
 	return f, true
 }
 
+// read makes a finding of what a look has brought; judged is false while there is nothing to be said.
+func (c *Checks) read(k *check, f Finding, now time.Duration) (_ Finding, judged bool) {
+	switch {
+	case f.Trouble != nil:
+	case k.follows:
+		k.found(f.heard)
+		f, judged = c.listen(k, now)
+		if k.answered { // there is nothing more to be found
+			c.shut(k.tail)
+			k.tail, k.follows = nil, false
+		}
+		return f, judged
+	case f.Change != (probe.Change{}):
+		c.aged(k, &f, now)
+	}
+	return f, true
+}
+
 // aged judges when something was changed last. How long ago that is, the time of day says at the first look alone: it is set,
 // and goes on while the machine is suspended. From then on it is the host's clock.
 func (c *Checks) aged(k *check, f *Finding, now time.Duration) {
-	if f.Trouble != nil || f.Change == (probe.Change{}) {
-		return
-	}
 	age, since := f.Change.Ago(c.o.Wall()), now-k.agedAt
 	switch k.change {
 	case probe.Change{}:
@@ -273,7 +293,7 @@ func (c *Checks) sweep() {
 	}
 	for id := range c.ears {
 		if c.o.Known != nil && !c.o.Known(id) {
-			delete(c.ears, id)
+			c.deafen(id)
 		}
 	}
 }

@@ -42,12 +42,14 @@ type rig struct {
 	log  []string
 	up   map[string]core.Instance
 	gens map[string]uint64
+	// wanted are the checks that want an instance to be started anew.
+	wanted map[core.Instance]string
 }
 
 func newRig(t *testing.T) *rig {
 	r := &rig{
 		t: t, now: time.Hour, hang: map[string]chan struct{}{}, looked: map[string]int{}, up: map[string]core.Instance{},
-		gens: map[string]uint64{}, journal: map[string][]byte{},
+		gens: map[string]uint64{}, wanted: map[core.Instance]string{}, journal: map[string][]byte{},
 	}
 	r.c = r.make()
 	return r
@@ -147,6 +149,7 @@ func (r *rig) StartFailed(i core.Instance, check, text string) {
 func (r *rig) SetReady(i core.Instance, ready bool) { r.say("%s ready=%t", r.name(i), ready) }
 func (r *rig) Bounce(i core.Instance, check, text string) {
 	r.say("%s bounce: %s: %s", r.name(i), check, text)
+	r.wanted[i] = check
 }
 
 // start has an instance of a program begin now.
@@ -177,6 +180,9 @@ func (r *rig) program(name string, list ...model.Check) *model.Program {
 
 // bounce is what the core does when a check wants it.
 func (r *rig) renew(name string, list ...model.Check) {
+	if check, ok := r.wanted[r.up[name]]; ok {
+		r.c.Bounced(r.up[name], check)
+	}
 	r.c.Down(r.up[name])
 	r.start(name, list...)
 }

@@ -41,14 +41,22 @@ func (c *Checks) listen(k *check, now time.Duration) (f Finding, judged bool) {
 		if k.answered {
 			return Finding{OK: true, Text: k.line}, true
 		}
-		k.text = "no such line yet"
+		k.text = "no such line yet" + k.missing()
 		return f, false
 	case k.matches > 0 || k.owed:
 		f.Text = k.line
 		k.matches = 0
 		return f, true
 	}
-	return Finding{OK: true, Text: "no such line"}, true
+	return Finding{OK: true, Text: "no such line" + k.missing()}, true
+}
+
+// missing says that the file is not there in which a line is looked for.
+func (k *check) missing() string {
+	if k.tail == nil || k.tail.file != nil {
+		return ""
+	}
+	return ": " + k.tail.path + " is not there"
 }
 
 // rest plans the next look at what is told, if one is needed without anything being told.
@@ -194,6 +202,7 @@ func oneLine(text []byte) string {
 type ear struct {
 	inst  core.Instance
 	early map[string]heard // what came before the instance was told, by the check
+	tails map[string]*tail // what is followed since before the instance began, by the check
 	of    [2]atomic.Pointer[[]pattern]
 }
 
@@ -212,17 +221,13 @@ type pattern struct {
 // Lines gives what is to be called with each line that an instance writes to stdout (0) or stderr (1); nil = nobody wants
 // to know. It is asked before the instance begins.
 func (c *Checks) Lines(i core.Instance, p *model.Program, channel int) func(line []byte) {
-	list := patterns(p, channel)
+	list := patterns(i, p, channel)
 	if len(list) == 0 {
 		return nil
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	e := c.ears[p.ID]
-	if e == nil || e.inst != i {
-		e = &ear{inst: i, early: map[string]heard{}}
-		c.ears[p.ID] = e
-	}
+	e := c.earOf(i, p.ID)
 	e.of[channel].Store(&list)
 	return func(line []byte) {
 		for _, one := range *e.of[channel].Load() {
@@ -233,12 +238,36 @@ func (c *Checks) Lines(i core.Instance, p *model.Program, channel int) func(line
 	}
 }
 
+// earOf is the ear of an instance.
+func (c *Checks) earOf(i core.Instance, id model.ID) *ear {
+	e := c.ears[id]
+	if e == nil || e.inst != i {
+		c.deafen(id)
+		e = &ear{inst: i, early: map[string]heard{}}
+		c.ears[id] = e
+	}
+	return e
+}
+
+// deafen has nobody listen to a program any more.
+func (c *Checks) deafen(id model.ID) {
+	if e := c.ears[id]; e != nil {
+		for _, t := range e.tails {
+			c.shut(t)
+		}
+		delete(c.ears, id)
+	}
+}
+
 // patterns are what the checks of a program look for in one channel.
-func patterns(p *model.Program, channel int) []pattern {
+func patterns(i core.Instance, p *model.Program, channel int) []pattern {
 	var list []pattern
 	for n := range p.Checks {
 		k := &p.Checks[n]
 		if k.Kind != model.CheckLog || channelOf(p, k) != channel {
+			continue
+		}
+		if _, elsewhere := followed(i, p, k); elsewhere {
 			continue
 		}
 		if re, err := regexp.Compile(k.Pattern); err == nil { // else the check says so
@@ -291,15 +320,19 @@ func (k *check) found(h heard) {
 func (c *Checks) attune(w *program) {
 	e := c.ears[w.spec.ID]
 	if e != nil && e.inst != w.inst {
-		delete(c.ears, w.spec.ID) // of an instance that never was
+		c.deafen(w.spec.ID) // of an instance that never was
 		e = nil
 	}
 	for _, k := range w.checks {
-		if k.Kind != model.CheckLog || k.disabled != "" {
+		if k.Kind != model.CheckLog || k.disabled != "" || k.follows || k.answered {
+			continue
+		}
+		if path, ok := followed(w.inst, w.spec, &k.Check); ok {
+			k.follow(path, e)
 			continue
 		}
 		if e == nil || e.of[channelOf(w.spec, &k.Check)].Load() == nil {
-			k.disabled = "what this instance writes is not read here: it begins with the next start"
+			k.disabled = "what this instance writes is not read here: it begins with the next start, or file= says where it is"
 			continue
 		}
 		k.found(e.early[k.Name])
@@ -307,11 +340,32 @@ func (c *Checks) attune(w *program) {
 	if e == nil {
 		return
 	}
+	for _, t := range e.tails { // of checks that are gone
+		c.shut(t)
+	}
+	clear(e.tails)
 	clear(e.early)
 	for n := range e.of {
 		if e.of[n].Load() != nil {
-			list := patterns(w.spec, n)
+			list := patterns(w.inst, w.spec, n)
 			e.of[n].Store(&list)
 		}
 	}
+}
+
+// follow has a check look through a file, from where it was when the instance began, or from its end at the first look.
+func (k *check) follow(path string, e *ear) {
+	k.follows = true
+	if path == "" {
+		k.disabled = "what the program writes goes nowhere, so that there is no line to be found"
+		return
+	}
+	if e != nil {
+		if t := e.tails[k.Name]; t != nil && t.path == path && t.re.String() == k.Pattern {
+			k.tail = t
+			delete(e.tails, k.Name)
+			return
+		}
+	}
+	k.tail = &tail{path: path, re: k.re}
 }

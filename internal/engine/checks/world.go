@@ -30,7 +30,7 @@ type Real struct {
 }
 
 // Refuses says why a check cannot be done.
-func (r Real) Refuses(p *model.Program, k *model.Check) string {
+func (r Real) Refuses(_ *model.Program, k *model.Check) string {
 	switch k.Kind {
 	case model.CheckNotify, model.CheckHeartbeat:
 		return r.Messages()
@@ -44,10 +44,6 @@ func (r Real) Refuses(p *model.Program, k *model.Check) string {
 	case model.CheckUnix:
 		if runtime.GOOS == "windows" {
 			return "there are no such sockets on this system"
-		}
-	case model.CheckLog:
-		if p.IO.Direct {
-			return "the program writes its log files itself (log_mode=direct): nothing of ours sees the lines"
 		}
 	}
 	return ""

@@ -44,6 +44,7 @@ type Follower struct {
 	off  int64
 	last []byte // the bytes before off, as they were given out: a file that has others there was rewritten
 	note string // to be given out first
+	mute bool   // nothing is to be given out that is not in a file
 	// clears is how often the log had been cleared at the last look, cleared how often by now; nil = never.
 	clears  int
 	cleared func() clears
@@ -113,6 +114,18 @@ func (f *Follower) Read(p []byte) (int, error) {
 	}
 }
 
+// Next is Read for those who come by themselves from time to time: it gives out what there is now, 0 for nothing, and says
+// nothing of truncation. A follower is read by either.
+func (f *Follower) Next(p []byte) (int, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err := f.over(); err != nil {
+		return 0, err
+	}
+	f.mute = true
+	return f.next(p)
+}
+
 // over is the error with which reading has ended, if it has.
 func (f *Follower) over() error {
 	select {
@@ -135,7 +148,10 @@ func (f *Follower) next(p []byte) (int, error) {
 			return 0, nil
 		}
 		if f.rewritten() && !f.clearing() {
-			f.off, f.last, f.note = 0, f.last[:0], truncated
+			f.off, f.last = 0, f.last[:0]
+			if !f.mute {
+				f.note = truncated
+			}
 			continue
 		}
 		n, err := f.file.ReadAt(p, f.off)

@@ -12,7 +12,7 @@ import (
 // extra is what only few streams need at a time: those in trouble, those whose bytes are looked at, the fastest.
 type extra struct {
 	log   *backlog // nil for none
-	lines lines
+	lines Lines
 	after owed // what comes first
 
 	stall   error // why the log cannot be written

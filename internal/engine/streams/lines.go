@@ -5,11 +5,11 @@ import "bytes"
 // maxLine is the length in bytes at which an unfinished line is given out as it is.
 const maxLine = 64 << 10
 
-// lines puts a stream together into whole lines.
-type lines struct{ part []byte }
+// Lines puts a stream together into whole lines. An unfinished one of 64 KiB counts as one. The zero value is at the begin of a line.
+type Lines struct{ part []byte }
 
-// feed gives each line of p, without its end, to emit; the last, unfinished one waits for more.
-func (l *lines) feed(p []byte, emit func([]byte)) {
+// Feed gives each line of p, without its end, to emit, which must not keep it; the last, unfinished one waits for more.
+func (l *Lines) Feed(p []byte, emit func([]byte)) {
 	for len(p) > 0 {
 		i := bytes.IndexByte(p, '\n')
 		if i < 0 {
@@ -31,7 +31,7 @@ func (l *lines) feed(p []byte, emit func([]byte)) {
 }
 
 // flush gives out the unfinished line, if there is one.
-func (l *lines) flush(emit func([]byte)) {
+func (l *Lines) flush(emit func([]byte)) {
 	if len(l.part) > 0 {
 		emit(l.part)
 		l.part = nil

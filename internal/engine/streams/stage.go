@@ -57,7 +57,7 @@ func (s *Stream) showStaged(c *scratch, eof bool) {
 		}
 		b.seen += int64(len(p))
 		if s.out.line != nil {
-			s.x.lines.feed(text, s.out.line)
+			s.x.lines.Feed(text, s.out.line)
 		}
 		s.markShown()
 	}
