@@ -3,13 +3,17 @@ package usage
 import (
 	"bufio"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/upkeep-project/upkeep/internal/sys/procstat"
 )
 
 // TestMain plays processes: "hold" holds memory and descriptors and begins a child that does the same.
@@ -103,6 +107,9 @@ func TestReal(t *testing.T) {
 		if one.Has&Files == 0 || one.Files < heldFiles || both.Files < 2*heldFiles {
 			t.Errorf("%s: %d files, of both %d", name, one.Files, both.Files)
 		}
+		if names, err := os.ReadDir(path(pid, "fd")); err != nil || one.Files != len(names) {
+			t.Errorf("%s: %d files, the system names %d, %v", name, one.Files, len(names), err)
+		}
 		if _, err := os.Stat(path(pid, "smaps_rollup")); err == nil {
 			if one.Has&PSS == 0 || one.PSS < heldBytes || one.PSS > one.Memory+heldBytes/4 || both.PSS < 2*heldBytes {
 				t.Errorf("%s: proportional %d of %d, of both %d", name, one.PSS, one.Memory, both.PSS)
@@ -114,6 +121,58 @@ func TestReal(t *testing.T) {
 	}
 	if _, err := shared.Read(1<<30, true, 0); !errors.Is(err, syscall.ESRCH) {
 		t.Errorf("nobody: %v", err)
+	}
+}
+
+// TestDirections: what is read and what is written is told as the system counts it.
+func TestDirections(t *testing.T) {
+	f, err := os.Create(filepath.Join(t.TempDir(), "x"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.Write(make([]byte, 1<<20)); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Sync(); err != nil { // on a disk it is written now
+		t.Fatal(err)
+	}
+	count := func() (read, written int64) {
+		b, err := os.ReadFile("/proc/self/io")
+		if err != nil {
+			t.Skip(err)
+		}
+		for line := range strings.Lines(string(b)) {
+			_, _ = fmt.Sscanf(line, "read_bytes: %d", &read)
+			_, _ = fmt.Sscanf(line, "write_bytes: %d", &written)
+		}
+		return read, written
+	}
+	r0, w0 := count()
+	got, err := Read(os.Getpid(), false, IO)
+	r1, w1 := count()
+	if err != nil || got.Has != IO || got.Read < r0 || got.Read > r1 || got.Written < w0 || got.Written > w1 {
+		t.Errorf("%+v, %v; read %d to %d, written %d to %d", got, err, r0, r1, w0, w1)
+	}
+}
+
+// TestUnknownOfTree: what is not known of one process is not known of the tree, but who has ended has nothing any more.
+func TestUnknownOfTree(t *testing.T) {
+	self, nobody := os.Getpid(), 1<<30
+	unseen, dead, unread := entry(nobody, self), entry(nobody, self), entry(nobody, self)
+	dead.Memory, unread.Known = 0, false
+	for name, tt := range map[string]struct {
+		child procstat.Entry
+		has   Want
+		sum   int64
+	}{"one that may not be looked at": {unseen, 0, 2000}, "one that has ended": {dead, Files, 1000}, "one that ends now": {unread, Files, 1000}} {
+		f, err := tableOf([]procstat.Entry{entry(self, 1), tt.child}).Read(self, true, Files)
+		if err != nil || f.Has != tt.has || f.Memory != tt.sum {
+			t.Errorf("%s: %+v, %v", name, f, err)
+		}
+	}
+	if _, err := tableOf([]procstat.Entry{unread}).Read(nobody, false, 0); !errors.Is(err, syscall.ESRCH) {
+		t.Errorf("who has ended meanwhile: %v", err)
 	}
 }
 
@@ -129,11 +188,12 @@ func TestSharedLook(t *testing.T) {
 	if again, _ := s.Table(); again != first {
 		t.Error("a look of the same second is not shared")
 	}
-	if again, _ := s.with(1 << 30); again == first {
+	second, _ := s.with(1 << 30)
+	if second == first {
 		t.Error("nobody has looked again for a process that was not there")
 	}
-	now += 2 * time.Second
-	if again, _ := s.Table(); again == first {
+	now += time.Second
+	if again, _ := s.Table(); again == second {
 		t.Error("an old look is shared")
 	}
 }
