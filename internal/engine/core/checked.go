@@ -58,6 +58,9 @@ func (c *Core) Bounce(i Instance, check, text string) {
 		}
 		s.past.Check, s.past.CheckText = check, text
 		c.logf(s, activity.Warn, "check: %s is started anew, %s: %s", s.spec.ID.Name, check, text)
+		if c.watch != nil {
+			c.watch.Bounced(i, check)
+		}
 		c.step(s, lifecycle.Event{Kind: lifecycle.Bounce, Gen: i.Gen})
 	})
 }

@@ -228,6 +228,10 @@ func (w *told) Up(i Instance, p *model.Program, pid int, _ time.Duration) {
 	w.t = append(w.t, "up "+p.ID.Name+" "+string(rune('0'+i.Gen)))
 }
 
+func (w *told) Bounced(i Instance, check string) {
+	w.t = append(w.t, "bounced "+i.Slot.Status().ID.Name+" "+string(rune('0'+i.Gen))+" "+check)
+}
+
 func (w *told) Down(i Instance) {
 	w.t = append(w.t, "down "+i.Slot.Status().ID.Name+" "+string(rune('0'+i.Gen)))
 }
@@ -246,15 +250,16 @@ func TestWatch(t *testing.T) {
 	s.alive["app"].end(model.Exit{Known: true})
 	s.pass(2 * time.Second)
 	s.core.Bounce(s.inst("app"), "c", "bad")
+	s.core.Bounce(s.inst("app"), "d", "once more") // of which nothing comes, and nothing is told
 	s.pass(500 * time.Millisecond)
 	s.state("app", model.Stopping)
-	if d := cmp.Diff([]string{"up app 1", "up app 1", "down app 1", "up app 2", "down app 2"}, w.t); d != "" {
+	if d := cmp.Diff([]string{"up app 1", "up app 1", "down app 1", "up app 2", "bounced app 2 c", "down app 2"}, w.t); d != "" {
 		t.Error(d)
 	}
 	s.pass(2 * time.Second)
 	s.until(s.release("app", Each))
 	s.pass(time.Second)
-	if d := cmp.Diff([]string{"up app 3", "down app 3"}, w.t[5:]); d != "" {
+	if d := cmp.Diff([]string{"up app 3", "down app 3"}, w.t[6:]); d != "" {
 		t.Error(d)
 	}
 }

@@ -413,6 +413,12 @@ func (t *town) say(i Instance, ready bool) {
 	t.core.SetReady(i, ready)
 }
 
+func (t *town) Bounced(i Instance, _ string) {
+	if h := t.byID[i.Slot.spec.ID]; h.watched != i.Gen {
+		t.fail("%s: generation %d is ended by a check, and %d is watched", h.spec.ID, i.Gen, h.watched)
+	}
+}
+
 func (t *town) Down(i Instance) {
 	if h := t.byID[i.Slot.Status().ID]; h.watched == i.Gen {
 		h.watched = 0
