@@ -70,8 +70,8 @@ func (c *Core) Bounce(i Instance, check, text string) {
 func (c *Core) Moved(i Instance, p Process) {
 	c.post(func() {
 		s := i.Slot
-		if !c.present(i) {
-			p.Release()
+		if !c.present(i) { // it was released meanwhile
+			detach(p)
 			return
 		}
 		old := s.proc
@@ -91,7 +91,7 @@ func (c *Core) LaunchedFound(i Instance, p Process, since time.Duration) {
 	c.post(func() {
 		s := i.Slot
 		if !s.m.Spawning || i.Gen != s.m.Gen {
-			p.Release() // nobody asked for it, and it is not ours to end
+			detach(p) // nobody asked for it, and it is not ours to end
 			return
 		}
 		c.foundAt(i, p, since)

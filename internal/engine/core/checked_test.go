@@ -170,8 +170,12 @@ func TestRelease(t *testing.T) {
 		t.Errorf("%q", s.log)
 	}
 	s.core.Ended(p.inst, model.Exit{Known: true})
-	s.core.Moved(p.inst, p)
+	next := &actor{s: s, inst: p.inst, pid: 777} // it had gone on as another one, and that was on its way to be told
+	s.core.Moved(p.inst, next)
 	s.pass(time.Minute)
+	if !next.over || next.freed {
+		t.Errorf("the next process is let go of: %v, given up as if it had ended: %v", next.over, next.freed)
+	}
 	s.state("app", model.Stopped)
 	if _, err := s.one(s.release("app", Each)); !errors.Is(err, ErrNotRunning) {
 		t.Errorf("%v", err)

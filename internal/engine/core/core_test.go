@@ -89,6 +89,8 @@ type actor struct {
 	pid  int
 	over bool
 	got  []int
+
+	freed bool
 }
 
 func (a *actor) end(e model.Exit) {
@@ -100,7 +102,7 @@ func (a *actor) end(e model.Exit) {
 }
 func (a *actor) PID() int                { return a.pid }
 func (a *actor) WriteStdin([]byte) error { return nil }
-func (a *actor) Release()                {}
+func (a *actor) Release()                { a.freed = true }
 func (a *actor) Signal(sig int, _ model.Reach) error {
 	a.got = append(a.got, sig)
 	switch {

@@ -42,6 +42,13 @@ func (c *Core) letGo(slots []*Slot, mode Mode) *order {
 	})
 }
 
+// detach lets go of a living process, as far as that can be done.
+func detach(p Process) {
+	if r, ok := p.(Releaser); ok {
+		r.Detach()
+	}
+}
+
 // release lets the process of a program go. That it is decided is known before, so that it is done after a kill too.
 func (c *Core) release(s *Slot, p Releaser) {
 	s.releasing = true
@@ -53,9 +60,8 @@ func (c *Core) release(s *Slot, p Releaser) {
 
 // releaseAgain goes on with a release in which an earlier process was killed. It may have ended meanwhile.
 func (c *Core) releaseAgain(s *Slot, r Resumed) {
-	p, ok := r.Process.(Releaser)
-	if ok && r.Exit == nil {
-		p.Detach()
+	if r.Exit == nil {
+		detach(r.Process)
 	}
 	c.released(s)
 	if r.Process != nil && r.Exit != nil {

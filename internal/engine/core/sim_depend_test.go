@@ -322,7 +322,7 @@ func (g *guest) lives() {
 		most = 2 * time.Second
 	}
 	if t.one(6) {
-		t.later(t.span(most), g.moves)
+		t.later(blur+t.span(most), g.moves) // the core has heard of the one before
 		return
 	}
 	t.later(t.span(most), func() { g.die(model.Exit{Known: true, Status: t.dice.IntN(2)}) })
