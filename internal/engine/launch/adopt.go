@@ -24,6 +24,8 @@ var (
 	ErrInit         = errors.New("it is the first process of the system")
 	ErrOurselves    = errors.New("it is a process of this daemon")
 	ErrTaken        = errors.New("it is an instance of a program already")
+	ErrBelow        = errors.New("an instance of a program has started it")
+	ErrElsewhere    = errors.New("it is in a pid namespace of its own, as processes of containers are")
 )
 
 // candidate is a process that may become an instance. It holds the process, not its number.
@@ -86,6 +88,10 @@ func (h *Host) eligible(handle procfd.Handle) error {
 		return ErrOurselves
 	case s.PID == 1:
 		return ErrInit
+	case h.below(s):
+		return ErrBelow
+	case !find.SameSpace(s.PID):
+		return ErrElsewhere
 	}
 	switch err := handle.Signal(0, model.ReachProcess); {
 	case errors.Is(err, syscall.EPERM):
@@ -106,6 +112,18 @@ func (h *Host) own(s procstat.Stat) bool {
 		return true
 	}
 	return helper(s.Comm) && (s.PPID == os.Getpid() || h.o.Store != nil && s.PPID == os.Getppid())
+}
+
+// below reports whether a process descends from an instance.
+func (h *Host) below(s procstat.Stat) bool {
+	for s.PPID > 1 && !h.Known(s.PPID) {
+		up, err := procstat.Read(s.PPID)
+		if err != nil || up.StartTicks > s.StartTicks { // the number is another's by now
+			return false
+		}
+		s = up
+	}
+	return s.PPID > 1
 }
 
 // helper reports whether a name is that of a process of ours which makes others, or is about to become one.

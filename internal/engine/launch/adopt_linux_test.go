@@ -2,6 +2,7 @@ package launch
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"runtime"
@@ -116,9 +117,14 @@ func TestAdopt(t *testing.T) {
 // TestAdoptRefuses what cannot be an instance, and lets go of it.
 func TestAdoptRefuses(t *testing.T) {
 	r := mortal(t, newVault(t), nil)
-	own := r.program("own", "sleep 1000")
+	own := r.program("own", "sh -c 'sleep 1000 & echo $! >"+r.path("child")+"; wait'")
 	r.launch(r.slots(own)[0])
-	instance := r.started("own").PID()
+	instance, child := r.started("own").PID(), 0
+	until(t, "its child", func() bool {
+		n, _ := fmt.Sscan(r.read("child"), &child)
+		return n == 1
+	})
+	t.Cleanup(func() { _ = unix.Kill(child, unix.SIGKILL) })
 	ended := exec.Command("true") // and is not reaped
 	if err := ended.Start(); err != nil {
 		t.Fatal(err)
@@ -142,6 +148,7 @@ func TestAdoptRefuses(t *testing.T) {
 		{"ourselves", os.Getpid(), ErrOurselves},
 		{"the keeper", os.Getppid(), ErrOurselves},
 		{"an instance", instance, ErrTaken},
+		{"below an instance", child, ErrBelow},
 		{"the first process", 1, ErrInit},
 	} {
 		if c, err := r.host.Candidate(tt.pid); !errors.Is(err, tt.want) || c != nil {
@@ -155,6 +162,32 @@ func TestAdoptRefuses(t *testing.T) {
 	}
 	if now := len(openDescriptors(t)); now != before {
 		t.Errorf("%d descriptors, %d before", now, before)
+	}
+}
+
+// enclosed starts a process in a pid namespace of its own, as containers have.
+func enclosed(t *testing.T, argv ...string) int {
+	t.Helper()
+	c := exec.Command(argv[0], argv[1:]...)
+	c.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWPID}
+	if err := c.Start(); err != nil {
+		t.Skipf("no process can be made in a pid namespace of its own: %v", err)
+	}
+	t.Cleanup(func() { _ = c.Process.Kill(); _ = c.Wait() })
+	return c.Process.Pid
+}
+
+// TestContainers: what runs in a pid namespace of its own is neither found nor taken.
+func TestContainers(t *testing.T) {
+	n := unique()
+	pid := enclosed(t, "sleep", strconv.Itoa(n))
+	r := newRig(t, nil, nil)
+	if _, err := r.host.Candidate(pid); !errors.Is(err, ErrElsewhere) {
+		t.Errorf("pid %d: %v", pid, err)
+	}
+	r.launch(r.slots(r.seeking("x", n))[0])
+	if got := r.started("x").PID(); got == pid {
+		t.Errorf("pid %d of a container was taken", got)
 	}
 }
 

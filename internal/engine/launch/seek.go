@@ -90,7 +90,10 @@ func (h *Host) seek(i core.Instance, p *model.Program, asked time.Duration) (*in
 	if errors.Is(err, ErrNoProcess) { // it has just ended, or is another one now
 		return nil, nil
 	}
-	return inst, err
+	if err != nil {
+		return nil, &SeekError{"it runs already, and cannot be taken: " + err.Error()}
+	}
+	return inst, nil
 }
 
 // namedMost is how many candidates a text names.
@@ -146,10 +149,10 @@ func CommandOf(line, dir string, environ []string) (find.Command, error) {
 	return find.NewCommand(argv, path, dir), nil
 }
 
-// off makes the test of whether a process is out of question: it is ours, an instance, or below one.
+// off makes the test of whether a process is out of question: it is ours, an instance, below one, or in a container.
 func (h *Host) off(all *find.Crowd) func(*find.Process) bool {
 	return func(p *find.Process) bool {
-		return h.own(p.Stat) || all.Below(p, func(q *find.Process) bool { return h.Known(q.PID) })
+		return h.own(p.Stat) || all.Below(p, func(q *find.Process) bool { return h.Known(q.PID) }) || !find.SameSpace(p.PID)
 	}
 }
 

@@ -23,6 +23,8 @@ var unfit = []struct {
 	{launch.ErrInit, service.CodeNotAdoptable},
 	{launch.ErrOurselves, service.CodeNotAdoptable},
 	{launch.ErrTaken, service.CodeTaken},
+	{launch.ErrBelow, service.CodeTaken},
+	{launch.ErrElsewhere, service.CodeNotAdoptable},
 	{core.ErrNotDurable, service.CodeFailed},
 	{find.ErrUnsupported, service.CodeFailed},
 }

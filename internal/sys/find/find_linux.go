@@ -118,6 +118,14 @@ func SameFile(pid int, name, path string) bool {
 	return err == nil && os.SameFile(a, b)
 }
 
+// SameSpace reports whether a process has the numbers of processes that we have: one in a container has a pid namespace of its
+// own, and what it would be started with anew is not to be found here. True when that may not be seen.
+func SameSpace(pid int) bool {
+	theirs, err := os.Readlink(proc(pid, "ns/pid"))
+	ours, err2 := os.Readlink("/proc/self/ns/pid")
+	return err != nil || err2 != nil || theirs == ours
+}
+
 func proc(pid int, name string) string { return "/proc/" + strconv.Itoa(pid) + "/" + name }
 
 // gone turns the ways in which a vanished process shows itself into ESRCH.
