@@ -75,7 +75,7 @@ func (a *App) awaitApplies() {
 // what is down and starts by itself is started, what runs goes on under its new definition, and what is not configured any
 // more is let go. Source: spec/usrsvc US-02, US-61.
 func (a *App) anew(ctx context.Context) {
-	if !a.foreign() || a.o.Continue || a.saved == nil {
+	if !a.foreign() || a.o.Continue || a.saved == nil || a.o.Bad != "" {
 		return
 	}
 	a.applies.Go(func() {
@@ -152,7 +152,7 @@ func troubled(line []byte) bool {
 // openProblems has trouble written to a file of its own, where that is configured. Source: spec/usrsvc US-85.
 func (a *App) openProblems(o *activity.Options) error {
 	f := a.o.Config.Foreign
-	if f == nil || f.Stderr == "" || filepath.Clean(f.Stderr) == filepath.Clean(o.Path) {
+	if f == nil || f.Passive || f.Stderr == "" || filepath.Clean(f.Stderr) == filepath.Clean(o.Path) {
 		return nil
 	}
 	file, err := a.files.Open(f.Stderr, logs.Options{})

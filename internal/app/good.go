@@ -29,7 +29,7 @@ func Settled(env supervisord.Environ) supervisord.Environ {
 	return env
 }
 
-// goodName is the file in the state directory of a native instance that holds the configuration that was in force last.
+// goodName is the file in the state directory of an instance that holds the configuration that was in force last.
 const goodName = "last-good.json"
 
 // goodVersion is the form of that file; another one is not read.
@@ -113,7 +113,8 @@ type goodKeeper struct {
 	told  string            // the trouble that was told last
 }
 
-// keepGood makes the keeper of a native instance; nil when there is nothing to keep it in, or nobody who would read it.
+// keepGood makes the keeper of an instance; nil when there is nothing to keep it in, or nobody who would read it, as of a
+// supervisord.conf.
 func (a *App) keepGood() *goodKeeper {
 	if a.o.State == nil || a.o.Config.Native == nil {
 		return nil

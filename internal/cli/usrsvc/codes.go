@@ -1,6 +1,9 @@
 package usrsvc
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+)
 
 // Code is an exit status of both commands. Source: spec/usrsvc 4.1.
 type Code int
@@ -45,12 +48,12 @@ func (c Code) String() string { return fmt.Sprintf("%d %s", int(c), c.Name()) }
 // failure is an error that ends a command with a code.
 type failure struct {
 	code Code
-	text string
+	error
 }
 
-// Error is the text.
-func (f *failure) Error() string { return f.text }
+// Unwrap is what the failure is about.
+func (f *failure) Unwrap() error { return errors.Unwrap(f.error) }
 
 func fail(code Code, format string, args ...any) error {
-	return &failure{code, fmt.Sprintf(format, args...)}
+	return &failure{code, fmt.Errorf(format, args...)}
 }

@@ -71,11 +71,17 @@ func (m *manage) active(ctx context.Context) (s upkeep.System, ok bool, err erro
 	return s, ok && !s.Passive, err
 }
 
-// usable fails when the configuration as a whole cannot be used.
+// usable fails when the configuration as a whole cannot be used, and nothing that was in force last takes its place.
 func (m *manage) usable() error {
-	if m.broken != nil {
+	if m.broken == nil || absent(m.broken) {
 		return m.broken
 	}
+	s, why, err := last(m.instance.Instance, m.broken)
+	if err != nil {
+		return err
+	}
+	m.complain("WARNING: %s", why)
+	m.set = s
 	return nil
 }
 
@@ -232,22 +238,29 @@ func count(n int) string {
 }
 
 // check judges the configuration and touches nothing.
-func (m *manage) check(context.Context) (Code, error) {
+func (m *manage) check(ctx context.Context) (Code, error) {
 	if m.set != nil {
 		for _, w := range m.set.warnings {
 			m.complain("WARNING: %s", w)
 		}
 	}
 	if m.broken != nil {
-		return 0, m.broken
+		m.complain("%v", m.broken)
+	} else {
+		for _, f := range m.set.faults {
+			m.complain("%s", f)
+		}
 	}
-	for _, f := range m.set.faults {
-		m.complain("%s", f)
+	err := m.faultless()
+	if err == nil {
+		return Success, nil
 	}
-	if len(m.set.faults) > 0 {
-		return InvalidConfig, nil
+	if s, ok, _ := m.active(ctx); ok {
+		m.complain("usrsvcd [%d] goes on with the last good configuration", s.PID)
+	} else if _, _, err := last(m.instance.Instance, err); err == nil && !absent(m.broken) {
+		m.complain("where the files cannot be used, a start of usrsvcd takes the last good configuration")
 	}
-	return Success, nil
+	return InvalidConfig, nil
 }
 
 // status tells whether the daemon runs.
@@ -261,6 +274,9 @@ func (m *manage) status(ctx context.Context) (Code, error) {
 		return GeneralFailure, nil
 	}
 	m.say(detailsOf(s.PID), "usrsvcd is running:")
+	if m.faultless() != nil {
+		m.complain("WARNING: the configuration has mistakes, and what was good last is in force in their place: usrsvcd checkconfig names them")
+	}
 	m.trace("its log is %s, it answers at %s", s.Log, m.instance.Socket)
 	return Success, nil
 }

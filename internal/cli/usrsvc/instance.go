@@ -129,7 +129,7 @@ func (i instance) ready() error {
 
 // homeless is why the instance has no place for its files.
 func (i instance) homeless(err error) error {
-	return fail(InsufficientPermissions, "there is no place for the files of the daemon, HOME may not be that of this account: %v", err)
+	return fail(InsufficientPermissions, "there is no place for the files of the daemon: %v; HOME may not be that of this account, and XDG_STATE_HOME can name another place", err)
 }
 
 // launch starts the daemon's own process, and returns when it is ready. It is not, without an error, when another one has the

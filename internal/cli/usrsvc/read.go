@@ -18,10 +18,10 @@ func read(file, dir string) (*settings, error) {
 	}
 	c, err := usrsvc.Load(file, usrsvc.Options{Vars: vars, Home: dir, UID: os.Getuid()})
 	if err != nil {
-		return nil, fail(InvalidConfig, "%v", err)
+		return nil, fail(InvalidConfig, "%w", err)
 	}
 	s := &settings{
-		file: file, home: dir, names: c.Names, model: c.Model,
+		file: file, home: dir, names: c.Names, model: c.Model, files: c.Files,
 		pidfile: c.Main.PIDFile, stdout: c.Main.Stdout, stderr: c.Main.Stderr, sendmail: c.Main.Sendmail,
 	}
 	for _, p := range c.Problems {

@@ -40,8 +40,11 @@ func (c Command) Tool(_ string, argv []string) int {
 			return InvalidAction
 		}
 		t := &tool{voice: v, action: a.words[0]}
-		set, at, err := open(a.file)
-		t.set, t.instance = set, at
+		var err error
+		t.set, t.instance, err = open(a.file)
+		if t.action == "status" || t.action == "stop" {
+			err = t.recall(err)
+		}
 		if err != nil {
 			return t.failed("", err)
 		}
@@ -161,11 +164,13 @@ func (c Command) serve(file, mode string, background bool) (int, error) {
 		}
 		return set.config(at, mode, background, env)
 	}
-	o := app.Options{Load: load, Program: "usrsvcd", Version: c.Version, Environ: os.Environ(), Conf: env}
+	o := app.Options{
+		Load: load, Program: "usrsvcd", Version: c.Version, Environ: os.Environ(), Conf: env, Good: good(at, mode, background, env),
+	}
 	if handled, err := app.Manage(o); handled {
 		return 0, err
 	}
-	first, err := load()
+	first, err := o.First()
 	if err != nil {
 		return 0, err
 	}

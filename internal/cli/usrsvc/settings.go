@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/upkeep-project/upkeep/internal/base/units"
 	conf "github.com/upkeep-project/upkeep/internal/conf/supervisord"
 	"github.com/upkeep-project/upkeep/internal/domain/model"
 	"github.com/upkeep-project/upkeep/internal/sys/home"
@@ -29,6 +30,7 @@ type settings struct {
 	home     string        // of the account
 	names    []string      // of all programs, usable or not, in the order of their definition
 	model    *model.Config // the programs that can be used, and who is told of them
+	files    []string      // that were read
 	mistakes []mistake     // by what they concern
 	faults   []string      // all mistakes, as people read them
 	warnings []string
@@ -128,10 +130,12 @@ func place(file string) (home.Instance, error) {
 
 // config is the configuration as the daemon takes it.
 func (s *settings) config(at home.Instance, mode string, background bool, env conf.Environ) (*conf.Config, error) {
-	f := conf.Foreign{Dialect: dialect, Passive: mode == modePassive, Sendmail: s.sendmail}
+	f := conf.Foreign{
+		Dialect: dialect, Passive: mode == modePassive, Sendmail: s.sendmail, PIDFile: s.pidfile, Stdout: s.stdout, Stderr: s.stderr,
+	}
 	n := conf.Native{File: s.file, Logs: at.Logs, Socket: at.Socket, PIDFile: os.DevNull}
 	if !f.Passive {
-		f.Stderr, n.PIDFile = s.stderr, s.pidfile
+		n.PIDFile = s.pidfile
 	}
 	c, err := conf.ForeignSettings(n, f, env)
 	if err != nil {
@@ -142,10 +146,16 @@ func (s *settings) config(at home.Instance, mode string, background bool, env co
 	if !f.Passive && s.stdout != "" { // as the original's: it grows until somebody else rotates it
 		set.LogFile, set.LogFileMaxBytes, set.LogFileBackups = s.stdout, 0, 0
 	}
-	c.Model = s.model
+	c.Model, c.Files = s.model, s.files
+	s.refuse(c)
+	return c, nil
+}
+
+// refuse notes in a configuration what of the files cannot be used.
+func (s *settings) refuse(c *conf.Config) {
 	for i := range s.mistakes {
 		m := &s.mistakes[i]
 		c.Refuse(m.program, &m.Error)
+		c.Say(units.LevelError, m.Text+"; what it defines is left as it is")
 	}
-	return c, nil
 }

@@ -1,6 +1,7 @@
 package usrsvc
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -32,9 +33,10 @@ func (t *tool) run(ctx context.Context, a *arguments) Code {
 	if err != nil {
 		return t.failed("", err)
 	}
+	unsure := t.unsure(a.words[1:])
 	if len(names) == 0 {
 		t.say(nil, "there are no programs in %s", t.set.file)
-		return Success
+		return unsure
 	}
 	codes := make([]Code, len(names))
 	if a.has("parallel") {
@@ -56,7 +58,35 @@ func (t *tool) run(ctx context.Context, a *arguments) Code {
 	if len(a.words) == 2 && len(names) == 1 && a.words[1] == names[0] {
 		return codes[0]
 	}
-	return t.summary(names, codes)
+	return cmp.Or(t.summary(names, codes), unsure)
+}
+
+// recall has status and stop go by what was in force last where the files cannot be used: whatever they say, what runs is seen
+// and can be ended. bad is why the main file cannot be read. Source: spec/usrsvc US-17.
+func (t *tool) recall(bad error) error {
+	switch {
+	case bad != nil && t.instance.State != "":
+		s, why, err := last(t.instance.Instance, bad)
+		if err != nil {
+			return err
+		}
+		t.complain("WARNING: %s", why)
+		t.set = s
+		return nil
+	case bad != nil || len(t.set.mistakes) == 0:
+		return bad
+	}
+	return t.set.keep(t.instance.Instance)
+}
+
+// unsure is the code for words that stand for several programs, while mistakes may hide some of these: the mistakes are told.
+func (t *tool) unsure(words []string) Code {
+	texts := t.set.wrong("")
+	if len(texts) == 0 || !slices.ContainsFunc(words, func(w string) bool { return !slices.Contains(t.set.names, w) }) {
+		return Success
+	}
+	t.complain("WARNING: there may be programs that are not seen, as the configuration cannot be read as a whole:\n%s", strings.Join(texts, "\n"))
+	return InvalidConfig
 }
 
 // summary is the code of several programs; those that failed are named. Source: spec/usrsvc US-23.

@@ -8,8 +8,9 @@ type Foreign struct {
 	Dialect string // whose: "usrsvc"
 	// Passive: nothing is started but what somebody orders, and nothing a second time.
 	Passive bool `json:",omitzero"`
-	// Stderr is a file that gets the lines of the activity log from warnings on; empty = none does.
-	Stderr string `json:",omitzero"`
+	// What the file says of a daemon that is not passive: its pid file; the file of its activity log, empty = that of a native
+	// instance; and one that gets the lines from warnings on, empty = none does.
+	PIDFile, Stdout, Stderr string `json:",omitzero"`
 	// Sendmail is who takes the mail of email_alerts, absolute; empty = the first that is found.
 	Sendmail string `json:",omitzero"`
 }

@@ -183,14 +183,14 @@ func (c *Config) invalid(path, group string, problems []*Error) {
 }
 
 // KeepLast lets what unusable files defined before stay as it is: the groups of now that come from them, and programs from
-// them in groups that others define.
+// them in groups that others define. Of another tool's main file that is everything: it says which others there are.
 func (c *Config) KeepLast(now []*model.Group) {
 	for _, in := range c.Invalid {
 		for _, g := range now {
 			next := c.Model.Group(g.Name)
 			switch {
 			case in.Group != "" && in.Group != g.Name:
-			case next == nil && (in.Group == g.Name || g.Origin.File == in.File):
+			case next == nil && (in.Group == g.Name || g.Origin.File == in.File || c.Foreign != nil && in.File == c.Settings.ConfigFile):
 				c.Model.Groups = append(c.Model.Groups, g)
 			case next != nil && in.Group == "":
 				keepMembers(next, g, in.File)
