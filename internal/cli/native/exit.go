@@ -207,8 +207,11 @@ func headline(p *upkeep.Problem) (title, detail string) {
 // mistake shows a mistake in a configuration.
 func (c *command) mistake(m upkeep.Mistake) {
 	text := m.Message
-	if m.File != "" {
+	switch {
+	case m.File != "" && m.Line > 0:
 		text = fmt.Sprintf("%s:%d: %s", m.File, m.Line, m.Message)
+	case m.File != "":
+		text = m.File + ": " + m.Message
 	}
 	if m.Suggestion != "" && !strings.Contains(text, m.Suggestion) {
 		text += " (did you mean " + m.Suggestion + "?)"

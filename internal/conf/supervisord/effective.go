@@ -1,7 +1,6 @@
 package supervisord
 
 import (
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -63,7 +62,7 @@ func EffectiveNative(n Native, env Environ, p *model.Program, reveal bool) ([]Va
 	if err != nil || filepath.Dir(p.Origin.File) != filepath.Clean(n.Programs) {
 		return r.watch.values, err
 	}
-	text, err := os.ReadFile(p.Origin.File)
+	text, err := env.readRegular(p.Origin.File)
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,8 @@
 package supervisord
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"os/user"
 	"path"
@@ -36,6 +38,24 @@ func (e *Environ) read(path string) ([]byte, error) {
 		return e.ReadFile(path)
 	}
 	return os.ReadFile(path)
+}
+
+// maxFile bounds a file of the configuration, in bytes.
+const maxFile = 64 << 20
+
+// readRegular reads a regular file of bounded size; what else lies in a folder may never end.
+func (e *Environ) readRegular(path string) ([]byte, error) {
+	switch st, err := os.Stat(path); {
+	case err != nil:
+		return nil, err
+	case st.IsDir():
+		return nil, errors.New("is a directory")
+	case !st.Mode().IsRegular():
+		return nil, errors.New("it is not a regular file")
+	case st.Size() > maxFile:
+		return nil, fmt.Errorf("it is larger than %d MB", maxFile>>20)
+	}
+	return e.read(path)
 }
 
 // User is an entry of the user database.

@@ -269,12 +269,12 @@ func (r *reader) include(name string) error {
 	if r.broken[name] != nil {
 		r.files = append(r.files, name)
 		r.missing[strings.TrimSuffix(path.Base(name), path.Ext(name))] = true // it may say nothing that can be read
-		if text, err := r.env.read(name); err == nil {
+		if text, err := r.env.readRegular(name); err == nil {
 			r.lack(text)
 		}
 		return nil
 	}
-	text, err := r.env.read(name)
+	text, err := r.env.readRegular(name)
 	if err != nil && (r.later && !os.IsNotExist(err) || errors.As(err, new(*UnsettledError))) {
 		r.files = append(r.files, name)
 		return &Error{Text: reason(err), File: name}

@@ -130,21 +130,21 @@ func (c *Config) readPrograms(dir string, env Environ, r *reader) error {
 		return nil
 	}
 	if err != nil {
-		return &Error{Text: "cannot read the definitions: " + err.Error(), File: dir}
+		return &Error{Text: "cannot read the definitions: " + reason(err), File: dir}
 	}
 	for _, e := range entries {
 		if !strings.HasSuffix(e.Name(), ".conf") || strings.HasPrefix(e.Name(), ".") {
 			continue
 		}
 		path := filepath.Join(dir, e.Name())
-		text, err := env.read(path)
-		if os.IsNotExist(err) {
+		text, err := env.readRegular(path)
+		if _, gone := os.Lstat(path); os.IsNotExist(gone) {
 			continue // it went while the directory was read
 		}
 		name := strings.TrimSuffix(e.Name(), ".conf")
 		if err != nil {
 			r.missing[name] = true
-			c.invalid(path, "", []*Error{{Text: err.Error(), File: path}})
+			c.invalid(path, "", []*Error{{Text: reason(err), File: path}})
 			continue
 		}
 		c.Files = append(c.Files, path)

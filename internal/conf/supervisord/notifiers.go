@@ -106,7 +106,7 @@ func destinations(v string) ([]string, error) {
 	return list, nil
 }
 
-// destination judges one item.
+// destination judges one item. It may hold a secret, so that no error shows more of it than how it begins.
 func destination(item string) error {
 	kind, rest, ok := strings.Cut(item, ":")
 	switch {
@@ -116,7 +116,7 @@ func destination(item string) error {
 	case kind == "http", kind == "https":
 		return webAddress(item)
 	case kind == "slack" && !isAbs(rest):
-		return refuse("slack:" + rest + ": the file that holds the address must be an absolute path")
+		return refuse("slack: the file that holds the address must be an absolute path; an address itself is written slack+https://")
 	case kind == "slack":
 		return nil
 	case kind == "slack+https", kind == "slack+http":
@@ -132,10 +132,13 @@ func destination(item string) error {
 		return nil
 	}
 	kinds := []string{"mailto:", "https://", "http://", "slack:", "slack+https://", "exec:"}
+	if i := strings.IndexAny(item, ":/?"); i >= 0 {
+		item = item[:i+1] + "..."
+	}
 	return &plainError{pytext.Repr(item) + " is no destination: it begins with none of " + strings.Join(kinds, " "), closest(kind+":", kinds)}
 }
 
-// webAddress judges the address of a webhook. It may hold a secret, so that no error does.
+// webAddress judges the address of a webhook.
 func webAddress(text string) error {
 	u, err := url.Parse(text)
 	if err != nil || u.Hostname() == "" || strings.ContainsFunc(text, isControl) {

@@ -62,12 +62,20 @@ func (r *reader) parseMain() error {
 	if !exists(r.loc.Path) {
 		return &Error{Text: "could not find config file " + r.loc.Given, File: r.loc.Given}
 	}
-	text, err := r.env.read(r.loc.Path)
+	read := r.env.read
+	if r.later { // others may be a way to hand it over: /dev/stdin
+		read = r.env.readRegular
+	}
+	text, err := read(r.loc.Path)
 	if errors.As(err, new(*UnsettledError)) {
 		return &Error{Text: err.Error(), File: r.loc.Given}
 	}
 	if err != nil {
-		return &Error{Text: "could not read config file " + r.loc.Given, File: r.loc.Given}
+		e := &Error{Text: "could not read config file " + r.loc.Given, File: r.loc.Given}
+		if r.later { // the original gives no reason
+			e.Text += ": " + reason(err)
+		}
+		return e
 	}
 	r.files = append(r.files, r.loc.Given)
 	return r.parse(r.loc.Given, text)
@@ -234,6 +242,10 @@ func (o *options) text(key string) (string, bool) {
 	}
 	out, err := o.r.expand(v.Text, o.sect.Name+"."+key, o.sc)
 	if err != nil {
+		var template *templateError
+		if errors.As(err, &template) && strings.HasPrefix(o.sect.Name, notifyPrefix) { // the addresses of webhooks are secrets
+			template.text = "..."
+		}
 		o.fail(key, err)
 		return "", false
 	}

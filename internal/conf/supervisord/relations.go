@@ -194,7 +194,7 @@ func (r *reader) misplaced(u unrelated) *Error {
 
 // lineOf is where the file of a program says an option, else where its section begins.
 func (r *reader) lineOf(p *model.Program, key string) int {
-	text, err := r.env.read(p.Origin.File)
+	text, err := r.env.readRegular(p.Origin.File)
 	if err != nil {
 		return p.Origin.Line
 	}

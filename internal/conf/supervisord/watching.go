@@ -11,7 +11,6 @@ import (
 	"github.com/upkeep-project/upkeep/internal/base/pytext"
 	"github.com/upkeep-project/upkeep/internal/base/units"
 	"github.com/upkeep-project/upkeep/internal/base/words"
-	"github.com/upkeep-project/upkeep/internal/conf/ini"
 	"github.com/upkeep-project/upkeep/internal/conf/keys"
 	"github.com/upkeep-project/upkeep/internal/domain/model"
 )
@@ -237,7 +236,7 @@ func (r *reader) checks(o *options) []model.Check {
 		}
 		list = append(list, c)
 	}
-	r.idleShorthands(o.sect)
+	r.idleShorthands(o)
 	slices.SortFunc(list, func(a, b model.Check) int { return strings.Compare(a.Name, b.Name) })
 	return list
 }
@@ -277,15 +276,10 @@ func (o *options) shorthand(key string, kind model.CheckKind) (model.Check, bool
 	case model.CheckMemory:
 		r.check.Limit, err = limit(kind, text)
 	case model.CheckActivity:
-		r.check.Age = o.span("activity_limit", defaultAge)
-		if err = r.meant(); err == nil && r.check.Age < time.Millisecond {
-			o.fail("activity_limit", refuse("activity_limit must be more than 0"))
-		}
+		r.check.Age = o.age()
+		err = r.meant()
 	default:
-		r.check.Every = o.span("health_interval", c.Every)
-		r.check.Timeout = o.span("health_timeout", c.Timeout)
-		r.check.Failures = o.number("health_failures", c.Failures)
-		o.bounds(&r.check)
+		o.pace(&r.check)
 		err = r.target()
 	}
 	if err != nil {
@@ -294,30 +288,49 @@ func (o *options) shorthand(key string, kind model.CheckKind) (model.Check, bool
 	return r.check, true
 }
 
-// bounds judges what the health_ options say.
-func (o *options) bounds(c *model.Check) {
+// age reads activity_limit.
+func (o *options) age() time.Duration {
+	d := o.span("activity_limit", defaultAge)
+	if d < time.Millisecond {
+		o.fail("activity_limit", refuse("activity_limit must be more than 0"))
+	}
+	return d
+}
+
+// pace reads what the health_ options say of when a check looks.
+func (o *options) pace(c *model.Check) {
+	c.Every = o.span("health_interval", c.Every)
+	c.Timeout = o.span("health_timeout", c.Timeout)
+	c.Failures = o.number("health_failures", c.Failures)
 	if c.Every < minEvery || c.Every > maxSpan {
-		o.fail("health_interval", refuse(fmt.Sprintf("health_interval can be %v to %v", minEvery, maxSpan)))
+		o.fail("health_interval", refuse(fmt.Sprintf("health_interval can be %v to %s", minEvery, words.Limit(maxSpan))))
 	}
 	if c.Timeout < time.Millisecond || c.Timeout > maxTimeout {
-		o.fail("health_timeout", refuse(fmt.Sprintf("health_timeout can be %v to %v", time.Millisecond, maxTimeout)))
+		o.fail("health_timeout", refuse(fmt.Sprintf("health_timeout can be %v to %s", time.Millisecond, words.Limit(maxTimeout))))
 	}
 	if c.Failures < 1 || c.Failures > maxThreshold {
 		o.fail("health_failures", refuse(fmt.Sprintf("health_failures can be 1 to %d", maxThreshold)))
 	}
 }
 
-// idleShorthands warns of options that say something about a check that is not there.
-func (r *reader) idleShorthands(sect *ini.Section) {
+// idleShorthands warns of options that say something about a check that is not there; what they say is judged all the same.
+func (r *reader) idleShorthands(o *options) {
+	sect, idle := o.sect, false
 	said := func(list ...string) bool {
 		return slices.ContainsFunc(list, func(key string) bool { _, ok := sect.Get(key); return ok })
 	}
 	for _, key := range [...]string{"health_interval", "health_timeout", "health_failures"} {
 		if said(key) && !said("health_http", "health_tcp", "health_command") {
 			r.warn("For [" + sect.Name + "], " + key + " has no effect without " + words.Either([]string{"health_http", "health_tcp", "health_command"}))
+			idle = true
 		}
 	}
+	if idle {
+		c := DefaultCheck(model.CheckHTTP)
+		o.pace(&c)
+	}
 	if said("activity_limit") && !said("activity_file") {
+		o.age()
 		r.warn("For [" + sect.Name + "], activity_limit has no effect without activity_file")
 	}
 }
