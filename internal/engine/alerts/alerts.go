@@ -201,7 +201,7 @@ func (a *Alerts) Run(ctx context.Context) {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for ctx.Err() == nil {
-		next := a.turn(a.o.Now(), func(d delivery) {
+		next := a.turn(ctx, a.o.Now(), func(d delivery) {
 			under.Go(func() { a.deliver(work, d) })
 		})
 		timer.Reset(next)
@@ -232,10 +232,11 @@ func (a *Alerts) Run(ctx context.Context) {
 }
 
 // turn does what is due, has deliveries started, and says how long nothing more is.
-func (a *Alerts) turn(now time.Time, start func(delivery)) time.Duration {
-	facts := a.explanations(now) // may take a second each, and nobody waits for it
+func (a *Alerts) turn(ctx context.Context, now time.Time, start func(delivery)) time.Duration {
+	facts := a.explanations(ctx, now) // may take a second each, and nobody waits for it
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.rewind(now)
 	a.collect(now)
 	a.read(now)
 	a.look(now)
@@ -253,6 +254,34 @@ func (a *Alerts) turn(now time.Time, start func(delivery)) time.Duration {
 		start(d)
 	}
 	return max(min(next, a.nextDelivery(now)), time.Millisecond)
+}
+
+// rewind makes up for a clock that was set back: nothing waits longer than it would have.
+func (a *Alerts) rewind(now time.Time) {
+	earlier := func(t *time.Time, most time.Duration) {
+		if limit := now.Add(most); t.After(limit) {
+			*t = limit
+		}
+	}
+	longest := slices.Max(a.o.Pace.Retry)
+	for _, p := range a.pending {
+		earlier(&p.Due, max(a.o.Pace.Window, a.o.Pace.Damp))
+	}
+	for _, m := range a.messages {
+		earlier(&m.Created, 0)
+		earlier(&m.Next, longest)
+	}
+	for _, s := range a.lanes {
+		earlier(&s.next, longest)
+	}
+	for _, in := range a.incidents {
+		earlier(&in.Since, 0)
+		for name, at := range in.Told {
+			earlier(&at, 0)
+			in.Told[name] = at
+		}
+	}
+	earlier(&a.looked, 0)
 }
 
 // Notifier is a notifier and what has become of its messages.

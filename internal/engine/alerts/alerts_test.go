@@ -76,12 +76,14 @@ func (q quiet) Logf(_ activity.Level, format string, args ...any) {
 type mails struct {
 	got  []string // destination and subject
 	all  []*report.Report
-	fail error
+	fail func(*report.Report) error
 }
 
 func (m *mails) Deliver(_ context.Context, _ *model.Notifier, to string, r *report.Report) ([]string, error) {
 	if m.fail != nil {
-		return nil, m.fail
+		if err := m.fail(r); err != nil {
+			return nil, err
+		}
 	}
 	m.got = append(m.got, to+" "+r.Subject())
 	m.all = append(m.all, r)
@@ -216,13 +218,15 @@ func (r *rig) turn() time.Duration {
 		if killed {
 			r.store.left = r.killOps
 		}
-		next := r.a.turn(r.now, func(d delivery) {
+		var under []delivery
+		next := r.a.turn(r.t.Context(), r.now, func(d delivery) { under = append(under, d) })
+		for _, d := range under {
 			if sent++; r.store.cut {
-				return // it was killed before
+				break // it was killed before
 			}
 			_, err := r.mails.Deliver(r.t.Context(), d.who, d.To, d.m.Report)
 			r.a.posted.all = append(r.a.posted.all, outcome{d, err})
-		})
+		}
 		r.writes = append(r.writes, r.store.puts-begin)
 		if killed {
 			r.journal, r.store = r.journal.killed(), r.store.killed()
@@ -526,7 +530,7 @@ func TestDaemon(t *testing.T) {
 // TestDeadServer: what cannot be delivered is kept and comes later, over a kill too; after a day it is given up and counted.
 func TestDeadServer(t *testing.T) {
 	r := newRig(t, ops(when(model.TriggerFatal)...))
-	r.mails.fail = errors.New("connection refused")
+	r.mails.fail = func(*report.Report) error { return errors.New("connection refused") }
 	w := r.program("web")
 	r.die(w, code(1), model.Backoff)
 	r.enter(w, model.Fatal)
@@ -539,7 +543,7 @@ func TestDeadServer(t *testing.T) {
 	r.mails.fail = nil
 	r.wait(10 * minute)
 	r.got("mailto:ops@x [web-3] FATAL shop:web, gave up after 1 try")
-	r.mails.fail = errors.New("connection refused")
+	r.mails.fail = func(*report.Report) error { return errors.New("connection refused") }
 	r.up(w, false)
 	r.die(w, code(1), model.Backoff)
 	r.enter(w, model.Fatal)
@@ -554,7 +558,7 @@ func TestFullQueue(t *testing.T) {
 	n := ops(when(model.TriggerFatal)...)
 	n.Repeat = time.Hour
 	r := newRig(t, n)
-	r.mails.fail = errors.New("no")
+	r.mails.fail = func(*report.Report) error { return errors.New("no") }
 	fail := func(name string) {
 		w := r.program(name)
 		w.ID.Group, w.Program.ID.Group = name, name // each in a message of its own

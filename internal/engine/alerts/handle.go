@@ -152,7 +152,7 @@ func (a *Alerts) restarts(n *note, st *model.Status, p *program, but []string) {
 			}
 			times := 0
 			for _, at := range p.Restarts {
-				if tr.Within == 0 || n.Time.Sub(at) < tr.Within {
+				if ago := n.Time.Sub(at); tr.Within == 0 || ago >= 0 && ago < tr.Within {
 					times++
 				}
 			}
@@ -185,10 +185,13 @@ func (a *Alerts) ended(n *note, st *model.Status, p *program) {
 	}
 	switch {
 	case n.Type == model.EventProcessBackoff:
-		a.open(&incident{Kind: model.TriggerBackoff, ID: n.ID}, n, st)
-	case st.Program.Exit.Restart == model.RestartNever && !n.Expected && p.Asked != over:
-		p.Up = false
-		a.open(&incident{Kind: model.TriggerFatal, ID: n.ID}, n, st)
+		if p.Asked != over {
+			a.open(&incident{Kind: model.TriggerBackoff, ID: n.ID}, n, st)
+		}
+	case st.Program.Exit.Restart == model.RestartNever && !n.Expected:
+		if p.Up = false; p.Asked != over {
+			a.open(&incident{Kind: model.TriggerFatal, ID: n.ID}, n, st)
+		}
 	case n.Expected && st.Program.Exit.Restart != model.RestartAlways: // it has done what it had to
 		p.Up = false
 		a.closeAll(n, false)

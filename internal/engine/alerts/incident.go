@@ -162,9 +162,11 @@ func (a *Alerts) look(now time.Time) {
 		st, ok := a.o.Status(in.ID)
 		n := &note{N: a.state.Through, Time: now, ID: in.ID, Gen: st.Generation, PID: st.PID, Start: st.Start}
 		switch {
-		case !ok || !a.concerns(st.Program):
+		case !ok || !a.concerns(st.Program), a.rests(&st, now):
 			a.drop(in)
-		case in.Kind == model.TriggerRestart && st.State == model.Running && now.Sub(a.lastRestart(in)) >= max(in.Within, a.o.Pace.Damp):
+		case (in.Kind == model.TriggerFatal || in.Kind == model.TriggerBackoff) && st.State == model.Running && a.longAgo(st.Start, now):
+			a.close(in, n, true)
+		case in.Kind == model.TriggerRestart && st.State == model.Running && a.quiet(in, now):
 			a.close(in, n, true)
 		case in.Kind == model.TriggerUnhealthy && a.o.Checks != nil && a.well(in, &st):
 			a.close(in, n, true)
@@ -172,11 +174,25 @@ func (a *Alerts) look(now time.Time) {
 	}
 }
 
-func (a *Alerts) lastRestart(in *incident) time.Time {
+// rests reports whether a program is not to run: it is STOPPED, and not only on the way to its next start; or it is disabled.
+func (a *Alerts) rests(st *model.Status, now time.Time) bool {
+	return (st.State == model.Stopped || st.PID == 0 && st.Program.Disabled) && a.longAgo(st.Stop, now)
+}
+
+// longAgo reports whether something happened so long ago that its event has been read, or will not come.
+func (a *Alerts) longAgo(at, now time.Time) bool {
+	ago := now.Sub(at)
+	return ago >= a.o.Pace.Look || ago < 0 // a clock that was set back
+}
+
+// quiet reports whether a program that was restarted too often has not been for a while.
+func (a *Alerts) quiet(in *incident, now time.Time) bool {
+	last := in.Since
 	if p := a.programs[in.ID]; p != nil && len(p.Restarts) > 0 {
-		return p.Restarts[len(p.Restarts)-1]
+		last = p.Restarts[len(p.Restarts)-1]
 	}
-	return in.Since
+	ago := now.Sub(last)
+	return ago >= max(in.Within, a.o.Pace.Damp) || ago < 0
 }
 
 // well reports whether all checks that failed pass now, or are not made any more.

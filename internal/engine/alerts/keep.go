@@ -192,7 +192,7 @@ type message struct {
 	To       string
 	Created  time.Time
 	Tries    int       `json:",omitzero"`
-	Next     time.Time `json:",omitzero"` // not before
+	Next     time.Time `json:",omitzero"` // not before: it was refused
 	Report   *report.Report
 	under    bool // it is being delivered
 }

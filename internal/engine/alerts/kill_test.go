@@ -104,7 +104,7 @@ func TestKilledAnywhere(t *testing.T) {
 			t.Errorf("%d messages: %q", len(want), want)
 		}
 		for turn, writes := range whole.writes {
-			if testing.Short() && turn%5 != 0 || writes == 0 {
+			if testing.Short() && turn%20 != 0 || writes == 0 {
 				continue
 			}
 			for ops := range writes + 1 {

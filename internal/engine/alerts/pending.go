@@ -83,7 +83,7 @@ func (a *Alerts) add(who *model.Notifier, t telling) {
 			return
 		}
 	}
-	if at := a.spoken(p); !at.IsZero() && damped(p.Kind) {
+	if at := a.spoken(p); !at.IsZero() && !at.After(a.o.Now()) && damped(p.Kind) {
 		p.Due = later(p.Due, at.Add(a.o.Pace.Damp))
 	}
 	a.pending = append(a.pending, p)
@@ -178,7 +178,7 @@ func (p *pending) bucket() string {
 type explained map[model.ID][]report.Fact
 
 // explanations asks why programs have failed that are about to be told of, a few of each message.
-func (a *Alerts) explanations(now time.Time) explained {
+func (a *Alerts) explanations(ctx context.Context, now time.Time) explained {
 	if a.o.Explain == nil {
 		return nil
 	}
@@ -196,8 +196,11 @@ func (a *Alerts) explanations(now time.Time) explained {
 	a.mu.Unlock()
 	out := explained{}
 	for _, id := range ids {
+		if ctx.Err() != nil {
+			break
+		}
 		if st, ok := a.o.Status(id); ok && (st.State == model.Fatal || st.State == model.Backoff || st.State == model.Exited) {
-			out[id] = a.o.Explain(context.Background(), id)
+			out[id] = a.o.Explain(ctx, id)
 		}
 	}
 	return out
@@ -242,6 +245,9 @@ func (a *Alerts) message(now time.Time, all []*pending, facts explained) {
 	for _, p := range all {
 		it := p.Said.Item
 		it.Facts = slices.Clone(it.Facts)
+		if len(r.Items) >= report.Detailed { // or a message of a thousand programs would be as long as their logs
+			it.Stream, it.Lines = "", nil
+		}
 		if p.Times > 1 {
 			it.Times = p.Times
 			it.Facts = append(it.Facts, report.Fact{Name: "times", Text: fmt.Sprintf("%s since %s", words.Times(p.Times), clock(p.Time))})

@@ -2,6 +2,7 @@ package alerts
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -99,14 +100,18 @@ func (a *Alerts) remove(m *message) {
 	a.put(messagePrefix+m.Report.ID, nil)
 }
 
-// due takes the messages that are to be delivered now, one for each lane.
+// due takes the messages that are to be delivered now, the first of each lane.
 func (a *Alerts) due(now time.Time) []delivery {
 	var out []delivery
 	for _, m := range slices.Clone(a.messages) {
 		l := lane{m.Notifier, m.To}
+		if m.under {
+			continue
+		}
 		who := a.named(m.Notifier)
-		if who == nil {
-			a.remove(m) // it is not configured any more
+		if who == nil || m.Notifier != EmailName && !slices.Contains(who.To, m.To) {
+			a.o.Log.Logf(activity.Info, "alerts: %s does not tell %s any more, and drops: %s", m.Notifier, deliver.Shown(m.To), m.Report.Subject())
+			a.remove(m)
 			continue
 		}
 		s := a.lanes[l]
@@ -166,11 +171,6 @@ func (a *Alerts) collect(now time.Time) {
 			s.failed, s.next = 0, time.Time{}
 			a.o.Log.Logf(activity.Info, "alerts: %s has told %s: %s", o.Notifier, deliver.Shown(o.To), o.m.Report.Subject())
 			a.remove(o.m)
-			for _, m := range a.messages { // what has waited for the same destination goes now
-				if m.Notifier == o.Notifier && m.To == o.To {
-					m.Next = time.Time{}
-				}
-			}
 		} else {
 			c.LastError = o.err.Error()
 			a.failed(o, s, c, now)
@@ -181,11 +181,13 @@ func (a *Alerts) collect(now time.Time) {
 
 // failed has a message tried again, or gives it up.
 func (a *Alerts) failed(o outcome, s *service, c *count, now time.Time) {
-	s.failed++
+	if s.failed++; errors.Is(o.err, deliver.ErrRefused) { // the next message may fare better
+		s.failed, o.m.Next = 1, now.Add(a.wait(o.m.Tries))
+	}
 	s.next = now.Add(a.wait(s.failed))
-	o.m.Next = now.Add(a.wait(o.m.Tries))
 	to := deliver.Shown(o.To)
-	if now.Sub(o.m.Created) >= a.o.Pace.Expiry {
+	// Some tries are due to it, also where the machine was off for days or its clock has leapt.
+	if now.Sub(o.m.Created) >= a.o.Pace.Expiry && o.m.Tries > len(a.o.Pace.Retry) {
 		c.Failed++
 		a.o.Log.Logf(activity.Error, "alerts: %s could not tell %s for %s, and gives up: %v: %s",
 			o.Notifier, to, words.Duration(now.Sub(o.m.Created)), o.err, o.m.Report.Subject())

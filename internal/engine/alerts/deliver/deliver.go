@@ -56,6 +56,9 @@ func New(o Options) *Courier {
 	}}
 }
 
+// ErrRefused is in the error of a destination that has understood a message and does not want it; it may want others.
+var ErrRefused = errors.New("refused")
+
 // Deliver brings a message to one of the destinations of a notifier. The dialogue is told line by line, without secrets.
 func (c *Courier) Deliver(ctx context.Context, n *model.Notifier, to string, r *report.Report) (dialogue []string, err error) {
 	d := &delivery{Courier: c, n: n, to: to, r: r}
