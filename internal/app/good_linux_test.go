@@ -3,9 +3,11 @@ package app_test
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/upkeep-project/upkeep/client/upkeep"
 	"github.com/upkeep-project/upkeep/internal/sys/home"
 )
 
@@ -77,4 +79,30 @@ func TestStartWithBrokenConfiguration(t *testing.T) {
 
 	d = native(t, root, 0) // one program's file alone is broken now
 	up(d, "own", "web")
+}
+
+// TestValuesOfEachProgram: wherever a program of an instance is defined, its values are told with their places.
+func TestValuesOfEachProgram(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a daemon is started")
+	}
+	root := shortDir(t)
+	at := home.Under(root).Native()
+	more := filepath.Join(root, "more.conf")
+	put(t, at.File, "[program:own]\ncommand=/bin/sleep 1000\nautostart=false\n[defaults:d]\nstartsecs=7\n[include]\nfiles="+more+"\n")
+	put(t, more, "[program:more]\ncommand=/bin/sleep 1000\nautostart=false\n")
+	put(t, filepath.Join(at.Programs, "web.conf"), "[program:web]\ncommand=/bin/sleep 1001\nautostart=false\ndefaults=d\n")
+	d := native(t, root, 0)
+	for name, want := range map[string][2]string{
+		"own": {"autostart", at.File + ":3"}, "more": {"autostart", more + ":3"}, "web": {"startsecs", "defaults:d " + at.File + ":5"},
+	} {
+		def, err := d.api.Program(t.Context(), name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		i := slices.IndexFunc(def.Values, func(v upkeep.Value) bool { return v.Key == want[0] })
+		if i < 0 || def.Values[i].Source != want[1] {
+			t.Errorf("%s: %+v", name, def.Values)
+		}
+	}
 }

@@ -2,7 +2,6 @@ package app
 
 import (
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 
@@ -96,27 +95,21 @@ func valueOf(environ []string, name string) string {
 	return ""
 }
 
-// values are those in force of a program; nil when its file cannot be read any more.
+// values are those that the files say of a program; nil when they cannot be read any more.
 func (a *App) values(p *model.Program) []service.Value {
 	c := a.o.Config
 	if c.Foreign != nil {
 		return nil
 	}
 	var list []supervisord.Value
-	if c.Native != nil && filepath.Dir(p.Origin.File) == c.Native.Programs {
-		text, err := os.ReadFile(p.Origin.File)
-		if err != nil {
-			return nil
-		}
-		a.latest.mu.Lock()
-		shared := a.latest.shared
-		a.latest.mu.Unlock()
-		list = shared.Effective(p.Origin.File, text, a.o.Conf, p.ID, false)
+	var err error
+	if c.Native != nil {
+		list, err = supervisord.EffectiveNative(*c.Native, a.o.Conf, p, false)
 	} else {
-		var err error
-		if list, err = supervisord.Effective(c.Location, a.o.Conf, p.ID, false); err != nil {
-			return nil
-		}
+		list, err = supervisord.Effective(c.Location, a.o.Conf, p.ID, false)
+	}
+	if err != nil {
+		return nil
 	}
 	out := make([]service.Value, len(list))
 	for i := range list {
