@@ -1,11 +1,16 @@
 package manager
 
 import (
+	"context"
+	"os"
+	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/upkeep-project/upkeep/internal/domain/model"
 	"github.com/upkeep-project/upkeep/internal/engine/explain"
+	"github.com/upkeep-project/upkeep/internal/service"
 )
 
 func TestRecall(t *testing.T) {
@@ -103,6 +108,28 @@ func TestRunsOf(t *testing.T) {
 		got := runsOf(&c.st)
 		if len(got) != len(c.want) || len(got) == 1 && got[0] != c.want[0] {
 			t.Errorf("%s: %+v", c.name, got)
+		}
+	}
+}
+
+// TestWhyKnowsTheEnvironment that a program gets: with inherit_env=false nothing of the daemon's is in it.
+func TestWhyKnowsTheEnvironment(t *testing.T) {
+	for _, clear := range []bool{false, true} {
+		g := group("app", 1, "quick")
+		g.Programs[0].Command.Clear = clear
+		g.Programs[0].IO.Stderr = model.Stream{Log: model.LogFile, Path: "err"}
+		s := newStage(t, g)
+		if err := os.WriteFile(filepath.Join(s.dir, "err"), []byte("error: TOWN is not set\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, _ = s.Start(context.Background(), one("app"), service.WaitOutcome) // it fails
+		s.until("it ends", func() bool { st, _ := s.Get(context.Background(), one("app").ID); return st.State == model.Exited })
+		x, err := s.Why(context.Background(), one("app").ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := slices.Contains(x.Checked, "the variable TOWN is not in the program's environment"); got != clear {
+			t.Errorf("inherit_env=%t: %+v", !clear, x)
 		}
 	}
 }

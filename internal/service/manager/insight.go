@@ -6,11 +6,11 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/upkeep-project/upkeep/internal/domain/model"
 	"github.com/upkeep-project/upkeep/internal/engine/explain"
+	"github.com/upkeep-project/upkeep/internal/engine/launch"
 	"github.com/upkeep-project/upkeep/internal/engine/timeindex"
 	"github.com/upkeep-project/upkeep/internal/service"
 	"github.com/upkeep-project/upkeep/internal/sys/procfd"
@@ -103,9 +103,9 @@ func (m *Manager) Why(ctx context.Context, id model.ID) (service.Explanation, er
 	st := s.Status()
 	f := explain.Facts{
 		Now: time.Now(), Status: st, Runs: runsOf(&st), NextTry: model.NextTry(st), Off: !st.Program.Start.Auto,
-		Environ: m.environ(st.Program), PathFrom: "upkeep, not from your shell",
+		Environ: m.o.Programs.Environ(st.Program), PathFrom: "upkeep, not from your shell",
 	}
-	f.PathOfPrograms = valueOf(f.Environ, "PATH")
+	f.PathOfPrograms = launch.SearchPath(st.Program, m.o.Environ)
 	f.Stdout, f.Stderr = m.lastWords(ctx, id, service.Stdout), m.lastWords(ctx, id, service.Stderr)
 	if st.State == model.Running {
 		f.Listening, _ = procnet.Listening(ctx, st.PID) // none are shown then
@@ -157,26 +157,6 @@ func explanation(v explain.Verdict, next time.Time) service.Explanation {
 		out.Hints = append(out.Hints, service.Hint(h))
 	}
 	return out
-}
-
-// environ is what a program gets: what the daemon has, and what its definition adds.
-func (m *Manager) environ(p *model.Program) []string {
-	out := slices.Clone(m.o.Environ)
-	for _, v := range p.Command.Env {
-		out = append(out, v.Name+"="+v.Value)
-	}
-	return out
-}
-
-// valueOf is the value of a variable; the last one counts.
-func valueOf(environ []string, name string) string {
-	value := ""
-	for _, kv := range environ {
-		if n, v, ok := strings.Cut(kv, "="); ok && n == name {
-			value = v
-		}
-	}
-	return value
 }
 
 // lastWords is the end of a log; what cannot be read is not shown.

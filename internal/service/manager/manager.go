@@ -28,6 +28,8 @@ import (
 type Programs interface {
 	// Check says why a program's command cannot be started, as *launch.CommandError; nil when it can.
 	Check(*model.Program) error
+	// Environ is the environment that a program gets: NAME=VALUE.
+	Environ(*model.Program) []string
 	// MakeLogs resolves a program's log files and creates the automatic ones.
 	MakeLogs(*model.Program) (core.LogPaths, error)
 	// Candidate finds a process that is to become an instance; its errors are those of package launch.

@@ -84,8 +84,8 @@ func makeStage(t *testing.T, gentle bool, groups []*model.Group) *stage {
 	}
 	s.core = core.New(core.Options{Host: s, Log: log, Ring: s.ring, Gentle: gentle})
 	s.Manager = New(Options{
-		Core: s.core, Programs: programs{launch.New(launch.Options{Files: files, Log: log, AutoDir: s.dir, Identifier: "me"})},
-		Log: log, Ring: s.ring, Files: files, MainLog: filepath.Join(s.dir, "main"), PID: 4711, Identifier: "me", Load: s.load, Gentle: gentle,
+		Core: s.core, Programs: programs{launch.New(launch.Options{Files: files, Environ: []string{"TOWN=Bremen"}, Log: log, AutoDir: s.dir, Identifier: "me"})},
+		Log: log, Ring: s.ring, Files: files, MainLog: filepath.Join(s.dir, "main"), PID: 4711, Identifier: "me", Load: s.load, Gentle: gentle, Environ: []string{"TOWN=Bremen"},
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	s.wait.Go(func() { s.core.Run(ctx) })
