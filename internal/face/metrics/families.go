@@ -26,17 +26,13 @@ type put func(value float64, labels ...string)
 // each makes a family with samples of each program.
 func each(name, kind, help string, labels []string, write func(*service.Measured, put)) Family {
 	return Family{Name: name, Kind: kind, Help: help, Labels: labels, write: func(p *page, m *service.Measures) {
-		for i := range m.Programs {
-			s := &m.Programs[i]
-			with := append(make([]string, 0, 4), labelsOf(s)...)
-			write(s, func(value float64, labels ...string) { p.sample("", value, append(with, labels...)...) })
+		var with [4]string
+		put := func(value float64, labels ...string) { p.sample("", value, append(with[:1], labels...)...) }
+		for i, of := range p.labels(m) {
+			with[0] = of
+			write(&m.Programs[i], put)
 		}
 	}}
-}
-
-// labelsOf are the labels of a program.
-func labelsOf(s *service.Measured) []string {
-	return []string{label("group", s.Status.ID.Group), label("process", s.Status.ID.Name)}
 }
 
 // one makes a family with one sample; none when value says so.
@@ -264,10 +260,10 @@ func checks() []Family {
 		{
 			Name: "upkeep_health_check_duration_seconds", Kind: histogram, Labels: of("check"), Help: "How long looks took.",
 			write: func(p *page, m *service.Measures) {
-				for i := range m.Programs {
-					s := &m.Programs[i]
-					for k := range s.Checks {
-						p.histogram(&s.Checks[k].Times, append(labelsOf(s), label("check", s.Checks[k].Check.Name))...)
+				for i, of := range p.labels(m) {
+					for k := range m.Programs[i].Checks {
+						c := &m.Programs[i].Checks[k]
+						p.histogram(&c.Times, of, label("check", c.Check.Name))
 					}
 				}
 			},

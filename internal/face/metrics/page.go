@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/upkeep-project/upkeep/internal/service"
 )
 
 // flushAt is how much of the text is collected before it is sent.
@@ -17,10 +19,24 @@ type page struct {
 	b   []byte
 	err error
 	now *Family // whose samples come
+
+	programs []string // labels
 }
 
 // begin begins the samples of a family. Nothing is written when there are none.
 func (p *page) begin(f *Family) { p.now = f }
+
+// labels are those of each program, made once: they stand in every family.
+func (p *page) labels(m *service.Measures) []string {
+	if p.programs == nil {
+		p.programs = make([]string, len(m.Programs))
+		for i := range m.Programs {
+			id := m.Programs[i].Status.ID
+			p.programs[i] = label("group", id.Group) + "," + label("process", id.Name)
+		}
+	}
+	return p.programs
+}
 
 // flush sends what was collected.
 func (p *page) flush() {

@@ -11,7 +11,7 @@ import (
 // Usage is what a process uses now. syscall.ESRCH when there is none.
 func Usage(pid int) (Figures, error) {
 	var space [statBytes]byte
-	b, err := readStat(pid, space[:])
+	b, err := ReadFile(pid, "stat", space[:])
 	if err != nil {
 		return Figures{}, gone(err)
 	}
@@ -33,7 +33,7 @@ func Census(into []Entry) ([]Entry, error) {
 	into = into[:0]
 	var space [statBytes]byte
 	for _, pid := range pids {
-		b, err := readStat(pid, space[:])
+		b, err := ReadFile(pid, "stat", space[:])
 		if err != nil {
 			continue // it has ended meanwhile
 		}
@@ -48,10 +48,10 @@ func Census(into []Entry) ([]Entry, error) {
 // statBytes is more than a line of /proc/PID/stat can have: 52 numbers of up to 20 digits and a name of up to 64 bytes.
 const statBytes = 2048
 
-// readStat reads the line of a process with the three calls of the kernel that it takes: lists ask for a thousand of them
-// at once, and package os makes seven of each.
-func readStat(pid int, space []byte) ([]byte, error) {
-	name := file(pid, "stat")
+// ReadFile reads a short file of a process into space, with the three calls of the kernel that it takes: lists ask for a thousand
+// of them at once, and package os makes seven of each. Errors: those of the system.
+func ReadFile(pid int, of string, space []byte) ([]byte, error) {
+	name := file(pid, of)
 	fd, err := unix.Open(name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	for errors.Is(err, unix.EINTR) {
 		fd, err = unix.Open(name, unix.O_RDONLY|unix.O_CLOEXEC, 0)

@@ -35,7 +35,7 @@ func TestUsage(t *testing.T) {
 func TestUsageIsOfTheProcess(t *testing.T) {
 	var space [statBytes]byte
 	for _, pid := range []int{1, os.Getpid(), os.Getppid()} {
-		got, err := readStat(pid, space[:])
+		got, err := ReadFile(pid, "stat", space[:])
 		if err != nil {
 			t.Fatal(err)
 		}

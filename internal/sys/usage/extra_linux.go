@@ -5,6 +5,10 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/upkeep-project/upkeep/internal/sys/procstat"
 )
 
 // extra adds what is wanted of one process, and says what of it is known.
@@ -31,25 +35,24 @@ func extra(pid int, want Want, f *Figures) (known Want) {
 	return known
 }
 
-func path(pid int, name string) string { return "/proc/" + strconv.Itoa(pid) + "/" + name }
-
 // files counts open descriptors: the size of their directory says it since Linux 6.2.
 func files(pid int) (int, error) {
-	dir, err := os.Open(path(pid, "fd"))
-	if err != nil {
-		return 0, err
+	dir := "/proc/" + strconv.Itoa(pid) + "/fd"
+	var st unix.Stat_t
+	if err := unix.Stat(dir, &st); err == nil && st.Size > 0 {
+		return int(st.Size), nil
 	}
-	defer dir.Close()
-	if st, err := dir.Stat(); err == nil && st.Size() > 0 {
-		return int(st.Size()), nil
-	}
-	names, err := dir.Readdirnames(-1)
-	return len(names), err
+	list, err := os.ReadDir(dir)
+	return len(list), err
 }
+
+// maxFile is more than smaps_rollup and io can have: two dozen lines of a word and a number.
+const maxFile = 4 << 10
 
 // values are the numbers behind labels in a file of lines "label: number".
 func values(pid int, name string, labels ...string) ([]int64, error) {
-	b, err := os.ReadFile(path(pid, name))
+	var space [maxFile]byte
+	b, err := procstat.ReadFile(pid, name, space[:])
 	if err != nil {
 		return nil, err
 	}

@@ -107,10 +107,10 @@ func TestReal(t *testing.T) {
 		if one.Has&Files == 0 || one.Files < heldFiles || both.Files < 2*heldFiles {
 			t.Errorf("%s: %d files, of both %d", name, one.Files, both.Files)
 		}
-		if names, err := os.ReadDir(path(pid, "fd")); err != nil || one.Files != len(names) {
+		if names, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid)); err != nil || one.Files != len(names) {
 			t.Errorf("%s: %d files, the system names %d, %v", name, one.Files, len(names), err)
 		}
-		if _, err := os.Stat(path(pid, "smaps_rollup")); err == nil {
+		if _, err := os.Stat(fmt.Sprintf("/proc/%d/smaps_rollup", pid)); err == nil {
 			if one.Has&PSS == 0 || one.PSS < heldBytes || one.PSS > one.Memory+heldBytes/4 || both.PSS < 2*heldBytes {
 				t.Errorf("%s: proportional %d of %d, of both %d", name, one.PSS, one.Memory, both.PSS)
 			}
