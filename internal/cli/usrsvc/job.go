@@ -13,6 +13,7 @@ import (
 
 	"github.com/upkeep-project/upkeep/client/upkeep"
 	"github.com/upkeep-project/upkeep/internal/domain/model"
+	"github.com/upkeep-project/upkeep/internal/sys/pidfile"
 )
 
 // longest is how long an order is waited for.
@@ -280,6 +281,12 @@ func appendable(path string) error {
 
 // creatable says why no file can be put into the place of a path.
 func creatable(path string) error {
+	switch err := pidfile.Replaceable(path); {
+	case errors.Is(err, pidfile.ErrDevice):
+		return nil // none is written then
+	case err != nil:
+		return fmt.Errorf("%s: %w", path, err)
+	}
 	f, err := os.CreateTemp(filepath.Dir(path), ".usrsvc-*")
 	if err != nil {
 		var p *fs.PathError

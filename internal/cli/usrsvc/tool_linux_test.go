@@ -94,6 +94,9 @@ stdout = {}/folder
 [Program:nopid]
 command = /bin/sleep {n}04
 pidfile = {}/no/such/folder/p.pid
+[Program:dirpid]
+command = /bin/sleep {n}04
+pidfile = {}/folder
 `)
 	s.write("folder/x", "")
 	s.write("cfg/broken.cfg", "[Program:broken]\ncommand = /bin/sleep {n}05\nsuccess_seconds = soon\n")
@@ -119,6 +122,7 @@ pidfile = {}/no/such/folder/p.pid
 		{"usrsvc start calm", ProgramFailedToLaunch, "code 0"},
 		{"usrsvc start nolog", InsufficientPermissions, "folder"},
 		{"usrsvc start nopid", InsufficientPermissions, "folder"},
+		{"usrsvc start dirpid", InsufficientPermissions, "its pid file cannot be written: {}/folder: not a file"},
 		{"usrsvc restart good", Success, ""},
 		{"usrsvc status good", Success, ""},
 		{"usrsvc good status", InvalidAction, ""},
@@ -140,7 +144,7 @@ pidfile = {}/no/such/folder/p.pid
 		{"usrsvcd -h", Success, ""},
 	} {
 		out, errs, code := s.run(strings.ReplaceAll(tt.line, "{}", s.home))
-		if code != tt.code || !strings.Contains(errs, tt.err) || (code == Success && tt.err == "") && errs != "" {
+		if code != tt.code || !strings.Contains(errs, strings.ReplaceAll(tt.err, "{}", s.home)) || (code == Success && tt.err == "") && errs != "" {
 			t.Errorf("%s: %s, want %s\n%s%s", tt.line, code, tt.code, out, errs)
 		}
 	}

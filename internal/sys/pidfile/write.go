@@ -25,7 +25,7 @@ type Owner struct{ UID, GID int }
 // way to the directory, links that others could have made are refused with *logfile.UnsafeError. With an owner the file is
 // that user's. ErrDevice, ErrNotFile.
 func Write(path string, pid int, o *Owner) error {
-	if err := replaceable(path); err != nil {
+	if err := Replaceable(path); err != nil {
 		return err
 	}
 	name := filepath.Base(path)
@@ -78,8 +78,8 @@ func Remove(path string, pid int) error {
 	return d.Remove(d.Name())
 }
 
-// replaceable says why a file may not be moved to a path, nil when it may.
-func replaceable(path string) error {
+// Replaceable says why a file may not be moved to a path, nil when it may: ErrDevice, ErrNotFile.
+func Replaceable(path string) error {
 	info, err := os.Lstat(path)
 	if err != nil {
 		return nil //nolint:nilerr // nothing is there, or writing says why not

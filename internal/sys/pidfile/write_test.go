@@ -60,7 +60,7 @@ func TestWrite(t *testing.T) {
 		if _, err := os.Lstat(path); err != nil {
 			continue
 		}
-		if err := replaceable(path); !errors.Is(err, ErrDevice) { // never try it for real
+		if err := Replaceable(path); !errors.Is(err, ErrDevice) { // never try it for real
 			t.Errorf("%s: %v", path, err)
 		}
 	}
