@@ -56,8 +56,11 @@ func LastGood(state string, c *supervisord.Config, bad error) (_ *supervisord.Co
 	}
 	g, err := readGood(filepath.Join(state, goodName))
 	if bad == nil {
-		if err == nil {
+		switch {
+		case err == nil:
 			c.KeepLast(g.Config.Model.Groups)
+		case !errors.Is(err, fs.ErrNotExist):
+			c.Say(activity.Error, fmt.Sprintf("what cannot be used of the configuration is not there, as the last good one cannot be used either: %v", err))
 		}
 		return c, "", nil
 	}
@@ -101,6 +104,14 @@ func readGood(path string) (*good, error) {
 		return nil, fmt.Errorf("%s is of another version", path)
 	}
 	return g, nil
+}
+
+// sum is that of its configuration.
+func (g *good) sum() (sum [sha256.Size]byte) {
+	if text, err := json.Marshal(g.Config); err == nil {
+		sum = sha256.Sum256(text)
+	}
+	return sum
 }
 
 // goodKeeper writes the configuration in force to the disk whenever it has changed.
@@ -150,6 +161,9 @@ func (k *goodKeeper) run() (stop func()) {
 				case <-k.due:
 					k.save()
 				default:
+					if k.told != "" { // there may be room by now
+						k.save()
+					}
 				}
 				return
 			}
@@ -167,10 +181,16 @@ func (k *goodKeeper) save() {
 	if c == nil {
 		return
 	}
+	path := filepath.Join(k.dir, goodName)
+	if k.sum == [sha256.Size]byte{} { // a daemon before this one may have written the same
+		if g, err := readGood(path); err == nil {
+			k.sum = g.sum()
+		}
+	}
 	text, err := json.Marshal(c)
 	if sum := sha256.Sum256(text); err == nil && sum != k.sum {
 		if text, err = json.Marshal(&good{Version: goodVersion, Since: time.Now(), Files: c.Files, Config: c}); err == nil {
-			err = statefile.Write(filepath.Join(k.dir, goodName), text)
+			err = statefile.Write(path, text)
 		}
 		if err == nil {
 			k.sum = sum

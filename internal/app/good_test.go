@@ -128,6 +128,10 @@ func TestLastGoodDamaged(t *testing.T) {
 		if c, _, err := LastGood(dir, nil, bad); c != nil || !errors.Is(err, bad) || !strings.Contains(err.Error(), "cannot be used either") {
 			t.Errorf("%q: %v, %v", text, c, err)
 		}
+		part := &supervisord.Config{Model: &model.Config{}, Invalid: []supervisord.Invalid{{File: "/x.conf"}}}
+		if c, _, err := LastGood(dir, part, nil); err != nil || len(c.Messages) != 1 || !strings.Contains(c.Messages[0].Text, "cannot be used either") {
+			t.Errorf("%q: %v, %v", text, c, err)
+		}
 	}
 	dir := t.TempDir()
 	if err := os.Symlink("/etc/passwd", filepath.Join(dir, goodName)); err != nil {
@@ -153,6 +157,10 @@ func TestGoodIsWrittenOnce(t *testing.T) {
 	if after, err := os.Stat(path); err != nil || !os.SameFile(before, after) {
 		t.Error("the same was written again")
 	}
+	keepIn(t, dir)(c)
+	if after, err := os.Stat(path); err != nil || !os.SameFile(before, after) {
+		t.Error("what came into force before this daemon is told to be of now")
+	}
 	if err := errors.Join(os.Remove(path), os.MkdirAll(filepath.Join(path, "x"), 0o700)); err != nil {
 		t.Fatal(err)
 	}
@@ -163,5 +171,28 @@ func TestGoodIsWrittenOnce(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join(dir, "log"))
 	if err != nil || strings.Count(string(text), "is not kept") != 1 {
 		t.Errorf("%s %v", text, err)
+	}
+}
+
+// TestGoodIsWrittenLater: what could not be written when it came into force is written at the end, when that is possible by then.
+func TestGoodIsWrittenLater(t *testing.T) {
+	dir := t.TempDir()
+	c := wholeConfig(t, dir)
+	log, err := activity.New(activity.Options{Path: filepath.Join(dir, "log"), Level: activity.Info, Files: logs.NewStore()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	k := &goodKeeper{dir: filepath.Join(dir, "state"), due: make(chan struct{}, 1), force: func() *supervisord.Config { return c }, log: log}
+	k.save()
+	if k.told == "" {
+		t.Fatal("there is no such directory")
+	}
+	if err := os.Mkdir(k.dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	k.run()()
+	if _, err := readGood(filepath.Join(k.dir, goodName)); err != nil {
+		t.Error(err)
 	}
 }
