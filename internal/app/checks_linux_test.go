@@ -290,3 +290,37 @@ func TestLogWrittenByTheProgram(t *testing.T) {
 		return p.PID != nil && *p.PID != pid
 	})
 }
+
+// TestFiguresOfWhatIsLeft: when the process that was started has left another one, the figures, the page of metrics and the
+// checks are of that one.
+func TestFiguresOfWhatIsLeft(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it runs a daemon")
+	}
+	d := native(t, shortDir(t), 0)
+	dir := t.TempDir()
+	first := filepath.Join(dir, "first")
+	d.define("bg", "command=/bin/sh -c 'sleep 1000 & echo $$ >"+first+".new; mv "+first+".new "+first+"; sleep 0.5; exit 0'\n"+
+		"track=fork\nlog_mode=direct\ncheck.heap=memory max=1GB every=200ms after=0s\n")
+	until(t, "what is left", func() bool {
+		b, err := os.ReadFile(first)
+		p := d.process("bg")
+		return err == nil && p.PID != nil && fmt.Sprint(*p.PID) != strings.TrimSpace(string(b)) && p.State == "RUNNING"
+	})
+	pid := *d.process("bg").PID
+	p, err := d.api.Process(t.Context(), "bg")
+	if err != nil || p.PID == nil || *p.PID != pid || p.CPU == nil || p.Memory == nil || p.Usage == nil || p.Usage.Memory <= 0 ||
+		p.TreeUsage == nil || p.TreeUsage.Processes != 1 {
+		t.Errorf("%+v, %v", p, err)
+	}
+	until(t, "the figures on the page", func() bool {
+		return strings.Contains(d.request("GET", "/metrics", "").body, `upkeep_process_children{group="bg",process="bg"} 0`)
+	})
+	until(t, "the check", func() bool {
+		list, err := d.api.Checks(t.Context(), "bg")
+		return err == nil && len(list) == 1 && list[0].Verdict == "passing"
+	})
+	if text := d.request("GET", "/v1/processes/bg/why", ""); text.status != 200 || !strings.Contains(text.body, fmt.Sprint(pid)) {
+		t.Errorf("%+v", text)
+	}
+}
