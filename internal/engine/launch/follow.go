@@ -42,6 +42,7 @@ func (h *Host) follow(i core.Instance, inst *instance) bool {
 	until := h.Now() + followBriefly
 	if starting {
 		until = h.Now() + p.Start.Secs + h.patience
+		h.to.Away(i)
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -54,6 +55,8 @@ func (h *Host) follow(i core.Instance, inst *instance) bool {
 
 // lookFor looks for what an instance has left until it is found, a stop is ordered, or the patience is over.
 func (h *Host) lookFor(i core.Instance, inst *instance, e model.Exit, until time.Duration) {
+	h.looking.Add(1)
+	defer h.looking.Add(-1)
 	p := i.Slot.Program()
 	again := time.NewTicker(followLook)
 	defer again.Stop()
@@ -91,38 +94,50 @@ func (h *Host) lookFor(i core.Instance, inst *instance, e model.Exit, until time
 	h.over(i, inst, e)
 }
 
-// heir is the process that an instance has left: the one that it has written into its pid file, or the only one there is.
+// heir is the process that an instance has left: the one that it has written into its pid file, or the only one there is. Of
+// those that may be anybody's it must fit the program as well, when there are more, or other programs are looked for.
 func (h *Host) heir(p *model.Program, inst *instance) (procfd.Identity, error) {
-	kin, err := h.kin(inst)
+	if h.o.Census == nil {
+		return procfd.Identity{}, errors.New("its descendants cannot be told here")
+	}
+	all, err := h.o.Census.Survivors(inst.handle)
 	if err != nil {
 		return procfd.Identity{}, err
 	}
+	certain := sure(all)
+	if len(certain) > 0 {
+		all = certain
+	}
+	kin := h.kin(all)
 	if p.Attach.Track == model.TrackPIDFile {
 		return h.filed(p, inst.birth.Process, inst.PID(), kin)
+	}
+	id, err := eldest(kin)
+	if len(certain) > 0 || len(kin) == 0 || err == nil && h.looking.Load() == 1 {
+		return id, err
+	}
+	fits, unfit := h.fitting(p)
+	if unfit != nil {
+		return procfd.Identity{}, unfit
+	}
+	for pid, k := range kin {
+		if q, err := find.Read(pid); err != nil || q.StartTicks != k.StartTicks || !fits(&q, false) {
+			delete(kin, pid)
+		}
+	}
+	if len(kin) == 0 {
+		return procfd.Identity{}, errors.New("of what may be its own nothing has its command line or fits its match")
 	}
 	return eldest(kin)
 }
 
-// kin are the living descendants of an instance, by pid: those that are certain, and if there are none those that may be.
-func (h *Host) kin(inst *instance) (map[int]procfd.Process, error) {
-	if h.o.Census == nil {
-		return nil, errors.New("its descendants cannot be told here")
-	}
-	all, err := h.o.Census.Survivors(inst.handle)
-	if err != nil {
-		return nil, err
-	}
-	list := sure(all)
-	if len(list) == 0 {
-		list = all
-	}
-	return byPID(list), nil
-}
-
-func byPID(list []procfd.Process) map[int]procfd.Process {
+// kin are processes by their pid, without those that are ours.
+func (h *Host) kin(list []procfd.Process) map[int]procfd.Process {
 	out := make(map[int]procfd.Process, len(list))
 	for _, p := range list {
-		out[p.PID] = p
+		if s, err := procstat.Read(p.PID); err == nil && s.StartTicks == p.StartTicks && !h.own(s) {
+			out[p.PID] = p
+		}
 	}
 	return out
 }

@@ -3,6 +3,7 @@ package launch
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -106,6 +107,70 @@ func TestFollow(t *testing.T) {
 	}
 }
 
+// unmarked leaves a process that bears no mark of the program: neither its group, nor its pipes, nor its environment.
+const unmarked = "(setsid sh -c 'echo $$ >>left; exec env -i sleep %d' </dev/null >/dev/null 2>&1 & ); exit 0"
+
+// TestFollowAtOnce: of programs that send themselves away at the same time, and leave nothing that tells whose it is, each gets
+// what fits its pattern, and one that leaves nothing gets nobody else's.
+func TestFollowAtOnce(t *testing.T) {
+	v := newVault(t)
+	r := newRig(t, following(t, v), nil)
+	r.host.patience = 2 * time.Second
+	n := unique()
+	texts := map[string]string{"one": fmt.Sprintf(unmarked, n), "two": fmt.Sprintf(unmarked, n+1), "none": noProcess}
+	for name, text := range texts {
+		p := r.daemon(name, text, model.TrackFork)
+		if name != "none" {
+			p.Attach.Match = fmt.Sprintf("^sleep %d$", map[string]int{"one": n, "two": n + 1}[name])
+		}
+		r.launch(r.slots(p)[0])
+	}
+	for name, want := range map[string]int{"one": n, "two": n + 1} {
+		until(t, name+" is followed", func() bool { return len(r.all("moved", name)) > 0 })
+		q, err := find.Read(r.all("moved", name)[0].proc.PID())
+		if err != nil || q.Line() != fmt.Sprint("sleep ", want) {
+			t.Errorf("%s: %q, %v", name, q.Line(), err)
+		}
+	}
+	if got := r.outcome("none"); got.exit.Known || len(r.all("moved", "none")) > 0 {
+		t.Errorf("%+v", got)
+	}
+}
+
+// TestFollowNotOurs: the spawner of a manager that came while a program was starting is not what the program has left.
+func TestFollowNotOurs(t *testing.T) {
+	v := newVault(t)
+	r := newRig(t, following(t, v), nil)
+	r.host.patience = 100 * time.Millisecond
+	p := r.daemon("x", "while ! test -e go; do sleep 0.01; done; exit 0", model.TrackFork)
+	r.launch(r.slots(p)[0])
+	r.started("x")
+	sleep, err := exec.LookPath("sleep")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := exec.Command(r.path("upkeep-spawner"), "1000")
+	c.Args[0], c.Env, c.SysProcAttr = "sleep", []string{}, &syscall.SysProcAttr{Setsid: true}
+	b, err := os.ReadFile(sleep)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(c.Path, b, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Process.Kill(); _ = c.Wait() })
+	r.touch("go")
+	if got := r.outcome("x").exit; !strings.Contains(got.Reason, "it has left no process") {
+		t.Errorf("%+v", got)
+	}
+	if len(r.all("moved", "x")) > 0 || !alive(c.Process.Pid) {
+		t.Error("our own process was taken for the program's")
+	}
+}
+
 // TestFollowInVain: what cannot be told is a start that has failed, what it has started is ended, and nobody else is.
 func TestFollowInVain(t *testing.T) {
 	if testing.Short() {
@@ -137,6 +202,11 @@ func TestFollowInVain(t *testing.T) {
 			if got.Known || !strings.Contains(got.Reason, tt.want) {
 				t.Errorf("%+v, want %q", got, tt.want)
 			}
+			r.mu.Lock()
+			if r.aways != 1 {
+				t.Errorf("that it is looked for was said %d times", r.aways)
+			}
+			r.mu.Unlock()
 			for _, f := range strings.Fields(r.read("left")) {
 				pid, _ := strconv.Atoi(f)
 				until(t, "what it started is ended", func() bool {

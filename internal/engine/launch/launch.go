@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -38,6 +39,8 @@ type Reports interface {
 	// LaunchedFound: nothing was started, for the process ran already, since that time.
 	LaunchedFound(i core.Instance, p core.Process, since time.Duration)
 	LaunchFailed(core.Instance, string)
+	// Away: the process has ended with 0, and what it has left is looked for; Moved or Ended follows.
+	Away(core.Instance)
 	// Moved: the process has ended with 0 and left another one, which is the instance from now on.
 	Moved(core.Instance, core.Process)
 	Ended(core.Instance, model.Exit)
@@ -112,6 +115,7 @@ type Host struct {
 	estate  estate
 	sockets *sockets
 	crowd   crowd
+	looking atomic.Int32 // how many instances are looked for that programs have left
 
 	ctx context.Context // ends with Close
 	end context.CancelFunc
@@ -194,10 +198,13 @@ func (h *Host) work() {
 		h.queue[0] = job{}
 		if h.queue = h.queue[1:]; len(h.queue) == 0 {
 			h.queue = nil // after a burst it is long
-			h.crowd.forget()
 		}
+		over := h.queue == nil
 		h.mu.Unlock()
 		h.launch(j)
+		if over {
+			h.crowd.forget()
+		}
 	}
 }
 
