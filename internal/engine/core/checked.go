@@ -65,6 +65,16 @@ func (c *Core) Bounce(i Instance, check, text string) {
 	})
 }
 
+// Away reports that the process of an instance has ended as it should, and that what it has left is looked for: Moved or Ended
+// says what has come of that. Until then a start has not succeeded, and an end counts from now.
+func (c *Core) Away(i Instance) {
+	c.post(func() {
+		if s := i.Slot; c.present(i) && s.m.State == model.Starting {
+			s.away = max(c.host.Now(), 1)
+		}
+	})
+}
+
 // Moved reports that the process of an instance has ended as it should and has left another one, which is the instance from
 // now on. The one before is let go of.
 func (c *Core) Moved(i Instance, p Process) {
@@ -77,6 +87,9 @@ func (c *Core) Moved(i Instance, p Process) {
 		old := s.proc
 		s.proc, s.pid = p, p.PID()
 		c.logf(s, activity.Info, "followed: '%s' is pid %d now", s.spec.ID.Name, s.pid)
+		if s.away = 0; s.m.Armed { // it may have been due
+			c.timers.Set(&s.timer, s.m.Due)
+		}
 		c.step(s, lifecycle.Event{Kind: lifecycle.Moved, Gen: i.Gen})
 		c.commit() // the other one is known before this pid is given up
 		if old != nil && old != p {

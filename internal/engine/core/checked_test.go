@@ -225,6 +225,43 @@ func TestFoundAndMoved(t *testing.T) {
 	}
 }
 
+// TestAway: while it is looked for what a program has left that sends itself away, its start has not succeeded; when nothing is
+// found the start has failed, as of when the program ended.
+func TestAway(t *testing.T) {
+	s := newStage(t)
+	s.add("app", nil)
+	s.pass(500 * time.Millisecond)
+	first := s.alive["app"]
+	s.core.Away(first.inst)
+	s.pass(5 * time.Second)
+	s.state("app", model.Starting)
+	next := &actor{s: s, inst: first.inst, pid: 777}
+	s.alive["app"] = next
+	s.core.Moved(first.inst, next)
+	s.pass(time.Millisecond)
+	s.state("app", model.Running)
+	if _, err := s.stop("app", true); err != nil {
+		t.Fatal(err)
+	}
+
+	if _, err := s.start("app", Each, false); err != nil {
+		t.Fatal(err)
+	}
+	s.pass(100 * time.Millisecond)
+	again := s.alive["app"]
+	s.core.Away(again.inst)
+	s.pass(900*time.Millisecond - time.Microsecond)
+	s.state("app", model.Starting)
+	s.pass(8 * time.Second)
+	s.state("app", model.Starting)
+	s.core.Ended(again.inst, model.Exit{Reason: "it has left nothing"})
+	s.pass(0)
+	evs, _ := s.ring.Since(0, 0)
+	if st, last := s.slot("app").Status(), evs[len(evs)-2]; st.Tries != 1 || last.Type != model.EventProcessBackoff || st.Past.Lasted > time.Second {
+		t.Errorf("%d tries, %s after %v: %q", st.Tries, last.Type, st.Past.Lasted, st.SpawnErr)
+	}
+}
+
 // told is a Watch that writes down what it is told.
 type told struct{ t []string }
 

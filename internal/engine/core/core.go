@@ -248,6 +248,10 @@ func (c *Core) EndedAt(i Instance, e model.Exit, at time.Duration) {
 		if at == 0 {
 			at = c.host.Now()
 		}
+		if s.away != 0 && s.m.State == model.Starting {
+			at = s.away
+		}
+		s.away = 0
 		s.exit, s.stop = e, c.wallAt(at)
 		s.past.Ended, s.past.Lasted, s.past.Unseen = i.Gen, max(0, s.stop.Sub(s.start)), unseen
 		s.ends.add(at)

@@ -246,3 +246,37 @@ func TestChangeWhileParting(t *testing.T) {
 		t.Errorf("the definition in force is that in %q", got)
 	}
 }
+
+// TestLivesOnAfterAnEnd: a daemon that begins after one was killed while it ended has what lives goes on like any other
+// program, and the rest is what the configuration says.
+func TestLivesOnAfterAnEnd(t *testing.T) {
+	s := newSurvivor(t)
+	s.script["slow"] = script{dies: 10 * time.Second}
+	s.activate(members("x", "slow", "quick"))
+	s.add("db app", each(after("app=db:ready"), func(_ *model.Program, g *model.Group) { g.Priority = 1 }))
+	s.script["app"] = script{dies: time.Minute}
+	s.pass(5 * time.Second)
+	s.core.BeginEnd(model.DaemonShutdown)
+	s.pass(time.Second)
+	s.are("db RUNNING 103, app RUNNING 104, slow STOPPING 101, quick STOPPED")
+	for _, want := range []string{"db RUNNING 103, app RUNNING 104, slow RUNNING 106, quick RUNNING 105", "db RUNNING 103, app RUNNING 107"} {
+		sv, errs := Read(s.journal.kept)
+		if errs != nil {
+			t.Fatal(errs)
+		}
+		living := map[model.ID]bool{}
+		for _, a := range s.alive {
+			living[a.inst.Slot.spec.ID] = true
+		}
+		sv.Retain(living, &model.Config{Groups: sv.Groups()})
+		s.renew()
+		s.core.Restore(sv)
+		s.pass(2 * time.Minute)
+		s.are(want)
+		s.core.BeginEnd(model.DaemonShutdown) // once more: db is to wait for app now, and nothing of the other group is left
+		s.pass(11 * time.Second)
+	}
+	s.alive["db"].end(model.Exit{Known: true, Status: 1})
+	s.pass(time.Second)
+	s.are("db EXITED, app STOPPING 107")
+}

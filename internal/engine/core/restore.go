@@ -141,7 +141,7 @@ func (sv *Saved) Has(name string) bool {
 
 // Retain keeps, for a start after all processes of the daemon were gone, the groups of which something lives,
 // as they were, and those that next defines in the same way; others begin anew by the configuration. An
-// ordered end that was under way is over.
+// ordered end that was under way is over: of its programs, too, what does not live begins anew.
 func (sv *Saved) Retain(living map[model.ID]bool, next *model.Config) {
 	ended := sv.ending != model.DaemonRunning
 	sv.ending = model.DaemonRunning
@@ -155,6 +155,25 @@ func (sv *Saved) Retain(living map[model.ID]bool, next *model.Config) {
 		return ended || n == nil || model.Differs(model.DiffGroup(g.Spec, n))
 	})
 	sv.begun = len(sv.groups) > 0
+	if ended {
+		sv.revoke(living)
+	}
+}
+
+// revoke takes back what an ordered end has done to the programs that are left.
+func (sv *Saved) revoke(living map[model.ID]bool) {
+	for _, g := range sv.groups {
+		for _, p := range g.Spec.Programs {
+			r, known := sv.slots[p.ID]
+			if !known || !living[p.ID] {
+				delete(sv.slots, p.ID)
+				continue
+			}
+			r.Machine.Draining, r.Parting = false, false
+			r.Begin = r.Machine.State == model.Stopping && p.Start.Auto && !p.Disabled
+			sv.slots[p.ID] = r
+		}
+	}
 }
 
 // Lines are the lines of the activity log that may have been lost, in the order of their time. Give them to the

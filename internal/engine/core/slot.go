@@ -38,11 +38,12 @@ type Slot struct {
 	past    model.Past
 	auto    bool // the event at hand is no order: what it starts, starts by itself
 	timer   timer
-	epoch   uint64  // of timer
-	delayed *timer  // a launch that waits for the storm budget
-	waits   []*wait // clients that wait for an outcome
-	dirty   bool    // the journal does not know the latest
-	gone    bool    // no longer in the table
+	epoch   uint64        // of timer
+	away    time.Duration // when the process that was started ended, while what it has left is looked for; 0 = it is not
+	delayed *timer        // a launch that waits for the storm budget
+	waits   []*wait       // clients that wait for an outcome
+	dirty   bool          // the journal does not know the latest
+	gone    bool          // no longer in the table
 	changing
 	depending
 	watched
@@ -70,7 +71,11 @@ func (s *Slot) Status() model.Status { return *s.status.Load() }
 func (c *Core) newSlot(g *group, p *model.Program, logs LogPaths) *Slot {
 	s := &Slot{spec: p, logs: logs, group: g, policy: c.policyOf(p)}
 	s.said = c.keep.saying // lines of an earlier program of this name stand
-	s.timer.What = func() { c.step(s, lifecycle.Event{Kind: lifecycle.Timer, Epoch: s.epoch}) }
+	s.timer.What = func() {
+		if s.away == 0 || s.m.State != model.Starting || s.m.Unproved { // else that it has stayed up is not known
+			c.step(s, lifecycle.Event{Kind: lifecycle.Timer, Epoch: s.epoch})
+		}
+	}
 	s.publish()
 	return s
 }
@@ -232,7 +237,7 @@ func (c *Core) enter(s *Slot, a lifecycle.Action) {
 
 // launch starts an instance, later when too many others ended as often as this one.
 func (c *Core) launch(s *Slot, i Instance) {
-	s.proc, s.pid, s.turn, s.sending = nil, 0, 0, nil
+	s.proc, s.pid, s.turn, s.away, s.sending = nil, 0, 0, 0, nil
 	s.past, s.ready, s.completed = s.past.Begin(s.auto), false, s.completed && s.auto
 	if c.safe && s.auto {
 		c.LaunchFailed(i, safeText)
