@@ -56,6 +56,13 @@ func (r *Resting) Mistakes() ([]upkeep.Mistake, error) {
 	return out, err
 }
 
+// Judge is what one definition makes: the part of a configuration with what was said about it, and what is wrong with it.
+func (r *Resting) Judge(file string, text []byte) (*supervisord.Config, []upkeep.Mistake) {
+	groups, messages, _ := r.conf.Shared.ReadProgramFile(file, text, r.env) // its problems are among those of the judge
+	c := &supervisord.Config{Files: []string{file}, Model: &model.Config{Groups: groups}, Messages: messages}
+	return c, mistakes(r.judge.Problems(file, string(text)))
+}
+
 func mistakes(problems []managed.Problem) []upkeep.Mistake {
 	var out []upkeep.Mistake
 	for _, m := range problems {

@@ -14,7 +14,6 @@ import (
 	"github.com/upkeep-project/upkeep/internal/base/units"
 	"github.com/upkeep-project/upkeep/internal/conf/ini"
 	"github.com/upkeep-project/upkeep/internal/conf/keys"
-	"github.com/upkeep-project/upkeep/internal/conf/managed"
 	"github.com/upkeep-project/upkeep/internal/conf/supervisord"
 )
 
@@ -91,17 +90,19 @@ func (c *command) checking(args []string) (*checked, error) {
 			return nil, err
 		}
 	}
-	if file == "" || filepath.Dir(file) == i.Programs {
+	if file == "" || file == i.File || filepath.Dir(file) == i.Programs {
 		r, err := i.Resting()
 		if err != nil {
 			return nil, err
 		}
-		if file != "" {
-			return checkDefinition(file, r.Config())
+		var found *checked
+		if file == "" || file == i.File {
+			found = checkedConfig(r.Config())
+			found.Problems, err = r.Mistakes()
+		} else {
+			found, err = checkDefinition(file, r)
 		}
-		found := checkedConfig(r.Config())
-		found.Problems, err = r.Mistakes()
-		if found.Problems == nil {
+		if err == nil && found.Problems == nil {
 			found.Problems = []upkeep.Mistake{}
 		}
 		return found, err
@@ -123,23 +124,14 @@ func (c *command) checking(args []string) (*checked, error) {
 }
 
 // checkDefinition judges the file of one program.
-func checkDefinition(file string, conf *supervisord.Config) (*checked, error) {
+func checkDefinition(file string, r *app.Resting) (*checked, error) {
 	text, err := os.ReadFile(file)
 	if err != nil {
 		return nil, err
 	}
-	env, err := supervisord.SystemEnviron()
-	if err != nil {
-		return nil, err
-	}
-	found := &checked{Files: []string{file}, Problems: []upkeep.Mistake{}, Warnings: []string{}}
-	groups, problems := managed.Check(file, string(text), managed.Surroundings{Environ: env, Shared: conf.Shared})
-	for _, g := range groups {
-		found.Programs += len(g.Programs)
-	}
-	for _, p := range problems {
-		found.Problems = append(found.Problems, upkeep.Mistake{File: p.File, Line: p.Line, Key: p.Key, Message: p.Message, Suggestion: p.Suggestion})
-	}
+	conf, mistakes := r.Judge(file, text)
+	found := checkedConfig(conf)
+	found.Problems = mistakes
 	return found, nil
 }
 

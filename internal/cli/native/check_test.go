@@ -22,14 +22,22 @@ func TestCheck(t *testing.T) {
 	u.write("empty.conf", "[program:a]\ncommand=sleep 1\n")
 	const warnings = "unknown option 'autorestrat' in section 'program:a' (~/s.conf:4): did you mean 'autorestart'?\n" +
 		"unknown section 'whatever' (~/s.conf:8)\n"
+	const idle = "For [program:idle], match has no effect without scan=true or pidfile\n"
 	steps := []step{
-		{"check", 6, "", bad + conf + "gone.conf:3: directory: no such file or directory: /nonexistent\n3 problems.\n"},
+		{"check", 6, "", bad + conf + "gone.conf:3: directory: no such file or directory: /nonexistent\n" + idle + "3 problems.\n"},
 		{"check '" + filepath.Join(u.root, "config/upkeep/programs/bad.conf") + "'", 6, "", bad + "2 problems.\n"},
 		{"check '" + filepath.Join(u.root, "config/upkeep/programs/good.conf") + "'", 0, "✓ 1 program, no mistakes\n", ""},
+		{"check '" + filepath.Join(u.root, "config/upkeep/programs/gone.conf") + "'", 6, "", conf + "gone.conf:3: directory: no such file or directory: /nonexistent\n1 problem.\n"},
+		{"check '" + filepath.Join(u.root, "config/upkeep/programs/idle.conf") + "'", 0, "✓ 1 program, 1 warning\n", idle},
 		{"check nowhere.conf", 6, "", "could not find config file ~/nowhere.conf\n"},
 		{"check a b", 2, "", "\"b\" is one too many:  upkeep check [FILE] [flags]\n"},
 	}
+	u.program("idle", "[program:idle]\ncommand = sleep 1\nmatch = x\n")
 	u.play(steps)
+	u.write("config/upkeep/upkeep.conf", "[program:own]\ncommand=sleep 1\n")
+	if stdout, stderr, status := u.call("check", filepath.Join(u.root, "config/upkeep/upkeep.conf")); status != 6 || strings.Contains(stderr, "supervisord section") || !strings.Contains(stderr, "\n3 problems.\n") {
+		t.Errorf("the instance's own file: %d %q %q", status, stdout, stderr)
+	}
 	stdout, stderr, status := u.call("check", "s.conf")
 	if status != 0 || stdout != "✓ 1 program, 2 warnings\n" || !strings.Contains(stderr, "autorestrat") || !strings.Contains(stderr, "whatever") {
 		t.Errorf("%d %q %q\nlike %q", status, stdout, stderr, warnings)
