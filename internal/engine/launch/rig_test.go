@@ -64,6 +64,7 @@ type rig struct {
 	reports []report
 	procs   map[core.Instance]core.Process
 	gen     uint64
+	aways   int
 }
 
 // newRig makes a rig. set changes the options, with the spawner to be used by wrap.
@@ -159,6 +160,13 @@ func (r *rig) LaunchedFound(i core.Instance, p core.Process, _ time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.reports[len(r.reports)-1].what = "found"
+}
+
+// Away counts.
+func (r *rig) Away(core.Instance) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.aways++
 }
 
 // Moved lets go of the one before.
