@@ -1,6 +1,7 @@
 package usrsvc
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -215,16 +216,20 @@ func (m *manage) reread(ctx context.Context) (Code, error) {
 	if err != nil {
 		return 0, translate(err)
 	}
-	changed := 0
+	text := count(len(plan.Steps))
 	for i := range plan.Steps {
-		if p := plan.Steps[i].Error; p != nil {
-			m.complain("WARNING: %s: %s", plan.Steps[i].ID, p)
+		step := &plan.Steps[i]
+		if step.Error != nil {
+			m.complain("WARNING: %s: %s", step.ID, step.Error)
 		}
-		changed++
+		text += "\n  " + step.ID + ": " + cmp.Or(changes[step.Action], step.Action)
 	}
-	m.say(nil, "usrsvcd [%d] has applied the configuration: %s", s.PID, count(changed))
+	m.say(nil, "usrsvcd [%d] has applied the configuration: %s", s.PID, text)
 	return Success, nil
 }
+
+// changes are what became of a program, in words.
+var changes = map[string]string{"add": "new", "remove": "not managed any more", "change": "changed, for its next start"}
 
 // count is how many programs changed, in words.
 func count(n int) string {

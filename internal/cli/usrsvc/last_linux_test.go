@@ -7,6 +7,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // TestLastGood: whatever becomes of the files, a daemon that begins anew runs what was in force last in the place of what cannot
@@ -139,6 +140,45 @@ func TestNotSeen(t *testing.T) {
 		t.Error(out)
 	}
 	if out := s.want("usrsvc stop one", Success); !strings.Contains(out, "terminated") {
+		t.Error(out)
+	}
+}
+
+// TestHalfWritten: from a file that somebody is writing nothing is concluded.
+func TestHalfWritten(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, "[Main]\nconfig_dir = {}/cfg\n")
+	s.write("cfg/one.cfg", "[Program:one]\ncommand = /bin/sleep {n}1\n")
+	s.want("usrsvcd start", Success)
+	s.runs("one")
+	f, err := os.Create(filepath.Join(s.home, "cfg/one.cfg"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	over, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			select {
+			case <-over:
+				return
+			default:
+				_, _ = f.WriteString("#\n") // where nobody can tell who writes, a change tells it
+				time.Sleep(time.Millisecond)
+			}
+		}
+	}()
+	out := s.want("usrsvcd reread", InvalidConfig)
+	known := s.known("one")
+	close(over)
+	<-ended
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if !known || !strings.Contains(out, "one.cfg: it is being written") {
+		t.Errorf("it is known: %v\n%s", known, out)
+	}
+	if out := s.want("usrsvcd reread", Success); !strings.Contains(out, "1 program has changed\n  one: not managed any more") || s.known("one") {
 		t.Error(out)
 	}
 }

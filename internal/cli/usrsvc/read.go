@@ -1,12 +1,23 @@
 package usrsvc
 
 import (
+	"errors"
 	"os"
 	"strings"
 
 	conf "github.com/upkeep-project/upkeep/internal/conf/supervisord"
 	"github.com/upkeep-project/upkeep/internal/conf/usrsvc"
+	"github.com/upkeep-project/upkeep/internal/sys/steady"
 )
+
+// settled is the text of a file that nobody writes to.
+func settled(path string) ([]byte, error) {
+	text, err := steady.Read(path, steady.Patience)
+	if errors.As(err, new(*steady.BusyError)) {
+		err = errors.New("it is being written") // whoever shows it says the path
+	}
+	return text, err
+}
 
 // read reads a configuration. An error means that nothing of it can be used; mistakes in single programs are in the result.
 func read(file, dir string) (*settings, error) {
@@ -16,7 +27,7 @@ func read(file, dir string) (*settings, error) {
 			vars[name] = value
 		}
 	}
-	c, err := usrsvc.Load(file, usrsvc.Options{Vars: vars, Home: dir, UID: os.Getuid()})
+	c, err := usrsvc.Load(file, usrsvc.Options{Vars: vars, Home: dir, UID: os.Getuid(), ReadFile: settled})
 	if err != nil {
 		return nil, fail(InvalidConfig, "%w", err)
 	}
