@@ -16,6 +16,7 @@ import (
 type Socket struct {
 	conn *net.UnixConn
 	path string
+	slow chan struct{} // a place for each close under way
 }
 
 // Listen makes the socket at a path, in the place of one that was left there. Everybody who can reach the path may write to
@@ -73,7 +74,7 @@ func prepare(conn *net.UnixConn, path string) (*Socket, error) {
 		conn.Close()
 		return nil, fmt.Errorf("socket for messages of programs: %w", err)
 	}
-	return &Socket{conn: conn, path: path}, nil
+	return &Socket{conn: conn, path: path, slow: make(chan struct{}, maxSlow)}, nil
 }
 
 // Path is where programs find it.
@@ -139,7 +140,7 @@ func (s *Socket) take(text, oob []byte, hear func(Message)) {
 		}
 		if fds, err := unix.ParseUnixRights(&list[i]); err == nil {
 			for _, fd := range fds {
-				defer unix.Close(fd)
+				defer s.discard(fd)
 			}
 		}
 	}
@@ -149,6 +150,31 @@ func (s *Socket) take(text, oob []byte, hear func(Message)) {
 	m := Parse(text)
 	m.PID, m.UID = int(sender.Pid), int(sender.Uid)
 	hear(m)
+}
+
+// maxSlow is how many descriptors may be about to be closed at a time. Who sends more has all wait.
+const maxSlow = 64
+
+// discard closes a descriptor that came along. Anybody may send one, so that it must not be waited for what has not been written
+// to wherever it leads: a socket lets go of that, and all but pipes and sockets is closed beside, which ends when the system lets it.
+func (s *Socket) discard(fd int) {
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err == nil {
+		switch st.Mode & unix.S_IFMT {
+		case unix.S_IFSOCK:
+			_ = unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{}) // else it has none
+			unix.Close(fd)
+			return
+		case unix.S_IFIFO:
+			unix.Close(fd)
+			return
+		}
+	}
+	s.slow <- struct{}{}
+	go func() {
+		unix.Close(fd)
+		<-s.slow
+	}()
 }
 
 // Close lets go of the socket; keep leaves its path for a successor.

@@ -155,6 +155,74 @@ func TestBarrier(t *testing.T) {
 	}
 }
 
+// TestSlowClose: a descriptor that takes its time to be closed holds up no other message.
+func TestSlowClose(t *testing.T) {
+	s, err := Listen(place(t), true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close(false)
+	r := run(t, s)
+	conn, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(conn)
+	to := &unix.SockaddrUnix{Name: s.Path()}
+	for range 3 {
+		slow := lingering(t)
+		if err := unix.Sendmsg(conn, []byte("STATUS=slow"), unix.UnixRights(slow), to, 0); err != nil {
+			t.Fatal(err)
+		}
+		unix.Close(slow) // the last one is the receiver's
+	}
+	if err := unix.Sendmsg(conn, []byte("READY=1"), nil, to, 0); err != nil {
+		t.Fatal(err)
+	}
+	for n := 0; ; n++ {
+		if m := r.next(t); m.Ready {
+			break
+		} else if n == 3 {
+			t.Fatalf("%+v", m)
+		}
+	}
+}
+
+// lingering is a connection whose close waits for five minutes, as nobody reads what was sent.
+func lingering(t *testing.T) int {
+	t.Helper()
+	l, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { unix.Close(l) })
+	if err := errors.Join(unix.Bind(l, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}), unix.Listen(l, 1)); err != nil {
+		t.Fatal(err)
+	}
+	at, err := unix.Getsockname(l)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Connect(c, at); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.SetsockoptLinger(c, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1, Linger: 300}); err != nil {
+		t.Fatal(err)
+	}
+	for text := make([]byte, 1<<20); ; { // until nothing more goes in
+		if _, err := unix.SendmsgN(c, text, nil, nil, unix.MSG_DONTWAIT); err != nil {
+			if !errors.Is(err, unix.EAGAIN) {
+				t.Fatal(err)
+			}
+			return c
+		}
+	}
+}
+
 // TestAdopt: what was sent while nobody read is heard by who goes on with the socket.
 func TestAdopt(t *testing.T) {
 	path := place(t)

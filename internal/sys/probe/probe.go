@@ -58,6 +58,9 @@ func failed(ctx context.Context, err error) (Result, error) {
 	if ctx.Err() != nil || isTimeout(err) {
 		return Result{Text: "no answer in time"}, nil
 	}
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return Result{Text: "it closed the connection without an answer"}, nil
+	}
 	for _, ours := range []error{syscall.EMFILE, syscall.ENFILE, syscall.EACCES, syscall.EPERM, syscall.ENOBUFS, syscall.ENOMEM} {
 		if errors.Is(err, ours) {
 			return Result{}, err
