@@ -1,6 +1,7 @@
 package supervisord
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -111,13 +112,71 @@ func (r *reader) misread() {
 	}
 }
 
-// unnamed finds sections of defaults that nothing names. Source: spec/usrsvc US-14.
-func (r *reader) unnamed() {
+// unnamed finds sections of defaults that nothing names, and what is wrong with them all the same. shared are sections of other
+// files. Source: spec/usrsvc US-14.
+func (r *reader) unnamed(shared map[string]*ini.Section) {
 	for _, sect := range r.doc.Sections() {
-		if name, ok := strings.CutPrefix(sect.Name, defaultsPrefix); ok && !r.named[name] {
-			r.hint("Nothing names [" + sect.Name + "] (" + place(sect.File, sect.Line) + "): what it says counts nowhere")
+		name, ok := strings.CutPrefix(sect.Name, defaultsPrefix)
+		if !ok || r.named[name] {
+			continue
+		}
+		r.hint("Nothing names [" + sect.Name + "] (" + place(sect.File, sect.Line) + "): what it says counts nowhere")
+		for _, e := range r.idle(sect, shared) {
+			if r.collect {
+				r.problem(e)
+				continue
+			}
+			text := "For [" + sect.Name + "], " + e.Text + " (" + place(e.File, e.Line) + ")"
+			if e.Suggestion != "" {
+				text += ", did you mean " + pytext.Repr(e.Suggestion) + "?"
+			}
+			r.hint(text)
 		}
 	}
+}
+
+// idleFill completes defaults to a program about which nothing is missing.
+const idleFill = `[defaults]
+command=x
+process_name=%(program_name)s_%(process_num)d
+pidfile=/%(process_num)d
+socket=unix:///x
+events=EVENT
+`
+
+// idle finds what is wrong with the values of defaults that nothing names, by a program that they would make. What depends on
+// the program, as values with names to fill in, is not judged.
+func (r *reader) idle(sect *ini.Section, shared map[string]*ini.Section) []*Error {
+	own := map[string]ini.Entry{}
+	for _, e := range sect.Own() {
+		own[e.Key] = e
+	}
+	probe := newReader(r.env, r.loc)
+	probe.collect, probe.vars = true, r.vars
+	kind, read := "program", probe.single
+	if _, ok := own["socket"]; ok {
+		kind, read = "fcgi-program", probe.fastCGI
+	} else if _, ok := own["events"]; ok {
+		kind, read = "eventlistener", probe.listener
+	}
+	if err := probe.doc.Parse(sect.File, "["+kind+":x]\n"+idleFill); err != nil {
+		return []*Error{asError(sect.File, err)}
+	}
+	made := probe.doc.Sections()
+	made[0].Inherit(sect, made[1])
+	if n, err := units.Int(own["numprocs"].Text); err == nil && n > 1 && n <= maxProcs {
+		made[0].Set("numprocs", ini.Value{Text: "1"}) // one of them says all there is to say
+	}
+	probe.options(sect, nil).chain(own["defaults"].Text, r.defaultsIn(shared), func() []string { return r.defaultNames(shared) })
+	if _, err := read(made[0], nil); err != nil {
+		probe.problem(asError(sect.File, err))
+	}
+	slices.SortStableFunc(probe.problems, func(a, b *Error) int { return cmp.Compare(a.Line, b.Line) })
+	return slices.DeleteFunc(probe.problems, func(e *Error) bool {
+		at, ok := own[e.Key]
+		e.Section = sect.Name
+		return !ok || at.Line != e.Line || strings.Contains(at.Text, "%(") || e.Key == "env_file"
+	})
 }
 
 // elsewhere says which sections have a key; empty when none has.

@@ -77,7 +77,7 @@ func (r *reader) config(args *Args) (*Config, error) {
 	}
 	r.misread()
 	if !r.later {
-		r.unnamed()
+		r.unnamed(nil)
 	}
 	c.Settings.apply(args, r.env)
 	if err := r.resolveUser(&c.Settings, sect, args.User != nil); err != nil {

@@ -52,7 +52,7 @@ func LoadNative(n Native, env Environ) (*Config, error) {
 		return nil, err
 	}
 	c.Shared.named, r.messages = nil, nil
-	r.unnamed()
+	r.unnamed(nil)
 	c.Messages = append(c.Messages, r.messages...)
 	c.separate(r)
 	for _, text := range doubtful(c.Model) {
@@ -110,6 +110,7 @@ func (r *reader) native(n *Native) (*Config, error) {
 		if err := r.includes(); err != nil {
 			return nil, err
 		}
+		r.expandHere(strings.ReplaceAll(r.here, "%", "%%")) // of defaults too, which files elsewhere use
 	}
 	return r.config(&Args{})
 }

@@ -22,22 +22,6 @@ type Shared struct {
 	named   map[string]bool // sections of defaults that something names; nil = nobody wants to know
 }
 
-// ReadShared takes the [defaults] and [defaults:NAME] sections of a main file for the files of programs beside it. Other
-// sections are passed over; lines that cannot be read are problems.
-func ReadShared(path string, text []byte, env Environ) (Shared, []*Error) {
-	r := newReader(&env, Location{Given: path, Path: path})
-	r.collect = true
-	r.parseAll(path, text)
-	r.expandHere(r.here)
-	s := r.shared(nil)
-	for _, sect := range r.doc.Sections() {
-		if s.defaults[sect.Name] != nil {
-			r.unknownKeys(sect, r.table.Find(sect.Name))
-		}
-	}
-	return s, r.problems
-}
-
 // ReadProgramFile reads the definitions of one file by itself; see Shared.ReadProgramFile.
 func ReadProgramFile(path string, text []byte, env Environ) (groups []*model.Group, messages []Message, problems []*Error) {
 	return Shared{}.ReadProgramFile(path, text, env)
@@ -73,7 +57,7 @@ func (r *reader) programFile(path string, text []byte, s Shared) []*model.Group 
 	r.sharedLogs(config)
 	r.relateTo(s, config)
 	r.misread()
-	r.unnamed()
+	r.unnamed(s.defaults)
 	if s.named != nil {
 		maps.Copy(s.named, r.named)
 	}

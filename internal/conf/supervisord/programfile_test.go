@@ -2,6 +2,7 @@ package supervisord
 
 import (
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -75,6 +76,7 @@ startsec = 3
 		"redirect_stderr=maybe is not yes or no (true, yes, on, 1; false, no, off, 0)",
 		"[group:g] names unknown program or fcgi-program nope",
 		"priority=high is not a whole number",
+		"umask=9 is not an octal mode such as 0700 or 022",
 		`unknown key "startsec" -> startsecs`,
 	}
 	if d := cmp.Diff(want, got); d != "" {
@@ -233,13 +235,14 @@ func TestDefaults(t *testing.T) {
 }
 
 func TestShared(t *testing.T) {
-	dir := t.TempDir()
-	shared, problems := ReadShared(dir+"/upkeep.conf", []byte("[upkeep]\nother=1\n[defaults]\nstopwaitsecs=7\ndirectory=%(here)s\nnope=1\n[defaults:w]\npriority=3\n"), testEnv(dir))
-	if len(problems) != 1 || problems[0].Line != 6 || problems[0].Key != "nope" {
-		t.Errorf("%+v", problems)
+	dir := filepath.Join(t.TempDir(), "100%")
+	write(t, dir, "logs/there", "")
+	write(t, dir, "upkeep.conf", "[supervisord]\nenvironment=G=g\n[defaults]\nstopwaitsecs=7\ndirectory=%(here)s\n[defaults:w]\npriority=3\n")
+	c, err := LoadNative(nativeIn(dir), testEnv(dir))
+	if err != nil {
+		t.Fatal(err)
 	}
-	shared.Environment = map[string]string{"G": "g"}
-	groups, _, problems := shared.ReadProgramFile(dir+"/programs/x.conf", []byte("[program:x]\ncommand=x\ndefaults=w\n"), testEnv(dir))
+	groups, _, problems := c.Shared.ReadProgramFile(dir+"/programs/x.conf", []byte("[program:x]\ncommand=x\ndefaults=w\n"), testEnv(dir))
 	if len(problems) != 0 || len(groups) != 1 {
 		t.Fatalf("%+v", problems)
 	}

@@ -131,12 +131,7 @@ const (
 // name, and, for programs, from [defaults]. shared are sections of other files, for which those of this one come first.
 // Source: interfaces 2.8.
 func (r *reader) inherit(shared map[string]*ini.Section) error {
-	find := func(name string) *ini.Section {
-		if s := r.doc.Section(name); s != nil {
-			return s
-		}
-		return shared[name]
-	}
+	find := r.defaultsIn(shared)
 	for _, sect := range r.doc.Sections() {
 		kind := r.table.Find(sect.Name)
 		if kind == nil || !kind.Process() {
@@ -158,6 +153,16 @@ func (r *reader) inherit(shared map[string]*ini.Section) error {
 		sect.Inherit(parents...)
 	}
 	return nil
+}
+
+// defaultsIn finds sections of defaults: those of the files that are read, then shared ones.
+func (r *reader) defaultsIn(shared map[string]*ini.Section) func(name string) *ini.Section {
+	return func(name string) *ini.Section {
+		if s := r.doc.Section(name); s != nil {
+			return s
+		}
+		return shared[name]
+	}
 }
 
 // chain is the sections that a list names, the last one first, each followed by those that it names itself.

@@ -360,9 +360,15 @@ func TestHints(t *testing.T) {
 		"[program:web]\ncommand=x\n[defaults:x]\numask=1\n":                              "Nothing names [defaults:x]",
 		"[program:web]\ncommand=x\ndefaults=x\n[defaults:x]\ndefaults=y\n[defaults:y]\n": "",
 		"[defaults]\numask=1\n[program:web]\ncommand=x\n":                                "",
-		"[program:web]\ncommand=x\nprograms=a\n":                                         "unknown option 'programs' in section 'program:web'; it is a key of [group:x]",
-		"[group:web]\ncommand=x\n":                                                       "unknown option 'command' in section 'group:web'; it is a key of [program:x]",
-		"[program:web]\ncommand=x\nautostrat=a\n":                                        "unknown option 'autostrat' in section 'program:web', did you mean 'autostart'?",
+		"[program:web]\ncommand=x\n[defaults:x]\nstartsecs=soon\numask=9\nstopsignal=TREM\ndefaults=y\n": "Nothing names [defaults:x]\nFor [defaults:x], startsecs=soon is not a whole number of seconds\n" +
+			"For [defaults:x], umask=9 is not an octal mode such as 0700 or 022\nFor [defaults:x], stopsignal=TREM is not the name or number of a signal\nFor [defaults:x], there is no section [defaults:y]",
+		"[program:web]\ncommand=x\n[defaults:x]\ntrack=pidfile\nnumprocs=900000\ncommand=%(program_name)s %(ENV_MINE)s\nstdout_logfile=%(here)s/%(program_name)s/log\nenv_file=.env\nmatch=y\ncheck.a=tcp 80 after=3\n": "Nothing names [defaults:x]",
+		"[program:web]\ncommand=x\n[defaults:x]\nsocket=tcp:x\n[defaults:y]\nevents=EVENTS\n[defaults:z]\nenv.A=5%\ncheck.a=tpc 80\n": "Nothing names [defaults:x]\nFor [defaults:x], Bad socket format tcp:x in [fcgi-program:x] socket\nNothing names [defaults:y]\n" +
+			"For [defaults:y], Unknown event type EVENTS in [eventlistener:x] events\nNothing names [defaults:z]\nFor [defaults:z], env.A: a per cent sign of its own is written %% (incomplete format)\n" +
+			"For [defaults:z], check.a: there are no checks of the kind 'tpc', but activity, memory, cpu, files, tcp, unix, http, command, log, notify or heartbeat",
+		"[program:web]\ncommand=x\nprograms=a\n":  "unknown option 'programs' in section 'program:web'; it is a key of [group:x]",
+		"[group:web]\ncommand=x\n":                "unknown option 'command' in section 'group:web'; it is a key of [program:x]",
+		"[program:web]\ncommand=x\nautostrat=a\n": "unknown option 'autostrat' in section 'program:web', did you mean 'autostart'?",
 	} {
 		c, err := read(t, text)
 		if err != nil {
