@@ -433,7 +433,10 @@ func translate(err error) error {
 	lines := []string{p.Error()}
 	for _, e := range p.Evidence {
 		for _, l := range e.Lines {
-			lines = append(lines, "  "+e.Kind+": "+l)
+			if e.Kind != "fact" && e.Kind != "check" { // the rest is sentences
+				l = e.Kind + ": " + l
+			}
+			lines = append(lines, "  "+l)
 		}
 	}
 	return fail(code, "%s", strings.Join(lines, "\n"))

@@ -31,15 +31,16 @@ type Command struct{ Version string }
 // Tool is `usrsvc`: it runs the words after its name and returns the code.
 func (c Command) Tool(_ string, argv []string) int {
 	return int(c.begin(toolUsage, toolOptions(), argv, func(ctx context.Context, v *voice, a *arguments) Code {
+		t := &tool{voice: v}
+		if len(a.words) > 0 {
+			t.action = a.words[0]
+		}
 		switch {
 		case len(a.words) < 2:
-			v.complain("an action and the name of a program are needed\n%s", toolUsage)
-			return GeneralFailure
-		case !isAction(a.words[0]):
-			v.complain("there is no action %q; there are %s", a.words[0], strings.Join(actions(), ", "))
-			return InvalidAction
+			return t.failed("", fail(GeneralFailure, "an action and the name of a program are needed\n%s", toolUsage))
+		case !isAction(t.action):
+			return t.failed("", fail(InvalidAction, "there is no action %q; there are %s", t.action, strings.Join(actions(), ", ")))
 		}
-		t := &tool{voice: v, action: a.words[0]}
 		var err error
 		t.set, t.instance, err = open(a.file)
 		if t.action == "status" || t.action == "stop" {
@@ -67,26 +68,27 @@ func (c Command) Daemon(_ string, argv []string) int {
 			return Code(status)
 		}
 		order := "start"
-		switch {
-		case len(a.words) > 1:
-			v.complain("give one action\n%s", daemonUsage)
-			return GeneralFailure
-		case len(a.words) == 1:
+		if len(a.words) > 0 {
 			order = a.words[0]
 		}
+		refuse := func(err error) Code {
+			v.complain("%v", err)
+			code := codeOf(err)
+			v.tell(Outcome{Program: "usrsvcd", Action: order, Code: int(code), Name: code.Name(), Text: err.Error()})
+			return code
+		}
 		switch {
+		case len(a.words) > 1:
+			return refuse(fail(GeneralFailure, "give one action\n%s", daemonUsage))
 		case !slices.Contains(orders(), order):
-			v.complain("there is no action %q; there are %s", order, strings.Join(orders(), ", "))
-			return InvalidAction
+			return refuse(fail(InvalidAction, "there is no action %q; there are %s", order, strings.Join(orders(), ", ")))
 		case a.has("foreground") && order != "start":
-			v.complain("only start can be in the foreground\n%s", daemonUsage)
-			return GeneralFailure
+			return refuse(fail(GeneralFailure, "only start can be in the foreground\n%s", daemonUsage))
 		}
 		m := &manage{voice: v}
 		m.set, m.instance, m.broken = open(a.file)
 		if m.set == nil && m.instance.Socket == "" {
-			v.complain("%v", m.broken)
-			return codeOf(m.broken)
+			return refuse(m.broken)
 		}
 		m.file = m.instance.File
 		m.serve = func() (int, error) { return c.serve(m.file, modeActive, false) }

@@ -1,6 +1,7 @@
 package usrsvc
 
 import (
+	"fmt"
 	"os"
 	"path"
 	"path/filepath"
@@ -9,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/upkeep-project/upkeep/internal/base/units"
+	"github.com/upkeep-project/upkeep/internal/base/words"
 	conf "github.com/upkeep-project/upkeep/internal/conf/supervisord"
 	"github.com/upkeep-project/upkeep/internal/domain/model"
 	"github.com/upkeep-project/upkeep/internal/sys/home"
@@ -84,14 +86,14 @@ func (s *settings) wrong(name string) (texts []string) {
 const all = "all"
 
 // choose are the programs that words stand for, each once, in the order in which they are meant: names, patterns as of a
-// shell, and the word all.
-func (s *settings) choose(words []string) (chosen []string, err error) {
+// shell, and the word all. With an error it is the word that stands for none.
+func (s *settings) choose(said []string) (chosen []string, err error) {
 	add := func(name string) {
 		if !slices.Contains(chosen, name) {
 			chosen = append(chosen, name)
 		}
 	}
-	for _, word := range words {
+	for _, word := range said {
 		switch {
 		case slices.Contains(s.names, word):
 			add(word)
@@ -111,9 +113,13 @@ func (s *settings) choose(words []string) (chosen []string, err error) {
 		}
 		if !found {
 			if texts := s.wrong(""); len(texts) > 0 { // it may be what cannot be read
-				return nil, fail(InvalidConfig, "there is no program %s as far as the configuration can be read:\n%s", strconv.Quote(word), strings.Join(texts, "\n"))
+				return []string{word}, fail(InvalidConfig, "there is no program %s as far as the configuration can be read:\n%s", strconv.Quote(word), strings.Join(texts, "\n"))
 			}
-			return nil, fail(ProgramUndefined, "there is no program %s in %s, nor in the files of its config_dir", strconv.Quote(word), s.file)
+			text := fmt.Sprintf("there is no program %q in %s, nor in the files of its config_dir", word, s.file)
+			if like := words.Close(word, s.names, 1); len(like) > 0 {
+				text += "; is " + like[0] + " meant?"
+			}
+			return []string{word}, fail(ProgramUndefined, "%s", text)
 		}
 	}
 	return chosen, nil

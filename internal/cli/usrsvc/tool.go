@@ -31,7 +31,7 @@ type tool struct {
 func (t *tool) run(ctx context.Context, a *arguments) Code {
 	names, err := t.set.choose(a.words[1:])
 	if err != nil {
-		return t.failed("", err)
+		return t.failed(names[0], err)
 	}
 	unsure := t.unsure(a.words[1:])
 	if len(names) == 0 {
@@ -149,9 +149,7 @@ func (t *tool) failed(name string, err error) Code {
 	text := err.Error()
 	t.complain("%s", text)
 	t.trace("%s", code)
-	if name != "" {
-		t.tell(Outcome{Program: name, Action: t.action, Code: int(code), Name: code.Name(), Text: text})
-	}
+	t.tell(Outcome{Program: name, Action: t.action, Code: int(code), Name: code.Name(), Text: text})
 	return code
 }
 

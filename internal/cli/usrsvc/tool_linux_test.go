@@ -1,6 +1,7 @@
 package usrsvc
 
 import (
+	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -111,6 +112,7 @@ pidfile = {}/folder
 		{"usrsvc frob good", InvalidAction, `there is no action "frob"`},
 		{"usrsvc start nobody", ProgramUndefined, `there is no program "nobody"`},
 		{"usrsvc start n* x*", ProgramUndefined, `there is no program "x*"`},
+		{"usrsvc start goood", ProgramUndefined, "config_dir; is good meant?"},
 		{"usrsvc start broken", InvalidConfig, "broken.cfg:"},
 		{"usrsvc status broken", InvalidConfig, "success_seconds"},
 		{"usrsvc start off", ProgramDisabled, "disabled"},
@@ -153,6 +155,34 @@ pidfile = {}/folder
 	}
 	if left := s.processes(s.sleeps()); len(left) != 1 {
 		t.Errorf("%d programs run instead of one", len(left))
+	}
+}
+
+// TestEveryFailureAsJSON: with --json what fails is told as an object, whatever it is about.
+func TestEveryFailureAsJSON(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, "[Main]\n[Program:quick]\ncommand = /bin/false\n[Program:off]\ncommand = /bin/true\nenabled = false\n")
+	for line, want := range map[string]Outcome{
+		"usrsvc":                              {Code: 1},
+		"usrsvc frob quick":                   {Action: "frob", Code: 131},
+		"usrsvc stop nobody":                  {Program: "nobody", Action: "stop", Code: 133},
+		"usrsvc start quick":                  {Program: "quick", Action: "start", Code: 137},
+		"usrsvc start off":                    {Program: "off", Action: "start", Code: 132},
+		"usrsvc -c {}/absent.cfg status good": {Action: "status", Code: 130},
+		"usrsvcd frob":                        {Program: "usrsvcd", Action: "frob", Code: 131},
+		"usrsvcd start stop":                  {Program: "usrsvcd", Action: "start", Code: 1},
+	} {
+		out, _, code := s.run(strings.ReplaceAll(line, "{}", s.home) + " --json")
+		var got Outcome
+		if err := json.Unmarshal([]byte(out), &got); err != nil {
+			t.Errorf("%s: %v: %s", line, err, out)
+		}
+		if got.Program != want.Program || got.Action != want.Action || got.Code != want.Code || Code(got.Code) != code || got.Name != code.Name() || got.Text == "" {
+			t.Errorf("%s: %s, %+v", line, code, got)
+		}
+		if strings.Contains(got.Text, "fact:") {
+			t.Errorf("%s: %s", line, got.Text)
+		}
 	}
 }
 
