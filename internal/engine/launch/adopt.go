@@ -155,6 +155,7 @@ func (c *candidate) take(i core.Instance, b birth) (inst *instance, undo func(),
 		return nil, nil, fmt.Errorf("pid %d: %w", handle.PID(), ErrTaken)
 	}
 	if old := h.let.get(handle.PID()); old != nil {
+		inst.in = old.in // closed with it
 		old.letGo(false)
 	}
 	undo = func() {

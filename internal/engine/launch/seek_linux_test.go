@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -281,6 +282,10 @@ func TestDetach(t *testing.T) {
 	i := r.launch(s)
 	proc := r.started("x")
 	pid := proc.PID()
+	stdin, err := os.Readlink(fmt.Sprintf("/proc/%d/fd/0", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
 	proc.(core.Releaser).Detach()
 	proc.(core.Releaser).Detach() // once more does nothing
 	r.mu.Lock()
@@ -304,6 +309,12 @@ func TestDetach(t *testing.T) {
 		t.Errorf("it has ended with %+v", got)
 	}
 	until(t, "it is reaped", func() bool { return !alive(pid) })
+	until(t, "its standard input is closed", func() bool {
+		return !slices.ContainsFunc(openDescriptors(t), func(e os.DirEntry) bool {
+			link, _ := os.Readlink("/proc/self/fd/" + e.Name())
+			return link == stdin
+		})
+	})
 }
 
 // TestDetachedEnds: a process that was let go of and is our child is reaped when it ends, and nobody is told.

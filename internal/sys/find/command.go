@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"regexp/syntax"
 	"slices"
 	"strings"
 )
@@ -181,10 +182,21 @@ func (s *shebang) before(args []string) ([]string, bool) {
 // Pattern is a regular expression that is looked for in command lines. It takes time in proportion to the line.
 type Pattern struct{ re *regexp.Regexp }
 
-// NewPattern compiles one (RE2); an empty one is an error: it would fit everybody.
+// maxPattern is how many steps a pattern may have, and so what each byte of a command line may cost: repetitions make thousands
+// of them out of a few characters, and everybody's lines are looked at.
+const maxPattern = 4000
+
+// NewPattern compiles one (RE2). An empty one is an error, since it would fit everybody, and so is one of too many steps.
 func NewPattern(text string) (Pattern, error) {
 	if text == "" {
 		return Pattern{}, errEmpty
+	}
+	parsed, err := syntax.Parse(text, syntax.Perl)
+	if err != nil {
+		return Pattern{}, err
+	}
+	if steps, err := syntax.Compile(parsed.Simplify()); err != nil || len(steps.Inst) > maxPattern {
+		return Pattern{}, errLong
 	}
 	re, err := regexp.Compile(text)
 	return Pattern{re}, err
@@ -196,5 +208,8 @@ func (p Pattern) Fits(q *Process) bool {
 	return line != "" && p.re.MatchString(line)
 }
 
-// errEmpty refuses the pattern that would fit everybody.
-var errEmpty = errors.New("an empty pattern fits every process")
+// What NewPattern refuses besides what is no pattern.
+var (
+	errEmpty = errors.New("an empty pattern fits every process")
+	errLong  = errors.New("the pattern repeats too much: looking for it would take minutes")
+)

@@ -383,7 +383,7 @@ func TestEldest(t *testing.T) {
 
 // TestPattern: what is looked for takes time in proportion, and what is too long fits nothing.
 func TestPattern(t *testing.T) {
-	for _, text := range []string{"", "(", "a{2000}", `\1`} {
+	for _, text := range []string{"", "(", "a{2000}", `\1`, strings.Repeat("(a|aa){1,500}", 8)} {
 		if _, err := NewPattern(text); err == nil {
 			t.Errorf("%q was taken", text)
 		}
