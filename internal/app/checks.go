@@ -2,7 +2,7 @@ package app
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"path/filepath"
 	"sync"
 	"time"
@@ -80,7 +80,7 @@ type messages struct {
 
 	mu     sync.Mutex
 	socket *notified.Socket
-	err    error // why there is none
+	err    error // why there was none at the last attempt
 	made   chan struct{}
 }
 
@@ -97,11 +97,12 @@ func (m *messages) place(runtime string) {
 	if it, ok := m.keeper.take(messagesKey); ok && len(it.FDs) == 1 && it.FDs[0] >= 0 {
 		m.mu.Lock()
 		defer m.mu.Unlock()
-		if m.socket, m.err = notified.Adopt(it.FDs[0], m.path); m.err != nil {
-			m.log.Logf(activity.Warn, "%v", m.err)
-			m.socket, m.err = nil, nil // another one is made
+		s, err := notified.Adopt(it.FDs[0], m.path)
+		if err != nil {
+			m.log.Logf(activity.Warn, "%v", err) // another one is made
 			return
 		}
+		m.socket = s
 		m.hold()
 	}
 }
@@ -117,22 +118,25 @@ func (m *messages) hold() {
 	}
 }
 
-// make makes the socket, once.
+// make makes the socket, if there is none. What is in its way may be gone the next time.
 func (m *messages) make() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.socket != nil || m.err != nil {
-		return m.err
+	if m.socket != nil {
+		return nil
 	}
 	if m.path == "" {
-		m.err = fmt.Errorf("this instance has no place for the socket of such messages")
-		return m.err
+		return errors.New("this instance has no place for the socket of such messages")
 	}
-	if m.socket, m.err = notified.Listen(m.path, m.open); m.err != nil {
-		m.socket = nil
-		m.log.Logf(activity.Error, "%v", m.err)
-		return m.err
+	s, err := notified.Listen(m.path, m.open)
+	if err != nil {
+		if m.err == nil || m.err.Error() != err.Error() {
+			m.log.Logf(activity.Error, "%v", err)
+		}
+		m.err = err
+		return err
 	}
+	m.socket = s
 	m.hold()
 	return nil
 }
