@@ -29,10 +29,6 @@ type Message struct {
 // Encode makes headers and body, lines ended by "\n". Nothing in a header may begin another header: that is an error in
 // an address, and is packed in a subject.
 func (m *Message) Encode(now time.Time) ([]byte, error) {
-	host, err := os.Hostname()
-	if err != nil {
-		host = "localhost"
-	}
 	id := m.ID
 	if id == "" {
 		id = rand.Text()
@@ -46,7 +42,7 @@ func (m *Message) Encode(now time.Time) ([]byte, error) {
 		{"From", m.From},
 		{"To", strings.Join(m.To, ", ")},
 		{"Date", now.UTC().Format("Mon, 02 Jan 2006 15:04:05 -0000")},
-		{"Message-ID", "<" + id + "@" + host + ">"},
+		{"Message-ID", "<" + id + "@" + Host() + ">"},
 		{"Auto-Submitted", automatic},
 		{"MIME-Version", "1.0"},
 	} {
@@ -115,6 +111,23 @@ func plainText(s string) bool {
 		}
 	}
 	return !strings.ContainsFunc(s, func(r rune) bool { return r >= utf8.RuneSelf || r == '\r' || r == 0 })
+}
+
+// Host is this machine's name as mail may have it, in addresses and to greet a server: localhost where it is none.
+func Host() string {
+	name, _ := os.Hostname() // then it is empty
+	return domain(name)
+}
+
+// domain is a name if it is one that mail takes.
+func domain(name string) string {
+	odd := func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '.' && r != '-' && r != '_'
+	}
+	if name == "" || name[0] == '-' || strings.ContainsFunc(name, odd) {
+		return "localhost"
+	}
+	return name
 }
 
 // Address is the bare address of what may be "Name <address>".

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net"
 	"net/smtp"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -60,11 +59,33 @@ func (s *Server) Send(ctx context.Context, m *Message, now time.Time) error {
 }
 
 func (s *Server) dial(ctx context.Context, host, port string) (net.Conn, error) {
-	address := net.JoinHostPort(host, port)
-	if s.Implicit {
-		return (&tls.Dialer{Config: s.config(host)}).DialContext(ctx, "tcp", address)
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", net.JoinHostPort(host, port))
+	if err != nil {
+		return nil, err
 	}
-	return new(net.Dialer).DialContext(ctx, "tcp", address)
+	if conn = (&bounded{conn, maxSaid}); s.Implicit {
+		conn = tls.Client(conn, s.config(host))
+	}
+	return conn, nil
+}
+
+// maxSaid is how much a server may say in one delivery, in bytes. Certificates take some thousands.
+const maxSaid = 64 << 10
+
+// bounded is a connection that ends when the other side has said too much: lines of it would fill the memory.
+type bounded struct {
+	net.Conn
+	left int
+}
+
+// Read is that of the connection, up to the bound.
+func (b *bounded) Read(p []byte) (int, error) {
+	if b.left == 0 {
+		return 0, fmt.Errorf("the server has said more than %d bytes", maxSaid)
+	}
+	n, err := b.Conn.Read(p[:min(len(p), b.left)])
+	b.left -= n
+	return n, err
 }
 
 func (s *Server) config(host string) *tls.Config {
@@ -104,10 +125,7 @@ func (s *Server) told(err error) error {
 
 // prepare greets, encrypts and logs in.
 func (s *Server) prepare(c *smtp.Client, host string) error {
-	name, err := os.Hostname()
-	if err != nil || strings.ContainsAny(name, " \r\n") {
-		name = "localhost"
-	}
+	name := Host()
 	s.tell("> EHLO " + name)
 	if err := s.told(c.Hello(name)); err != nil {
 		return err

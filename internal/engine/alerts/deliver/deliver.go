@@ -7,12 +7,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
+	"net/textproto"
 	"net/url"
 	"os"
 	"strings"
+	"syscall"
 	"time"
 
+	"github.com/upkeep-project/upkeep/internal/base/termtext"
 	"github.com/upkeep-project/upkeep/internal/domain/model"
 	"github.com/upkeep-project/upkeep/internal/engine/alerts/report"
 )
@@ -39,6 +43,7 @@ type Options struct {
 type Courier struct {
 	o      Options
 	client *http.Client
+	hide   *report.Hider
 }
 
 // New makes a courier.
@@ -49,7 +54,7 @@ func New(o Options) *Courier {
 	if o.Sendmail == nil {
 		o.Sendmail = FindSendmail
 	}
-	return &Courier{o: o, client: &http.Client{
+	return &Courier{o: o, hide: report.NewHider(), client: &http.Client{
 		Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true, ForceAttemptHTTP2: true},
 		// A redirection could lead anywhere, with the signature.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -67,9 +72,27 @@ func (c *Courier) Deliver(ctx context.Context, n *model.Notifier, to string, r *
 		d.lines[i] = d.clean(l)
 	}
 	if err != nil {
-		err = errors.New(d.clean(err.Error()))
+		err = &failure{d.clean(err.Error()), refuses(err)}
 	}
 	return d.lines, err
+}
+
+// failure is the error of a delivery, without secrets.
+type failure struct {
+	text    string
+	refused bool
+}
+
+func (f *failure) Error() string { return f.text }
+
+// Is makes it ErrRefused.
+func (f *failure) Is(target error) bool { return f.refused && target == ErrRefused }
+
+// refuses reports whether an error is about the message and not about the destination: a code 550 to 559 of a server of mail.
+// Source: RFC 5321, 4.2.2.
+func refuses(err error) bool {
+	var e *textproto.Error
+	return errors.Is(err, ErrRefused) || errors.As(err, &e) && e.Code >= 550 && e.Code <= 559
 }
 
 // delivery is one of them.
@@ -91,12 +114,19 @@ func (d *delivery) tell(l string) {
 	}
 }
 
-// clean takes the secrets out of a text.
+// maxLine is how much of a line of a dialogue is kept, in bytes.
+const maxLine = 300
+
+// clean makes a text one short line without secrets that is safe to be shown and logged.
 func (d *delivery) clean(s string) string {
 	for _, secret := range d.secrets {
 		if secret != "" {
 			s = strings.ReplaceAll(s, secret, report.Hidden)
 		}
+	}
+	s = strings.Join(strings.Fields(termtext.String(d.hide.Line(s), termtext.Plain)), " ")
+	if len(s) > maxLine {
+		s = strings.ToValidUTF8(s[:maxLine], "") + "..."
 	}
 	return s
 }
@@ -104,7 +134,7 @@ func (d *delivery) clean(s string) string {
 // secret reads a file that holds one; what follows the first line does not belong to it.
 func (d *delivery) secret(path string) (string, error) {
 	const most = 64 << 10
-	f, err := os.Open(path)
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a FIFO would be waited for
 	if err != nil {
 		return "", err
 	}
@@ -116,12 +146,11 @@ func (d *delivery) secret(path string) (string, error) {
 	if !info.Mode().IsRegular() || info.Size() > most {
 		return "", fmt.Errorf("%s is no file with a secret", path)
 	}
-	b := make([]byte, info.Size())
-	n, err := f.Read(b)
+	b, err := io.ReadAll(io.LimitReader(f, most))
 	if err != nil {
-		return "", fmt.Errorf("%s: %w", path, err)
+		return "", err
 	}
-	s, _, _ := strings.Cut(string(b[:n]), "\n")
+	s, _, _ := strings.Cut(string(b), "\n")
 	if s = strings.TrimSpace(s); s == "" {
 		return "", fmt.Errorf("%s is empty", path)
 	}

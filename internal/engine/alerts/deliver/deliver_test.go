@@ -9,16 +9,19 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path"
 	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/upkeep-project/upkeep/internal/domain/model"
 	"github.com/upkeep-project/upkeep/internal/engine/alerts/report"
@@ -69,6 +72,7 @@ func TestMailByServer(t *testing.T) {
 		"login":          {server: &smtptest.Server{TLS: true, Auth: "PLAIN LOGIN", User: "me", Password: canary}, n: model.Notifier{Username: "me"}, login: "PLAIN me"},
 		"wrong password": {server: &smtptest.Server{TLS: true, Auth: "PLAIN", User: "me", Password: "other"}, n: model.Notifier{Username: "me"}, err: "login"},
 		"refused":        {server: &smtptest.Server{Refuse: []string{"ops@x"}}, err: "nobody here"},
+		"no login":       {server: &smtptest.Server{TLS: true, Auth: "GSSAPI"}, n: model.Notifier{Username: "me"}, err: "no way that is known"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			server := c.server.Start(t)
@@ -79,7 +83,7 @@ func TestMailByServer(t *testing.T) {
 			}
 			lines, err := deliver(t, &n, "mailto:ops@x")
 			if c.err != "" {
-				if err == nil || !strings.Contains(err.Error(), c.err) || len(lines) < 3 {
+				if err == nil || !strings.Contains(err.Error(), c.err) || len(lines) < 3 || errors.Is(err, ErrRefused) != (name == "refused") {
 					t.Errorf("%v, %q", err, lines)
 				}
 				return
@@ -188,12 +192,12 @@ func TestWebhook(t *testing.T) {
 		}
 		w.WriteHeader(status)
 		if status >= 300 {
-			io.WriteString(w, "you sent "+r.URL.Path+" "+r.Header.Get(SignatureHeader))
+			io.WriteString(w, "you sent "+r.URL.Path+" "+r.Header.Get(SignatureHeader)+"\n"+path.Base(r.URL.Path)+" is no hook, nor is "+r.URL.Query().Get("key"))
 		}
 	}))
 	defer server.Close()
 	n := &model.Notifier{Secret: secretFile(t, canary)}
-	to := server.URL + "/hook/" + canary + "?key=" + canary
+	to := server.URL + "/hook/" + canary + "?key=" + canary + "%2B%20x"
 	if lines, err := deliver(t, n, to); err != nil {
 		t.Fatalf("%v: %q", err, lines)
 	}
@@ -208,14 +212,17 @@ func TestWebhook(t *testing.T) {
 	if sum != hex.EncodeToString(h.Sum(nil)) {
 		t.Errorf("the signature is %s", got.Header.Get(SignatureHeader))
 	}
-	for _, status = range []int{302, 404, 500} {
+	for _, status = range []int{302, 400, 404, 413, 422, 500} {
 		path := got.URL.Path
 		lines, err := deliver(t, n, to)
-		if err == nil || !strings.Contains(err.Error(), fmt.Sprint(status)) || got.URL.Path != path {
+		if err == nil || !strings.Contains(err.Error(), fmt.Sprint(status)) || got.URL.Path != path || errors.Is(err, ErrRefused) != (status == 400 || status == 413 || status == 422) {
 			t.Errorf("%d: %v %q, %s", status, err, lines, got.URL.Path)
 		}
 		if all := strings.Join(lines, "\n"); strings.Contains(all, got.Header.Get(SignatureHeader)) {
 			t.Errorf("the signature is told: %s", all)
+		}
+		if _, err := deliver(t, &model.Notifier{}, to); err == nil { // nor is a part of the address
+			t.Errorf("%d is a success", status)
 		}
 	}
 	server.Close()
@@ -249,7 +256,7 @@ func TestChat(t *testing.T) {
 
 func TestCommand(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "out")
-	path := script(t, `cat > "$1"; echo said; exit "$2"`+"\n")
+	path := script(t, `cat > "$1"; echo said; echo "unknown option $3"; exit "$2"`+"\n")
 	if lines, err := deliver(t, &model.Notifier{}, "exec:"+path+" "+out+" 0"); err != nil {
 		t.Fatalf("%v: %q", err, lines)
 	}
@@ -258,7 +265,7 @@ func TestCommand(t *testing.T) {
 		t.Errorf("%v: %s", err, b)
 	}
 	lines, err := deliver(t, &model.Notifier{}, "exec:"+path+" "+out+" 4 --token="+canary)
-	if err == nil || !strings.Contains(strings.Join(lines, "\n"), "< said") {
+	if err == nil || !strings.Contains(strings.Join(lines, "\n"), "< said") || !strings.Contains(strings.Join(lines, "\n"), "--token=[hidden]") {
 		t.Errorf("%v: %q", err, lines)
 	}
 	for _, bad := range []string{"exec:", "exec:'", "ftp://x", "", "mailto"} {
@@ -268,14 +275,73 @@ func TestCommand(t *testing.T) {
 	}
 }
 
+// TestLongWords: what others say becomes short lines that neither a terminal nor a log takes for something else.
+func TestLongWords(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(500)
+		for range 1000 {
+			if _, err := io.WriteString(w, strings.Repeat("\x1b[31mx\xff\r\u65e5", 200)+"\n"); err != nil {
+				return
+			}
+		}
+	}))
+	defer server.Close()
+	path := script(t, `printf 'a\033[31mb\rc\n'; head -c 1000000 /dev/zero | tr '\0' x; cat >/dev/null; exit 1`+"\n")
+	for _, to := range []string{server.URL, "exec:" + path} {
+		lines, err := deliver(t, &model.Notifier{}, to)
+		if err == nil || len(lines) > maxDialogue {
+			t.Errorf("%d lines, %v", len(lines), err)
+		}
+		for _, l := range append(lines, fmt.Sprint(err)) {
+			if len(l) > 400 || strings.ContainsAny(l, "\x1b\r\n") || !utf8.ValidString(l) {
+				t.Errorf("%d bytes: %q", len(l), l)
+			}
+		}
+	}
+}
+
+// TestSlowAnswer: an answer that never ends is a success when its head says so, and costs no more than the time that is given.
+func TestSlowAnswer(t *testing.T) {
+	for status, want := range map[int]bool{200: true, 503: false} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(io.Discard, r.Body)
+			w.WriteHeader(status)
+			w.(http.Flusher).Flush()
+			<-r.Context().Done()
+		}))
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		if _, err := New(Options{}).Deliver(ctx, &model.Notifier{}, server.URL, sample()); (err == nil) != want {
+			t.Errorf("%d: %v", status, err)
+		}
+		cancel()
+		server.Close()
+	}
+}
+
+// TestBadCertificate: nothing is posted to a server that nobody vouches for, nor a password given to one.
+func TestBadCertificate(t *testing.T) {
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("it was asked") }))
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.StartTLS()
+	defer server.Close()
+	if _, err := deliver(t, &model.Notifier{}, server.URL+"/"+canary); err == nil || !strings.Contains(err.Error(), "certificate") {
+		t.Error(err)
+	}
+}
+
 // TestSecretFiles: what is no file, or has nothing in it, is an error that says which file.
 func TestSecretFiles(t *testing.T) {
 	n := &model.Notifier{Secret: t.TempDir()}
 	if _, err := deliver(t, n, "http://127.0.0.1:1/"); err == nil || !strings.Contains(err.Error(), n.Secret) {
 		t.Error(err)
 	}
-	n.Secret = secretFile(t, "")
-	if _, err := deliver(t, n, "http://127.0.0.1:1/"); err == nil || !strings.Contains(err.Error(), "is empty") && !errors.Is(err, io.EOF) {
-		t.Error(err)
+	empty := filepath.Join(t.TempDir(), "empty")
+	if err := os.WriteFile(empty, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, n.Secret = range []string{secretFile(t, ""), empty} {
+		if _, err := deliver(t, n, "http://127.0.0.1:1/"); err == nil || !strings.Contains(err.Error(), n.Secret+" is empty") {
+			t.Error(err)
+		}
 	}
 }

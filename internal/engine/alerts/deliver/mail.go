@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/url"
-	"os"
 	"os/exec"
 	"os/user"
 	"strings"
@@ -50,11 +49,7 @@ func sender() string {
 	if u, err := user.Current(); err == nil && u.Username != "" {
 		name = u.Username[strings.LastIndexByte(u.Username, '\\')+1:]
 	}
-	host, err := os.Hostname()
-	if err != nil || host == "" {
-		host = "localhost"
-	}
-	return name + "@" + host
+	return name + "@" + mail.Host()
 }
 
 func (d *delivery) sendmail(ctx context.Context, path string, m *mail.Message) error {

@@ -77,6 +77,10 @@ func (d *delivery) post(ctx context.Context, address string, header http.Header,
 	if password, ok := u.User.Password(); ok {
 		d.secrets = append(d.secrets, password)
 	}
+	for _, values := range u.Query() {
+		d.secrets = append(d.secrets, values...)
+	}
+	d.secrets = append(d.secrets, strings.FieldsFunc(u.Path+"?"+u.RequestURI(), func(r rune) bool { return strings.ContainsRune("/?&=", r) })...)
 	if d.secrets = trimmed(d.secrets); u.Scheme == "http" {
 		d.tell("not encrypted: http")
 	}
@@ -107,6 +111,8 @@ func (d *delivery) post(ctx context.Context, address string, header http.Header,
 	switch {
 	case answer.StatusCode >= 300 && answer.StatusCode < 400:
 		return fmt.Errorf("the server answers %s: a redirection, which is not followed", answer.Status)
+	case answer.StatusCode == http.StatusBadRequest, answer.StatusCode == http.StatusRequestEntityTooLarge, answer.StatusCode == http.StatusUnprocessableEntity:
+		return fmt.Errorf("the server answers %s: the message is %w", answer.Status, ErrRefused)
 	case answer.StatusCode >= 300:
 		return fmt.Errorf("the server answers %s", answer.Status)
 	}
