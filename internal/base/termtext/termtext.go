@@ -33,6 +33,21 @@ const (
 // String is s made safe.
 func String(s string, keep Keep) string { return string(Append(nil, []byte(s), keep)) }
 
+// Line is the first line that says something, made safe, of which at most so many bytes are taken: foreign text in a line of ours.
+func Line(text []byte, most int) string {
+	text = bytes.TrimSpace(text)
+	if end := bytes.IndexAny(text, "\r\n"); end >= 0 {
+		text = text[:end]
+	}
+	if len(text) > most {
+		for least := most - utf8.UTFMax; most > max(least, 0) && !utf8.RuneStart(text[most]); {
+			most--
+		}
+		text = text[:most]
+	}
+	return string(Append(nil, text, Plain))
+}
+
 // Append appends text, made safe, to dst. Terminal sequences and control characters are dropped, except tab and line
 // end; a carriage return becomes a space, unless it belongs to the line end. Bytes that are no UTF-8 are shown as \xNN, characters that
 // are invisible or turn the direction of the text as \u{NNNN}.

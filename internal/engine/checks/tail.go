@@ -7,6 +7,7 @@ import (
 	"math"
 	"regexp"
 
+	"github.com/upkeep-project/upkeep/internal/base/termtext"
 	"github.com/upkeep-project/upkeep/internal/domain/model"
 	"github.com/upkeep-project/upkeep/internal/engine/core"
 	"github.com/upkeep-project/upkeep/internal/engine/logs"
@@ -74,7 +75,7 @@ func (t *tail) look(ctx context.Context) Finding {
 		}
 		t.lines.Feed(t.room[:n], func(line []byte) {
 			if t.re.Match(line) {
-				f.heard = heard{f.heard.n + 1, oneLine(line)}
+				f.heard = heard{f.heard.n + 1, termtext.Line(line, maxText)}
 			}
 		})
 	}

@@ -1,7 +1,6 @@
 package checks
 
 import (
-	"bytes"
 	"fmt"
 	"regexp"
 	"sync/atomic"
@@ -154,7 +153,7 @@ func (c *Checks) hear(w *program, m notified.Message, main int, now time.Duratio
 		w.looksAt(main)
 	}
 	if m.HasStatus {
-		w.status = oneLine([]byte(m.Status))
+		w.status = termtext.Line([]byte(m.Status), maxText)
 	}
 	if m.Extend > 0 && w.deadline.Waits() {
 		c.queue.Set(&w.deadline, max(w.deadline.At(), now+min(m.Extend, maxExtend)))
@@ -185,17 +184,6 @@ func (c *Checks) hear(w *program, m notified.Message, main int, now time.Duratio
 			c.sayReady(w, false)
 		}
 	}
-}
-
-// oneLine is foreign text for one line of ours.
-func oneLine(text []byte) string {
-	if cut := bytes.IndexAny(text, "\r\n"); cut >= 0 {
-		text = text[:cut]
-	}
-	if len(text) > maxText {
-		text = bytes.ToValidUTF8(text[:maxText], nil)
-	}
-	return termtext.String(string(text), termtext.Plain)
 }
 
 // ear listens to the output of one instance.
@@ -232,7 +220,7 @@ func (c *Checks) Lines(i core.Instance, p *model.Program, channel int) func(line
 	return func(line []byte) {
 		for _, one := range *e.of[channel].Load() {
 			if one.re.Match(line) {
-				c.line(p.ID, e, one.name, oneLine(line))
+				c.line(p.ID, e, one.name, termtext.Line(line, maxText))
 			}
 		}
 	}

@@ -137,13 +137,7 @@ func transport(address string) (target string, t *http.Transport) {
 }
 
 // oneLine is foreign text for one line of ours.
-func oneLine(s string) string {
-	s, _, _ = strings.Cut(strings.TrimSpace(s), "\n")
-	if len(s) > maxText {
-		s = s[:maxText]
-	}
-	return termtext.String(strings.ToValidUTF8(s, "?"), termtext.Plain)
-}
+func oneLine(s string) string { return termtext.Line([]byte(s), maxText) }
 
 // Codes are accepted status codes, ranges of them. None = 200 to 399.
 type Codes []Range
