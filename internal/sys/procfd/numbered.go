@@ -151,7 +151,8 @@ func (h *numbered) sendGroupLocked(sig int) error {
 	}
 	first := h.sendLocked(sig)
 	for _, p := range h.groupOf(all) {
-		if err := h.see.signal(p.PID, p.StartTicks, sig); first == nil || errors.Is(first, syscall.ESRCH) {
+		err := h.see.signal(p.PID, p.StartTicks, sig)
+		if !errors.Is(err, syscall.ESRCH) && (first == nil || errors.Is(first, syscall.ESRCH)) {
 			first = err
 		}
 	}

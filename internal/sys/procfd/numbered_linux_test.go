@@ -193,6 +193,21 @@ func TestNumberedOfOthers(t *testing.T) {
 	}
 }
 
+// TestNumberedGroupShrinks: that one of a group has ended since it was seen does not mean that its leader was reaped.
+func TestNumberedGroupShrinks(t *testing.T) {
+	c := offspring(t, "echo; while :; do sleep 1; done")
+	h, err := adoptNumbered(c.Identity(), "", proc())
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.child = false
+	gone := procstat.Sight{Stat: procstat.Stat{PID: 1 << 22, PGRP: c.PID(), PPID: 1, State: 'S', StartTicks: c.Identity().StartTicks}}
+	h.see = &seer{look: sightOf, everybody: func() ([]procstat.Sight, error) { return []procstat.Sight{gone}, nil }}
+	if err := h.Signal(int(unix.SIGCONT), model.ReachGroup); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestNumberedSetExit(t *testing.T) {
 	h := offspring(t, "echo ready; exec sleep 1000")
 	h.SetExit(5 << 8) // a child is asked itself
