@@ -75,6 +75,10 @@ func (a *App) bind(s *supervisord.Server) (*listen.Listener, error) {
 		return bindPipe(s)
 	}
 	u := listen.Unix{Path: s.File, Mode: fs.FileMode(s.Mode), Notice: func(msg string) {
+		if a.foreign() { // whose commands have a form for what they say
+			a.note(activity.Info, msg)
+			return
+		}
 		os.Stderr.WriteString(msg + "\n")
 	}}
 	if s.Owner.UID >= 0 || s.Owner.GID >= 0 {

@@ -40,6 +40,7 @@ func (m *manage) run(ctx context.Context, order string, foreground bool) Code {
 	}
 	code, err := do(ctx)
 	if err != nil {
+		err = interrupted(ctx, err)
 		code = codeOf(err)
 		m.complain("%v", err)
 		m.trace("%s", code)

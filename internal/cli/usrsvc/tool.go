@@ -118,17 +118,16 @@ func (t *tool) one(ctx context.Context, name string) Code {
 		return t.failed(name, fail(InvalidConfig, "%s cannot be used:\n%s", name, strings.Join(t.set.wrong(name), "\n")))
 	}
 	out, err := t.attempt(ctx, name, p)
-	for over := time.Now().Add(startPatience); codeOf(err) == TryAgain && time.Now().Before(over); {
+	for over := time.Now().Add(startPatience); codeOf(err) == TryAgain && ctx.Err() == nil && time.Now().Before(over); {
 		t.trace("%v", err)
 		select {
 		case <-ctx.Done():
-			return t.failed(name, err)
 		case <-time.After(look):
 		}
 		out, err = t.attempt(ctx, name, p)
 	}
 	if err != nil {
-		return t.failed(name, err)
+		return t.failed(name, interrupted(ctx, err))
 	}
 	out.Program, out.Action, out.Name = name, t.action, Code(out.Code).Name()
 	t.tell(out)
@@ -151,6 +150,14 @@ func (t *tool) failed(name string, err error) Code {
 	t.trace("%s", code)
 	t.tell(Outcome{Program: name, Action: t.action, Code: int(code), Name: code.Name(), Text: text})
 	return code
+}
+
+// interrupted is an error as what it is when somebody has interrupted the command.
+func interrupted(ctx context.Context, err error) error {
+	if ctx.Err() == nil {
+		return err
+	}
+	return fail(GeneralFailure, "interrupted; what was ordered already goes on")
 }
 
 // codeOf is the code of an error.

@@ -335,3 +335,27 @@ func TestByHand(t *testing.T) {
 		t.Error("one of two that fit was ended")
 	}
 }
+
+// TestInterrupted: an interrupted command says so, and what it has ordered goes on.
+func TestInterrupted(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, "[Main]\n[Program:slow]\ncommand = /bin/sleep {n}1\nsuccess_seconds = 100000\n")
+	cmd := s.command("usrsvc start slow")
+	var errs strings.Builder
+	cmd.Stderr = &errs
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	pid := s.runs("slow")
+	if err := cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait()
+	if code := Code(cmd.ProcessState.ExitCode()); code != GeneralFailure || !regexp.MustCompile(message+`interrupted; what was ordered already goes on\n$`).MatchString(errs.String()) {
+		t.Errorf("%s: %s", code, errs.String())
+	}
+	if s.pid("slow") != pid {
+		t.Error("the start does not go on")
+	}
+	s.want("usrsvc stop slow", Success)
+}
