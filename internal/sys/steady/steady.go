@@ -30,8 +30,9 @@ const (
 // Read reads a file whose text is whole, waiting for at most patience until it is. What is no regular file is read as it
 // comes. Errors: *BusyError, and those of opening and reading.
 func Read(path string, patience time.Duration) ([]byte, error) {
+	var last fs.FileInfo
 	for over := time.Now().Add(patience); ; {
-		text, settled, err := try(path)
+		text, settled, err := try(path, &last)
 		switch {
 		case err != nil || settled:
 			return text, err
@@ -42,8 +43,8 @@ func Read(path string, patience time.Duration) ([]byte, error) {
 	}
 }
 
-// try reads a file once and reports whether its text is whole.
-func try(path string) (text []byte, settled bool, err error) {
+// try reads a file once and reports whether its text is whole. last is what the look before has seen, nil = there was none.
+func try(path string, last *fs.FileInfo) (text []byte, settled bool, err error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, false, err
@@ -76,9 +77,17 @@ func try(path string) (text []byte, settled bool, err error) {
 	}
 	written, known := writers(f)
 	if !known {
-		written = time.Since(after.ModTime()) < look // its clock may be ahead: then it is waited for once
+		written = !quiet(*last, after)
 	}
+	*last = after
 	return text, !written, nil
+}
+
+// quiet reports whether a file has not changed for a moment. One that was changed later than now was so by another clock, or before
+// this one was set back: then it must be as the look before has seen it.
+func quiet(last, now fs.FileInfo) bool {
+	age := time.Since(now.ModTime())
+	return age >= look || age < 0 && last != nil && os.SameFile(last, now) && same(last, now)
 }
 
 // same reports whether a file has not changed between two looks.

@@ -131,3 +131,27 @@ func TestNeverHalf(t *testing.T) {
 	close(stop)
 	<-ended
 }
+
+// TestQuiet: where the system does not tell of writers, a file of the future is read too, and one that changes is waited for.
+func TestQuiet(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "x")
+	at := func(text string, when time.Duration) fs.FileInfo {
+		t.Helper()
+		write(t, path, text)
+		if err := os.Chtimes(path, time.Time{}, time.Now().Add(when)); err != nil {
+			t.Fatal(err)
+		}
+		st, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return st
+	}
+	old, next := at("a", -time.Hour), at("a", time.Hour)
+	if !quiet(nil, old) || quiet(nil, next) || quiet(old, next) || !quiet(next, next) {
+		t.Error("a file of the past, or one of the future")
+	}
+	if other := at("ab", time.Hour); quiet(next, other) {
+		t.Error("a file that grows")
+	}
+}
