@@ -97,7 +97,8 @@ func (c *command) testNotifier(ctx context.Context, name string) error {
 	list, err := client.TestNotifier(ctx, name)
 	var p *upkeep.Problem
 	if errors.As(err, &p) && p.Code == "not_found" {
-		return statusError{statusNoProgram, c.noNotifier(ctx, client, name)}
+		all, _ := client.Notifiers(ctx) // without them no name is suggested
+		return statusError{statusNoProgram, noNotifier(name, all)}
 	}
 	if err != nil {
 		return err
@@ -128,13 +129,14 @@ func (c *command) delivery(d *upkeep.Delivery) {
 	}
 }
 
-// noNotifier says that there is no such notifier, and which ones there are.
-func (c *command) noNotifier(ctx context.Context, client *upkeep.Client, name string) error {
+// noNotifier says that there is none of that name that could be tested, and which ones there are.
+func noNotifier(name string, list []upkeep.Notifier) error {
 	var names []string
-	if list, err := client.Notifiers(ctx); err == nil {
-		for i := range list {
-			names = append(names, list[i].Name)
+	for i := range list {
+		if list[i].Name == name { // email_alerts
+			return fmt.Errorf("%s are addresses of single programs and cannot be tested. A section can: [notify:NAME] with to=mailto:ADDRESS", name)
 		}
+		names = append(names, list[i].Name)
 	}
 	text := fmt.Sprintf("no notifier is named %q.", name)
 	if close := words.Close(name, names, 1); len(close) > 0 {

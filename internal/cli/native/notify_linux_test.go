@@ -38,6 +38,20 @@ groups=shop
 	}
 }
 
+// TestNoNotifier: addresses of programs are listed like a notifier, and are not what was meant.
+func TestNoNotifier(t *testing.T) {
+	list := []upkeep.Notifier{{Name: "ops"}, {Name: "email_alerts"}}
+	for name, want := range map[string]string{
+		"email_alerts": "email_alerts are addresses of single programs and cannot be tested. A section can: [notify:NAME] with to=mailto:ADDRESS",
+		"oops":         "no notifier is named \"oops\". Did you mean ops?   All of them: upkeep notify ls",
+		"x":            "no notifier is named \"x\".   All of them: upkeep notify ls",
+	} {
+		if err := noNotifier(name, list); err.Error() != want {
+			t.Errorf("%q, want %q", err, want)
+		}
+	}
+}
+
 // TestUndelivered: what did not reach people is said while the last attempt has failed.
 func TestUndelivered(t *testing.T) {
 	for want, list := range map[string][]upkeep.Notifier{

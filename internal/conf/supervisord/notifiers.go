@@ -39,7 +39,7 @@ func (r *reader) notifiers() ([]*model.Notifier, error) {
 }
 
 func (r *reader) notifier(o *options, name string) *model.Notifier {
-	if checked, err := units.Name(name); err != nil || checked != name || name == "" || name == "none" || strings.Contains(name, ",") {
+	if checked, err := units.Name(name); err != nil || checked != name || name == "" || name == "none" || name == model.EmailAlerts || strings.Contains(name, ",") {
 		o.fail("", refuse("["+o.sect.Name+"]: "+pytext.Repr(name)+" cannot be the name of a notifier"))
 	}
 	for _, key := range [...]string{"password", "secret", "token"} { // never with its value

@@ -331,7 +331,7 @@ func TestNotifiersRefused(t *testing.T) {
 			t.Errorf("%q tells the secret: %s", text, at.Text)
 		}
 	}
-	for _, name := range []string{"none", "a b", "", "a,b"} {
+	for _, name := range []string{"none", "email_alerts", "a b", "", "a,b"} {
 		if _, err := read(t, "[notify:"+name+"]\nto=mailto:root\n"); err == nil {
 			t.Errorf("[notify:%s] is accepted", name)
 		}

@@ -53,6 +53,9 @@ func (t Trigger) String() string {
 	return s
 }
 
+// EmailAlerts is the name under which what is told to the addresses of single programs is counted; no section has it.
+const EmailAlerts = "email_alerts"
+
 // Notifier is one [notify:NAME] section: who is told, how, and about what.
 type Notifier struct {
 	Name string

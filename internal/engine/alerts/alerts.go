@@ -83,9 +83,6 @@ type Options struct {
 	Pace  Pace // zero = Usual
 }
 
-// EmailName is the name under which email_alerts are counted.
-const EmailName = "email_alerts"
-
 const (
 	maxInbox   = 10_000 // notes that wait for the worker: as many as the ring of events has
 	maxQueue   = 256    // messages that wait, for each notifier
@@ -173,9 +170,9 @@ func (a *Alerts) configured() []*model.Notifier {
 
 // named finds a notifier; nil when there is none.
 func (a *Alerts) named(name string) *model.Notifier {
-	if name == EmailName {
+	if name == model.EmailAlerts {
 		n := a.o.Email
-		n.Name = EmailName
+		n.Name = model.EmailAlerts
 		return &n
 	}
 	for _, n := range a.configured() {
@@ -300,8 +297,8 @@ func (a *Alerts) Notifiers() []Notifier {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	list := a.configured()
-	if a.counts[EmailName] != nil || slices.ContainsFunc(a.messages, func(m *message) bool { return m.Notifier == EmailName }) {
-		list = append(slices.Clone(list), a.named(EmailName))
+	if a.counts[model.EmailAlerts] != nil || slices.ContainsFunc(a.messages, func(m *message) bool { return m.Notifier == model.EmailAlerts }) {
+		list = append(slices.Clone(list), a.named(model.EmailAlerts))
 	}
 	out := make([]Notifier, 0, len(list))
 	for _, n := range list {
@@ -333,7 +330,7 @@ type Delivery struct {
 // notifier.
 func (a *Alerts) Test(ctx context.Context, name string) ([]Delivery, bool) {
 	n := a.named(name)
-	if n == nil || name == EmailName {
+	if n == nil || name == model.EmailAlerts {
 		return nil, false
 	}
 	now := a.o.Now()

@@ -471,7 +471,7 @@ func TestEmail(t *testing.T) {
 	r.enter(w, model.Fatal)
 	r.wait(minute)
 	r.got("mailto:me@x [web-3] FATAL shop:web, exit 1 after 1m, gave up after 1 try", "mailto:you@x [web-3] FATAL shop:web, exit 1 after 1m, gave up after 1 try")
-	if n := r.a.Notifiers(); len(n) != 1 || n[0].Notifier.Name != EmailName || n[0].Sent != 4 {
+	if n := r.a.Notifiers(); len(n) != 1 || n[0].Notifier.Name != model.EmailAlerts || n[0].Sent != 4 {
 		t.Errorf("%+v", n)
 	}
 }

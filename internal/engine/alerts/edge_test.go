@@ -284,6 +284,28 @@ func TestLongOff(t *testing.T) {
 	r.got("mailto:ops@x [web-3] FATAL shop:web, gave up after 1 try")
 }
 
+// TestRemoved: of a program that is removed nothing is kept, nor told, also where it has addresses of its own alone.
+func TestRemoved(t *testing.T) {
+	r := newRig(t)
+	w, other := r.program("web"), r.program("other")
+	w.Program.Email, other.Program.Email = []string{"me@x"}, []string{"me@x"}
+	r.up(w, false)
+	r.up(other, false)
+	r.fatal(w)
+	r.turn()
+	delete(r.programs, w.ID)
+	r.a.Happened(model.Event{Time: r.now, Type: model.EventGroupRemoved, ID: model.ID{Group: "shop"}})
+	r.turn()
+	for key := range r.store.Snapshot() {
+		if strings.Contains(key, "shop:web") && !strings.HasPrefix(key, pendingPrefix) {
+			t.Errorf("%s is kept", key)
+		}
+	}
+	if len(r.a.programs) != 1 || len(r.a.incidents) != 0 {
+		t.Errorf("%d programs, %d incidents", len(r.a.programs), len(r.a.incidents))
+	}
+}
+
 // TestTooManyEvents: events that nobody has looked at are said to be lost, once, and what comes after them is told.
 func TestTooManyEvents(t *testing.T) {
 	r := newRig(t, ops(when(model.TriggerFatal, model.TriggerDaemon)...))

@@ -274,7 +274,7 @@ func (a *Alerts) audience(p *model.Program) []*model.Notifier {
 		}
 	}
 	if len(p.Email) > 0 {
-		n := a.named(EmailName)
+		n := a.named(model.EmailAlerts)
 		n.To = nil
 		for _, address := range p.Email {
 			n.To = append(n.To, "mailto:"+address)

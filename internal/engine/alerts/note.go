@@ -80,9 +80,7 @@ func (a *Alerts) Happened(e model.Event) {
 		a.inbox.mu.Unlock()
 		return
 	case model.EventGroupRemoved:
-		if len(a.configured()) > 0 {
-			a.say(n)
-		}
+		a.say(n) // whether there was something to be told of it is not known any more
 		return
 	default:
 		return

@@ -20,7 +20,7 @@ type pending struct {
 	N        uint64 // the note that it began with
 	Last     uint64 // the last one of its kind
 	Notifier string
-	Email    []string `json:",omitzero"` // of EmailName: the destinations
+	Email    []string `json:",omitzero"` // of model.EmailAlerts: the destinations
 	Kind     model.TriggerKind
 	ID       model.ID `json:",omitzero"` // zero = the daemon
 	Fault    string   `json:",omitzero"` // of the daemon: which
@@ -66,7 +66,7 @@ func (a *Alerts) add(who *model.Notifier, t telling) {
 		N: t.n.N, Last: t.n.N, Notifier: who.Name, Kind: t.kind, ID: t.n.ID, Gen: t.n.Gen, Time: t.n.Time, Due: t.n.Time.Add(a.o.Pace.Window),
 		Times: max(t.times, 1), Said: t.said, Fault: t.fault,
 	}
-	if who.Name == EmailName {
+	if who.Name == model.EmailAlerts {
 		p.Email = slices.Clone(who.To)
 	}
 	if t.in != nil {
@@ -319,7 +319,7 @@ func (a *Alerts) remind(now time.Time) {
 		}
 		for name, at := range in.Told {
 			who := a.named(name)
-			if who == nil || name == EmailName || who.Repeat <= 0 || now.Sub(at) < who.Repeat {
+			if who == nil || name == model.EmailAlerts || who.Repeat <= 0 || now.Sub(at) < who.Repeat {
 				continue
 			}
 			it := in.Item.Item

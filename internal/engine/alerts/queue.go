@@ -109,7 +109,7 @@ func (a *Alerts) due(now time.Time) []delivery {
 			continue
 		}
 		who := a.named(m.Notifier)
-		if who == nil || m.Notifier != EmailName && !slices.Contains(who.To, m.To) {
+		if who == nil || m.Notifier != model.EmailAlerts && !slices.Contains(who.To, m.To) {
 			a.o.Log.Logf(activity.Info, "alerts: %s does not tell %s any more, and drops: %s", m.Notifier, deliver.Shown(m.To), m.Report.Subject())
 			a.remove(m)
 			continue

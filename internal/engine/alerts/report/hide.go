@@ -58,6 +58,12 @@ func (h *Hider) Line(s string) string {
 func (h *Hider) Lines(lines []string) []string {
 	out := make([]string, 0, len(lines))
 	inside := false
+	for _, l := range lines { // the lines may begin in the middle of one
+		if strings.Contains(l, "PRIVATE KEY-----") {
+			inside = strings.Contains(l, "-----END ") && !strings.Contains(l, "-----BEGIN ")
+			break
+		}
+	}
 	for _, l := range lines {
 		if strings.Contains(l, "-----BEGIN ") && strings.Contains(l, "PRIVATE KEY-----") {
 			inside = true

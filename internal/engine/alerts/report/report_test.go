@@ -107,6 +107,10 @@ func TestHidden(t *testing.T) {
 	if diff := cmp.Diff([]string{"a", Hidden, "b"}, got); diff != "" {
 		t.Error(diff)
 	}
+	got = h.Lines([]string{"hunter2", "hunter2==", "-----END RSA PRIVATE KEY-----", "b", "-----BEGIN PRIVATE KEY-----", "hunter2"})
+	if diff := cmp.Diff([]string{Hidden, "b", Hidden}, got); diff != "" {
+		t.Error(diff)
+	}
 }
 
 // FuzzText: a secret that is named does not come through, whatever stands around it, and what is hidden stays as it is.
