@@ -120,19 +120,20 @@ type problems struct {
 	next io.Writer // nil = nobody
 }
 
-// Write takes whole lines.
+// Write takes whole lines. What one of the two cannot take the other one gets.
 func (p *problems) Write(text []byte) (int, error) {
+	var errs []error
 	for line := range bytes.Lines(text) {
 		if troubled(line) {
-			if _, err := p.file.Write(line); err != nil {
-				return 0, err
-			}
+			_, err := p.file.Write(line)
+			errs = append(errs, err)
 		}
 	}
-	if p.next == nil {
-		return len(text), nil
+	if p.next != nil {
+		_, err := p.next.Write(text)
+		errs = append(errs, err)
 	}
-	return p.next.Write(text)
+	return len(text), errors.Join(errs...)
 }
 
 // troubled reports whether a line of the activity log is a warning or worse.

@@ -56,6 +56,15 @@ func TestProblems(t *testing.T) {
 	if all.String() != lines {
 		t.Errorf("%q", all.String())
 	}
+	full, err := store.Open("/dev/full", logs.Options{})
+	if err != nil {
+		t.Skipf("there is no full disk to write to: %v", err)
+	}
+	defer full.Close()
+	var other bytes.Buffer
+	if _, err := (&problems{full, &other}).Write([]byte(lines)); err == nil || other.String() != lines {
+		t.Errorf("the file is full: %q, %v", other.String(), err)
+	}
 	const want = "2026-01-02 03:04:05,006 WARN a\n2026-01-02 03:04:05,006 CRIT b c\n2026-01-02 03:04:05,006 ERRO d\n"
 	if got, err := os.ReadFile(path); err != nil || string(got) != want {
 		t.Errorf("%q %v", got, err)
