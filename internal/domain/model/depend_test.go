@@ -38,9 +38,14 @@ func TestCircle(t *testing.T) {
 	config := func(depends ...string) *Config {
 		c := &Config{}
 		for i := 0; i+1 < len(depends); i += 2 {
+			d := Dependency{On: depends[i+1]}
+			if n := len(c.Groups); n > 0 && c.Groups[n-1].Name == depends[i] { // one more of the same program
+				c.Groups[n-1].Programs[0].Depends = append(c.Groups[n-1].Programs[0].Depends, d)
+				continue
+			}
 			p := &Program{ID: ID{depends[i], depends[i]}}
-			if depends[i+1] != "" {
-				p.Depends = []Dependency{{On: depends[i+1]}}
+			if d.On != "" {
+				p.Depends = []Dependency{d}
 			}
 			c.Groups = append(c.Groups, &Group{Name: depends[i], Programs: []*Program{p}})
 		}
@@ -54,6 +59,8 @@ func TestCircle(t *testing.T) {
 		{config("a", "a"), "[a a]"},
 		{config("a", "b", "b", "c", "c", "b"), "[b c b]"},
 		{config("a", "b", "b", "nothing"), "[]"},
+		{config("a", "b", "a", "c", "b", "", "c", "d", "c", "e", "d", "", "e", "a"), "[a c e a]"}, // b and d are no part of it
+		{config("a", "b", "a", "c", "b", "c", "c", ""), "[]"},                                     // two ways to c are none
 	} {
 		if got := fmt.Sprint(Circle(c.config)); got != c.want {
 			t.Errorf("%s, want %s", got, c.want)
@@ -67,6 +74,11 @@ func TestCircleOfVeryMany(t *testing.T) {
 	for i := range 50_000 {
 		name := fmt.Sprint("p", i)
 		c.Groups = append(c.Groups, &Group{Name: name, Programs: []*Program{{ID: ID{name, name}, Depends: []Dependency{{On: "db"}}}}})
+	}
+	for i := range 60 { // 2^60 ways lead through these
+		name, next := fmt.Sprint("q", i), fmt.Sprint("q", i+1)
+		p := &Program{ID: ID{name, name}, Depends: []Dependency{{On: next}, {On: next}}}
+		c.Groups = append(c.Groups, &Group{Name: name, Programs: []*Program{p}})
 	}
 	begin := time.Now()
 	if got := Circle(c); got != nil {

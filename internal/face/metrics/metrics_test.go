@@ -127,6 +127,74 @@ func ask(t *testing.T, h http.Handler, method string) *http.Response {
 	return w.Result()
 }
 
+// TestAbsent: what is not known or does not hold is not on the page, or is 0.
+func TestAbsent(t *testing.T) {
+	at := time.Unix(1_700_000_000, 0)
+	program := func(name string, st model.Status) service.Measured {
+		p := &model.Program{ID: model.ID{Group: "g", Name: name}, Checks: []model.Check{{Name: "m", Kind: model.CheckMemory, Limit: 8}, {Name: "n", Kind: model.CheckMemory, Limit: 9}}}
+		st.Program, st.ID = p, p.ID
+		return service.Measured{Status: st, Usage: service.Usage{Files: -1, Read: -1, Written: -1}}
+	}
+	unready := program("unready", model.Status{State: model.Running, PID: 7, Start: at})
+	unready.Live = true
+	gone := program("gone", model.Status{State: model.Exited, Start: at, Stop: at, Past: model.Past{Adopted: true, Ended: 1}}) // nobody knows how
+	gone.NextTry = at
+	never := program("never", model.Status{State: model.Stopped, Exit: model.Exit{Known: true}})
+	res := ask(t, handler(&service.Measures{Programs: []service.Measured{unready, gone, never}}), "GET")
+	text, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := parse(t, text)
+	for _, name := range []string{"unready", "gone", "never"} {
+		for _, family := range []string{"upkeep_process_ready", "upkeep_process_adopted"} {
+			if got := value(t, found, family, "process", name); got != 0 {
+				t.Errorf("%s of %s: %v", family, name, got)
+			}
+		}
+		if got := value(t, found, "upkeep_process_memory_limit_bytes", "process", name); got != 8 {
+			t.Errorf("limit of %s: %v", name, got)
+		}
+	}
+	for family, programs := range map[string]int{
+		"upkeep_process_healthy": 0, "upkeep_process_start_time_seconds": 1, "upkeep_process_backoff_seconds": 0, "upkeep_process_last_exit_code": 0,
+		"upkeep_process_open_fds": 0, "upkeep_process_io_bytes_total": 0, "upkeep_config_last_apply_successful": 0, "upkeep_start_time_seconds": 0,
+	} {
+		if got := found[family].GetMetric(); len(got) != programs {
+			t.Errorf("%s: %v", family, got)
+		}
+	}
+}
+
+// pieces counts what comes at once.
+type pieces struct{ most, all int }
+
+func (p *pieces) Write(b []byte) (int, error) {
+	p.most, p.all = max(p.most, len(b)), p.all+len(b)
+	return len(b), nil
+}
+
+// TestPieces: a page of very many programs is sent while it is made.
+func TestPieces(t *testing.T) {
+	m := full()
+	for range 12 {
+		m.Programs = append(m.Programs, m.Programs...)
+	}
+	var p pieces
+	if err := handler(m).write(&p, m); err != nil || p.most > flushAt+4096 || p.all < 10*flushAt {
+		t.Errorf("%+v, %v", p, err)
+	}
+}
+
+// TestHead: who asks for the head alone has nothing sampled.
+func TestHead(t *testing.T) {
+	w := httptest.NewRecorder()
+	New(Options{Service: source{err: errors.New("asked"), m: full()}}).ServeHTTP(w, httptest.NewRequest("HEAD", "/metrics", nil))
+	if w.Code != 200 || w.Body.Len() > 0 || w.Header().Get("Content-Type") != Type {
+		t.Errorf("%d, %q, %v", w.Code, w.Body, w.Header())
+	}
+}
+
 // TestPage: what is known of an instance is on the page, under the right names and labels.
 func TestPage(t *testing.T) {
 	res := ask(t, handler(full()), "GET")
