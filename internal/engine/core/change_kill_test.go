@@ -98,3 +98,110 @@ func TestKilledBeforeTheExchange(t *testing.T) {
 		t.Errorf("%s in %q", slot.Status().State, slot.Program().Command.Dir)
 	}
 }
+
+// cutting is a journal that keeps its records in order, and of one Flush only the first.
+type cutting struct {
+	waiting []putting
+	kept    map[string][]byte
+	flushes int
+	at, n   int // of that Flush so many
+}
+
+func (j *cutting) Put(key string, value []byte) {
+	j.waiting = append(j.waiting, putting{key: key, kept: kept{value: value}})
+}
+
+func (j *cutting) Flush() error {
+	if len(j.waiting) == 0 {
+		return nil
+	}
+	n := len(j.waiting)
+	if j.flushes++; j.flushes == j.at {
+		n = min(n, j.n)
+	}
+	for _, w := range j.waiting[:n] {
+		if j.kept[w.key] = w.value; w.value == nil {
+			delete(j.kept, w.key)
+		}
+	}
+	j.waiting = nil
+	if j.flushes == j.at {
+		panic(killed{})
+	}
+	return nil
+}
+
+// TestKilledWhileAChangeIsWritten: whatever part of it is known, the definition in force is that of the process, and nothing
+// lives of which nobody knows.
+func TestKilledWhileAChangeIsWritten(t *testing.T) {
+	for flush := 1; ; flush++ {
+		for n := 0; ; n++ {
+			s := survivor{stage: newStage(t)}
+			j := &cutting{kept: map[string][]byte{}}
+			renew := func() {
+				s.core = New(Options{Host: s, Log: s, Ring: events.New(1000), Journal: j})
+				s.w.core = s.core
+			}
+			renew()
+			s.activate(members("g", "stays", "changes", "goes"), members("o", "old"))
+			next := members("g", "stays", "changes")
+			next.Programs[1].Command.Dir = "/new"
+			j.flushes, j.at, j.n = 0, flush, n
+			whole := 0
+			cut := func() (cut bool) {
+				defer func() {
+					if x := recover(); x != nil {
+						if _, cut = x.(killed); !cut {
+							panic(x)
+						}
+					}
+				}()
+				s.apply("o", next)
+				whole = len(j.waiting)
+				s.pass(0)
+				return false
+			}()
+			if !cut {
+				return
+			}
+			j.at, j.waiting = 0, nil
+			dirs := map[string]string{}
+			for name, a := range s.alive {
+				dirs[name] = a.inst.Slot.spec.Command.Dir
+			}
+			sv, errs := Read(maps.Clone(j.kept))
+			if errs != nil {
+				t.Fatal(errs)
+			}
+			renew()
+			s.core.Restore(sv)
+			for name := range s.alive {
+				group := "g"
+				if name == "old" {
+					group = "o"
+				}
+				slot := s.in(group, name)
+				switch {
+				case slot == nil:
+					t.Errorf("flush %d, %d records: %s lives, and nobody knows of it", flush, n, name)
+				case slot.Program().Command.Dir != dirs[name]:
+					t.Errorf("flush %d, %d records: %s runs in %q, and its definition says %q", flush, n, name, dirs[name], slot.Program().Command.Dir)
+				}
+			}
+			s.pass(time.Minute)
+			for _, g := range s.core.Table().Groups {
+				if g.Spec.Name == "o" && len(g.Slots) == 0 {
+					t.Errorf("flush %d, %d records: nothing is left of a group, and it stays", flush, n)
+				}
+				for _, slot := range g.Slots {
+					if st := slot.Status(); st.State != model.Running {
+						t.Errorf("flush %d, %d records: %s is %s", flush, n, st.ID, st.State)
+					}
+				}
+			}
+			if n > whole+20 {
+				break
+			}
+		}
+	}
+}

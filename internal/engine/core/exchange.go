@@ -33,11 +33,27 @@ func (s *Slot) restoreExchange(r exchangeRecord) {
 	}
 }
 
+// goes reports whether the program was to be forgotten.
+func (r *slotRecord) goes() bool { return r.Leaving && r.Old != nil && r.Old.Spec != nil }
+
+// without takes the programs out that were to be forgotten, where no more than that of a change was written.
+func (g *groupRecord) without(slots map[model.ID]slotRecord) {
+	spec, logs := *g.Spec, g.Logs
+	spec.Programs, g.Logs = nil, nil
+	for i, p := range g.Spec.Programs {
+		if r := slots[p.ID]; !r.goes() {
+			spec.Programs, g.Logs = append(spec.Programs, p), append(g.Logs, logs[i])
+		}
+	}
+	g.Leaving = g.Leaving || len(logs) > 0 && len(g.Logs) == 0
+	g.Spec = &spec
+}
+
 // leaving are the programs that were to be forgotten, by group.
 func (sv *Saved) leaving() map[string][]model.ID {
 	out := map[string][]model.ID{}
 	for id, r := range sv.slots {
-		if r.Leaving && r.Old != nil && r.Old.Spec != nil {
+		if r.goes() {
 			out[id.Group] = append(out[id.Group], id)
 		}
 	}

@@ -100,6 +100,7 @@ type keeping struct {
 	wishes  Wishes
 	lines   Lines
 	dirty   []*Slot
+	groups  []*group // whose records have changed
 	pending []line
 	said    []said // lines that are on their way into the activity log
 	saying  uint64 // the key of the last of them
@@ -155,10 +156,6 @@ func (c *Core) touch(s *Slot) {
 func (c *Core) commit() {
 	k := &c.keep
 	if k.journal != nil {
-		if k.order != k.through {
-			k.through = k.order
-			c.put(groupsKey, groupsRecord{Through: k.order})
-		}
 		c.forgetLines()
 		for _, l := range k.pending {
 			k.saying++
@@ -178,6 +175,7 @@ func (c *Core) commit() {
 			c.put(slotPrefix+s.spec.ID.Namespec(), c.record(s))
 		}
 		k.dirty = k.dirty[:0]
+		c.putGroups()
 		_ = k.journal.Flush() // the journal reports its own trouble, and works on without the disk
 	}
 	first := k.saying + 1 - uint64(len(k.pending))
@@ -189,6 +187,32 @@ func (c *Core) commit() {
 		k.pending[i] = line{}
 	}
 	k.pending = k.pending[:0]
+}
+
+// putGroups puts the records of groups. They come after those of their programs, which tell what is in force until a change
+// is done: whoever finds only the first of what was written together does not take for done what is not.
+func (c *Core) putGroups() {
+	k := &c.keep
+	for _, g := range k.groups {
+		if !g.dirty {
+			continue
+		}
+		g.dirty = false
+		r := groupRecord{Order: g.order, Spec: g.entry.Spec, Leaving: g.leaving}
+		for _, s := range g.entry.Slots {
+			if !s.leaving && !g.leaving {
+				_, logs := s.Target()
+				r.Logs = append(r.Logs, logs)
+			}
+		}
+		c.putFixed(groupPrefix+g.entry.Spec.Name, r) // definitions are immutable
+	}
+	clear(k.groups)
+	k.groups = k.groups[:0]
+	if k.order != k.through {
+		k.through = k.order
+		c.put(groupsKey, groupsRecord{Through: k.order})
+	}
 }
 
 // lineKey is the key of a line; its value is the program that it is about, a zero byte, and the text. It is put
@@ -286,15 +310,13 @@ func (c *Core) keepGroup(g *group) {
 		c.keep.order++
 		g.order = c.keep.order
 	}
-	r := groupRecord{Order: g.order, Spec: g.entry.Spec, Leaving: g.leaving}
 	for _, s := range g.entry.Slots {
 		c.touch(s)
-		if !s.leaving && !g.leaving {
-			_, logs := s.Target()
-			r.Logs = append(r.Logs, logs)
-		}
 	}
-	c.putFixed(groupPrefix+g.entry.Spec.Name, r) // definitions are immutable
+	if !g.dirty {
+		g.dirty = true
+		c.keep.groups = append(c.keep.groups, g)
+	}
 }
 
 // keepStorm records how far the budget of automatic restarts is used up.
@@ -305,6 +327,7 @@ func (c *Core) keepStorm() {
 }
 
 func (c *Core) forgetGroup(g *group) {
+	g.dirty = false
 	if c.keep.journal != nil {
 		c.keep.journal.Put(groupPrefix+g.entry.Spec.Name, nil)
 	}

@@ -108,6 +108,9 @@ func Read(entries map[string][]byte) (*Saved, []error) {
 	slices.SortFunc(sv.lines, func(a, b keptLine) int { return cmp.Compare(a.key, b.key) })
 	slices.SortFunc(sv.groups, func(a, b groupRecord) int { return cmp.Compare(a.Order, b.Order) })
 	sv.groups = slices.DeleteFunc(sv.groups, func(g groupRecord) bool { return g.Order > complete.Through })
+	for i := range sv.groups {
+		sv.groups[i].without(sv.slots)
+	}
 	return sv, errs
 }
 

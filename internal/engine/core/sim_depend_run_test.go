@@ -231,6 +231,9 @@ func (t *town) atRest() {
 	for _, s := range t.core.Table().Sorted {
 		st := s.Status()
 		h := t.byID[st.ID]
+		if dir := st.Program.Command.Dir; h.live != nil && !h.live.found && st.PID == h.live.pid && dir != h.live.dir {
+			t.fail("%s runs in %q, and the definition in force says %q", st.ID, h.live.dir, dir)
+		}
 		if st.State.Down() != (h.live == nil) && !st.State.Up() && st.State != model.Stopping {
 			t.fail("%s is %s, and lives: %v", st.ID, st.State, h.live != nil)
 		}

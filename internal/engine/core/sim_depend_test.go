@@ -74,6 +74,7 @@ type guest struct {
 	pid     int
 	born    time.Duration
 	found   bool
+	dir     string // in which it was started
 	dead    bool
 	strange bool
 	exit    model.Exit
@@ -253,7 +254,7 @@ func (t *town) Launch(i Instance) {
 			t.fail("a second %s", h.spec.ID)
 		}
 		t.pids++
-		g := &guest{t: t, h: h, key: heldKey{h.spec.ID, i.Gen}, pid: 1000 + t.pids, born: t.now, inst: i, life: t.life}
+		g := &guest{t: t, h: h, key: heldKey{h.spec.ID, i.Gen}, pid: 1000 + t.pids, born: t.now, inst: i, life: t.life, dir: i.Slot.spec.Command.Dir}
 		h.live, t.held[g.key] = g, g
 		t.starts++
 		t.tell("birth %s:%d", h.spec.ID.Name, i.Gen)

@@ -68,6 +68,7 @@ func (t *Table) ByPriority() []*Slot {
 type group struct {
 	entry *GroupEntry
 	order uint64 // of its record in the journal; 0 = none yet
+	dirty bool   // the journal does not know the latest
 	// leaving: it goes when its last program does.
 	leaving bool
 }
