@@ -72,7 +72,8 @@ func (m *machine) property(unit, name string) string {
 }
 
 // TestServiceAccounts: usrsvcd and the native instance are enabled for each account by the units of the package. What happens
-// to one account is nothing to the other; an ordered end of usrsvcd is nothing to its programs.
+// to one account is nothing to the other; an ordered end of usrsvcd is nothing to its programs, nor is a power cut after a slip
+// in its configuration.
 func TestServiceAccounts(t *testing.T) {
 	if testing.Short() {
 		t.Skip("boots a machine")
@@ -131,5 +132,15 @@ func TestServiceAccounts(t *testing.T) {
 	m.must("systemctl", "stop", "upkeep@ann")
 	if now := m.web("ben"); now != webs["ben"] {
 		t.Error("the end of one account's instance has reached the other")
+	}
+	m.write("home/ben/usrsvc.cfg", "[Main\n") // a slip, and the power is cut
+	m.off()
+	m.on()
+	for account := range accounts { // what was stopped by hand is started with the machine
+		m.until("usrsvcd of "+account+" works after a power cut", func() bool { return m.property("usrsvcd@"+account, "ActiveState") == "active" })
+		m.until("its program runs after a power cut", func() bool { return m.web(account) != 0 })
+	}
+	if out, err := m.as("ben", "usrsvcd", "checkconfig"); err == nil || !strings.Contains(out, "goes on with the last good configuration") {
+		t.Errorf("%v\n%s", err, out)
 	}
 }
