@@ -5,6 +5,7 @@ import (
 	"go/token"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -330,5 +331,29 @@ func TestSupervisorKeepsOurKeys(t *testing.T) {
 	report, err = Read("supervisor", path, testWorld())
 	if err != nil || len(report.Programs) != 1 || len(report.Programs[0].Dropped) != 2 {
 		t.Errorf("%+v, %v", report, err)
+	}
+}
+
+// TestUsrsvcElsewhere: what is told of settings in another file has that file; a folder that is not there is a problem, as its
+// programs are missing without a word else.
+func TestUsrsvcElsewhere(t *testing.T) {
+	dir := t.TempDir()
+	put(t, dir, map[string]string{
+		"usrsvc.cfg": "[Main]\nconfig_dir = " + dir + "/d\n[Program:a]\ncommand = x\npidfile = /nowhere/a\nstdout = /o\ndefaults = x\n",
+		"d/more.cfg": "[DefaultSettings:x]\nmax_restarts = 2\n",
+	})
+	main, more := filepath.Join(dir, "usrsvc.cfg"), filepath.Join(dir, "d", "more.cfg")
+	r, err := Read("usrsvc", main, testWorld())
+	if err != nil || len(r.Programs) != 1 || len(r.Problems) != 0 {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	if !slices.ContainsFunc(r.Programs[0].Changed, func(c Change) bool { return c.Key == "max_restarts" && c.New == more+":2" }) {
+		t.Errorf("%+v", r.Programs[0].Changed)
+	}
+	if err := os.RemoveAll(filepath.Dir(more)); err != nil {
+		t.Fatal(err)
+	}
+	if r, err = Read("usrsvc", main, testWorld()); err != nil || !slices.ContainsFunc(r.Problems, func(p Problem) bool { return p.Line == 2 && strings.Contains(p.Text, "there is no folder") }) {
+		t.Errorf("%+v, %v", r, err)
 	}
 }

@@ -35,6 +35,11 @@ func readUsrsvc(r *reader) error {
 		}
 		r.problem(p.File, p.Line, "%s", text)
 	}
+	for _, w := range c.Warnings {
+		if w.Program == "" && w.Key == "config_dir" { // nothing else would say where the programs are
+			r.problem(w.File, w.Line, "%s: %s", w.Key, w.Text)
+		}
+	}
 	if pid := r.pidFile(c.Main.PIDFile); pid > 1 {
 		if _, alive := r.started(pid); alive {
 			r.report.Daemon = pid
@@ -104,7 +109,11 @@ func (r *reader) fromUsrsvc(c *usrsvc.Config, m *model.Program) {
 	}
 	for _, w := range c.Warnings {
 		if w.Program == m.ID.Name || w.Program == "" && said(w.Key) {
-			p.change(cmp.Or(w.Key, "definition"), "", fmt.Sprintf("line %d", w.Line), w.Text)
+			at := fmt.Sprintf("line %d", w.Line)
+			if w.File != m.Origin.File {
+				at = fmt.Sprintf("%s:%d", w.File, w.Line)
+			}
+			p.change(cmp.Or(w.Key, "definition"), "", at, w.Text)
 		}
 	}
 	p.done()
