@@ -100,7 +100,9 @@ type Checks struct {
 	batch    []*check      // to be measured in this turn
 	flying   sync.WaitGroup
 	closed   bool
-	kept     map[model.ID]uint64 // which generation has said that it is ready, before this process began
+	begun    map[model.ID]beginning // those that are to send messages, until they are told
+	said     map[int]said           // by the sender
+	kept     map[model.ID]uint64    // which generation has said that it is ready, before this process began
 }
 
 var _ core.Watch = (*Checks)(nil)
@@ -113,7 +115,7 @@ func New(o Options) *Checks {
 	return &Checks{
 		o: o, wake: make(chan struct{}, 1), programs: map[model.ID]*program{}, living: map[core.Instance]*program{},
 		ears: map[model.ID]*ear{}, speakers: map[int]*program{},
-		kept: map[model.ID]uint64{},
+		kept: map[model.ID]uint64{}, begun: map[model.ID]beginning{}, said: map[int]said{},
 	}
 }
 
@@ -227,6 +229,7 @@ func (c *Checks) Up(i core.Instance, p *model.Program, pid int, since time.Durat
 			k.counts = old[at].counts
 		}
 	}
+	c.hearEarly(w, now)
 }
 
 // define gives an instance the checks of a definition; those that are the same go on.

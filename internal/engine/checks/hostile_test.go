@@ -135,6 +135,55 @@ func TestAnotherProcess(t *testing.T) {
 	r.told("")
 }
 
+// TestSaidEarly: a program can be quicker than the news of its start. What it has said by then counts, and nobody else's.
+func TestSaidEarly(t *testing.T) {
+	r := newRig(t)
+	begin := func(name string, gen uint64, list ...model.Check) (core.Instance, *model.Program) {
+		i, p := core.Instance{Slot: &core.Slot{}, Gen: gen}, r.program(name, list...)
+		r.up[name] = i
+		r.c.Begin(i, p)
+		return i, p
+	}
+	r.notify(notified.Message{PID: 103, Ready: true}) // before it was
+	i, p := begin("a", 1, notify(model.StageStartup))
+	j, q := begin("b", 1, notify(model.StageStartup))
+	r.notify(notified.Message{PID: 103, MainPID: 102})
+	r.notify(notified.Message{PID: 300, Ready: true})
+	for n := range 10_000 { // strangers
+		r.notify(notified.Message{PID: 1000 + n%20, Ready: true})
+	}
+	r.tellUp(i, p, 101)
+	r.run(time.Second)
+	r.told("")
+	if w := r.c.living[i]; w.main != 102 {
+		t.Errorf("%d is the main one", w.main)
+	}
+	r.notify(notified.Message{PID: 202, Ready: true, MainPID: 300, HasStatus: true, Status: "up"})
+	r.notify(notified.Message{PID: 202, Beat: true})
+	r.tellUp(j, q, 201)
+	r.run(time.Second)
+	r.told("b proved")
+	if w := r.c.living[j]; w.main != 0 || w.status != "up" || len(r.journal) != 1 {
+		t.Errorf("%+v, kept %q", w, r.journal)
+	}
+	if len(r.c.said) != 0 || len(r.c.begun) != 0 {
+		t.Errorf("%d messages of nobody are left, %d beginnings", len(r.c.said), len(r.c.begun))
+	}
+	begin("c", 1, notify(model.StageStartup)) // never comes to be
+	r.notify(notified.Message{PID: 300, Ready: true})
+	for n := range 10_000 {
+		r.notify(notified.Message{PID: 1000 + n, Ready: true})
+	}
+	if len(r.c.said) > maxSaid {
+		t.Errorf("%d messages are kept", len(r.c.said))
+	}
+	r.run(time.Hour)
+	r.c.sweep()
+	if len(r.c.said) != 0 || len(r.c.begun) != 0 {
+		t.Errorf("%d messages of nobody are left, %d beginnings", len(r.c.said), len(r.c.begun))
+	}
+}
+
 // TestTimeOfDay: what is written keeps its age when the time of day is set or the machine was suspended, and what is not
 // written grows old however it is set.
 func TestTimeOfDay(t *testing.T) {

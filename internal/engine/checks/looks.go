@@ -291,6 +291,7 @@ func (c *Checks) sweep() {
 			delete(c.programs, id)
 		}
 	}
+	c.forgetEarly(c.o.Now())
 	for id := range c.ears {
 		if c.o.Known != nil && !c.o.Known(id) {
 			c.deafen(id)

@@ -91,7 +91,7 @@ func (t *tail) close() {
 	}
 }
 
-// Begin is told before an instance begins: what it writes to files from then on is looked through.
+// Begin is told before an instance begins: what it says, and what it writes to files, counts from then on.
 func (c *Checks) Begin(i core.Instance, p *model.Program) {
 	tails := map[string]*tail{}
 	for n := range p.Checks {
@@ -106,14 +106,15 @@ func (c *Checks) Begin(i core.Instance, p *model.Program) {
 			tails[k.Name] = t
 		}
 	}
-	if len(tails) == 0 {
-		return
-	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.closed {
+	if c.closed {
+		return
+	}
+	if len(tails) > 0 {
 		c.earOf(i, p.ID).tails = tails
 	}
+	c.beginsToSpeak(i, p)
 }
 
 // shut closes a file that is not looked through any more: beside, since a file system may hang.

@@ -96,38 +96,47 @@ func (c *Checks) poke(k *check, now time.Duration) {
 // Notified takes a message of a process; parent tells the parent of one, 0 = none. Only what descends from an instance of a
 // program that is to send such messages is believed. Source: spec/reliability S17.
 func (c *Checks) Notified(m notified.Message, parent func(pid int) int) {
-	w, root := c.speaker(m.PID, parent)
-	if w == nil {
-		return
-	}
-	main := m.MainPID
-	if main > 0 {
-		if _, of := c.speaker(main, parent); of != root {
-			main = 0
-		}
-	}
+	chain := c.ancestry(m.PID, parent)
+	main := c.ancestry(m.MainPID, parent)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.speakers[root] == w {
-		c.hear(w, m, main, c.o.Now())
+	root := c.rootOf(chain)
+	if root == 0 {
+		c.saidEarly(m, chain)
+		return
 	}
+	if c.rootOf(main) != root {
+		m.MainPID = 0
+	}
+	c.hear(c.speakers[root], m, c.o.Now())
 }
 
 // maxDepth bounds the way from a process to the root of its tree.
 const maxDepth = 64
 
-// speaker is the program that is to send messages of whose tree a process is, and the pid of the root; nil when there is none.
-func (c *Checks) speaker(pid int, parent func(int) int) (w *program, root int) {
-	for range maxDepth {
+// ancestry is a process, its parent, and so on up to the instance of a program that is to send messages, if there is one.
+func (c *Checks) ancestry(pid int, parent func(int) int) (chain []int) {
+	for len(chain) < maxDepth && pid > 1 {
+		chain = append(chain, pid)
 		c.mu.Lock()
-		w = c.speakers[pid]
+		found := c.speakers[pid] != nil
 		c.mu.Unlock()
-		if w != nil || pid <= 1 {
-			return w, pid
+		if found {
+			break
 		}
 		pid = parent(pid)
 	}
-	return nil, 0
+	return chain
+}
+
+// rootOf is the pid of the instance that an ancestry leads to; 0 = there is none.
+func (c *Checks) rootOf(chain []int) int {
+	for _, pid := range chain {
+		if c.speakers[pid] != nil {
+			return pid
+		}
+	}
+	return 0
 }
 
 // hush has nobody believed any more for a program.
@@ -147,10 +156,10 @@ func (w *program) expects() bool {
 	return false
 }
 
-// hear believes a message.
-func (c *Checks) hear(w *program, m notified.Message, main int, now time.Duration) {
-	if main > 0 && main != w.main {
-		w.looksAt(main)
+// hear believes a message; its MainPID is one of the program's.
+func (c *Checks) hear(w *program, m notified.Message, now time.Duration) {
+	if m.MainPID > 0 && m.MainPID != w.main {
+		w.looksAt(m.MainPID)
 	}
 	if m.HasStatus {
 		w.status = termtext.Line([]byte(m.Status), maxText)
