@@ -63,6 +63,9 @@ func (h *Host) lookFor(i core.Instance, inst *instance, e model.Exit, until time
 	last := 0
 	why := errors.New("it has left no process")
 	for {
+		if inst.isDetached() { // what it has left goes on without us
+			return
+		}
 		st := i.Slot.Status()
 		if st.Killing && st.Generation == i.Gen {
 			break
@@ -227,10 +230,14 @@ func (h *Host) move(i core.Instance, inst *instance, id procfd.Identity) bool {
 	return true
 }
 
-// beget makes the instance that goes on in the place of this one, with all that it has; nil when that process is one already.
+// beget makes the instance that goes on in the place of this one, with all that it has; nil when that process is one already, or
+// this one was let go of.
 func (n *instance) beget(handle procfd.Handle) *instance {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if n.detached {
+		return nil
+	}
 	next := &instance{
 		host: n.host, handle: handle, key: n.key, birth: n.birth, in: n.in, out: n.out, roles: n.roles, open: n.open,
 	}

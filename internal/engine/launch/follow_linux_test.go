@@ -171,6 +171,32 @@ func TestFollowNotOurs(t *testing.T) {
 	}
 }
 
+// TestDetachWhileFollowed: what a program has left lives on when it is let go of while that is looked for, and its first process is
+// reaped.
+func TestDetachWhileFollowed(t *testing.T) {
+	v := newVault(t)
+	r := newRig(t, following(t, v), nil)
+	r.host.patience = time.Second
+	p := r.daemon("x", plainly[:len(plainly)-len("exit 0")]+plainly, model.TrackFork)
+	i := r.launch(r.slots(p)[0])
+	proc := r.started("x")
+	until(t, "it is looked for", func() bool { return r.host.looking.Load() > 0 })
+	proc.(core.Releaser).Detach()
+	r.mu.Lock()
+	delete(r.procs, i)
+	r.mu.Unlock()
+	until(t, "the first is reaped", func() bool { return !alive(proc.PID()) })
+	until(t, "the search is over", func() bool { return r.host.looking.Load() == 0 })
+	for _, f := range strings.Fields(r.read("left")) {
+		if pid, err := strconv.Atoi(f); err != nil || !alive(pid) {
+			t.Errorf("%s was ended", f)
+		}
+	}
+	if len(r.all("ended", "")) > 0 {
+		t.Error("its end was reported")
+	}
+}
+
 // TestFollowInVain: what cannot be told is a start that has failed, what it has started is ended, and nobody else is.
 func TestFollowInVain(t *testing.T) {
 	if testing.Short() {

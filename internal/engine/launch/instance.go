@@ -190,6 +190,9 @@ func (n *instance) Detach() {
 		h.forget(key)
 	}
 	n.settle()
+	if _, over, err := n.handle.Wait(true); err == nil && over { // its end was told before, as of one that is followed
+		n.letGo(true)
+	}
 }
 
 // letGo ends what is left to do about a process that was let go of: reap it, or leave even that to who has taken it anew.
