@@ -198,6 +198,9 @@ func headline(p *upkeep.Problem) (title, detail string) {
 	if p.Code == "not_running" && p.Detail == p.Process {
 		return p.Process + " is " + p.Title, ""
 	}
+	if p.Code == "dependency_failed" {
+		return p.Process + ": " + p.Title + ": " + p.Detail, ""
+	}
 	if whole := p.Process + " " + p.Detail; strings.HasPrefix(whole, p.Title) {
 		return whole, ""
 	}

@@ -72,7 +72,26 @@ func (a *API) actions(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return a.order(w, r, order, list, false)
+	return a.order(w, r, order, startable(order, list), false)
+}
+
+// startable leaves out what is disabled and not meant by its name, where something is to be started; all of it stays where
+// nothing else is left.
+func startable(order upkeep.Action, list []model.Status) []model.Status {
+	if order.Action != "start" && order.Action != "restart" {
+		return list
+	}
+	var out []model.Status
+	for i := range list {
+		st := &list[i]
+		if !st.Program.Disabled || slices.Contains(order.Select, st.ID.String()) || slices.Contains(order.Select, st.ID.Name) {
+			out = append(out, *st)
+		}
+	}
+	if len(out) == 0 {
+		return list
+	}
+	return out
 }
 
 // order carries out an order. With ?wait= the answer comes when it is done, or after so many seconds; else at once.
@@ -177,6 +196,9 @@ func (a *API) verb(order upkeep.Action) (verb, error) {
 		return stop, nil
 	case "restart":
 		return func(ctx context.Context, id model.ID) error {
+			if st, err := s.Get(ctx, id); err == nil && st.Program.Disabled { // it could not be started again
+				return &service.Error{Code: service.CodeDisabled, Text: id.String()}
+			}
 			if err := stop(ctx, id); err != nil && service.CodeOf(err) != service.CodeNotRunning {
 				return err
 			}

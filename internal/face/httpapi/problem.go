@@ -7,6 +7,7 @@ import (
 	"net/http"
 
 	"github.com/upkeep-project/upkeep/client/upkeep"
+	"github.com/upkeep-project/upkeep/internal/base/words"
 	"github.com/upkeep-project/upkeep/internal/service"
 )
 
@@ -63,11 +64,10 @@ func problem(err error) *upkeep.Problem {
 	out := &upkeep.Problem{Type: problemBase + k.code, Status: k.status, Code: k.code, Title: err.Error()}
 	var e *service.Error
 	if errors.As(err, &e) {
-		words := service.Error{Code: e.Code}
-		out.Title, out.Detail = words.Error(), e.Text
+		out.Title, out.Detail = (&service.Error{Code: e.Code}).Error(), e.Text
 		if e.Code == service.CodeDisabled {
 			out.Title, out.Detail = e.Text+" is disabled: nobody can start it (enabled=false)", ""
-			out.Hints = []upkeep.Hint{{Text: "To have it started again:", Command: "upkeep set " + e.Text + " enabled=true"}}
+			out.Hints = []upkeep.Hint{{Text: "To have it started again:", Command: "upkeep set " + words.Quote(e.Text) + " enabled=true && upkeep start " + words.Quote(e.Text)}}
 		}
 		for _, m := range e.Mistakes {
 			out.Errors = append(out.Errors, mistake(m))

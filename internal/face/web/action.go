@@ -133,7 +133,7 @@ func unexpected(f *xmlrpc.Fault) string {
 var startWords = map[service.Code]string{
 	service.CodeNoFile: "no such file", service.CodeNotExecutable: "file not executable",
 	service.CodeAlreadyStarted: "already started", service.CodeSpawnError: "spawn error",
-	service.CodeAbnormalTermination: "abnormal termination",
+	service.CodeAbnormalTermination: "abnormal termination", service.CodeDisabled: "disabled",
 }
 
 // startError says why a start failed.
@@ -161,6 +161,9 @@ func (s *Site) stop(ctx context.Context, id model.ID, name string) string {
 
 // restart tells the truth when the program does not come back. Source: F35.
 func (s *Site) restart(ctx context.Context, id model.ID, name string) string {
+	if st, err := s.o.Service.Get(ctx, id); err == nil && st.Program.Disabled { // it could not be started again
+		return s.startError(&service.Error{Code: service.CodeDisabled, Text: name}, name)
+	}
 	err := outcome(s.o.Service.Stop(ctx, service.One(id), service.WaitOutcome))
 	if err != nil && service.CodeOf(err) != service.CodeNotRunning {
 		return unexpected(s.o.Fault(err, name))

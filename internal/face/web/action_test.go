@@ -37,6 +37,7 @@ func TestActions(t *testing.T) {
 		{"action=restart&processname=g:a", map[string]error{"stop g:a": code(service.CodeNotRunning)}, "stop g:a; start g:a", "Process g:a restarted"},
 		{"action=restart&processname=cat", map[string]error{"stop cat": code(service.CodeFailed)}, "stop cat", "unexpected rpc fault [1] FAULT: cat"},
 		{"action=restart&processname=cat", map[string]error{"start cat": code(service.CodeSpawnError)}, "stop cat; start cat", "ERROR: Process cat: spawn error"},
+		{"action=restart&processname=off", nil, "", "ERROR: Process off: disabled"},
 		{"action=clearlog&processname=cat", nil, "clear cat", "Log for cat cleared"},
 		{"action=clearlog&processname=cat", map[string]error{"clear cat": code(service.CodeFailed)}, "clear cat", "unexpected rpc fault [1] FAULT: cat"},
 		{"action=stopall", nil, "stop all", "All stopped at Fri Nov 20 12:00:03 2026"},
@@ -58,6 +59,9 @@ func TestActions(t *testing.T) {
 	for _, tt := range tests {
 		for _, where := range []string{"query", "body"} {
 			f := newFake()
+			off := program("off", "off", model.Running)
+			off.Program.Disabled = true
+			f.list = append(f.list, off)
 			for k, v := range tt.fails {
 				f.err[k] = v
 			}

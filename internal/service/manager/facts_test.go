@@ -133,3 +133,25 @@ func TestWhyKnowsTheEnvironment(t *testing.T) {
 		}
 	}
 }
+
+// judged are what checks have found.
+type judged []model.CheckState
+
+func (s judged) States(ids []model.ID) map[model.ID][]model.CheckState {
+	return map[model.ID][]model.CheckState{ids[0]: s}
+}
+
+// TestUnwell: an explanation has what fails, and what cannot look.
+func TestUnwell(t *testing.T) {
+	m := &Manager{o: Options{Checks: judged{
+		{Check: model.Check{Name: "a"}, Verdict: model.Passing, Text: "fine"},
+		{Check: model.Check{Name: "b"}, Verdict: model.Failing, Text: "connection refused"},
+		{Check: model.Check{Name: "c"}, Text: "cannot look: permission denied"},
+		{Check: model.Check{Name: "d"}},
+		{Check: model.Check{Name: "e"}, Disabled: "not on this system"},
+	}}}
+	want := []string{"check b fails: connection refused", "check c cannot look: permission denied", "check e does not look: not on this system"}
+	if got := m.unwell(context.Background(), model.ID{Name: "x"}); !slices.Equal(got, want) {
+		t.Errorf("%q", got)
+	}
+}

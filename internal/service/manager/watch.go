@@ -2,6 +2,7 @@ package manager
 
 import (
 	"context"
+	"strings"
 
 	"github.com/upkeep-project/upkeep/internal/domain/model"
 	"github.com/upkeep-project/upkeep/internal/service"
@@ -18,6 +19,8 @@ func (m *Manager) unwell(ctx context.Context, id model.ID) []string {
 			out = append(out, "check "+k.Check.Name+" does not look: "+k.Disabled)
 		case k.Verdict == model.Failing:
 			out = append(out, "check "+k.Check.Name+" fails: "+k.Text)
+		case k.Verdict == model.Unjudged && strings.HasPrefix(k.Text, "cannot look"):
+			out = append(out, "check "+k.Check.Name+" "+k.Text)
 		}
 	}
 	return out
