@@ -91,9 +91,9 @@ func (s *Socket) Descriptor() (int, error) {
 	return out, err
 }
 
-// The pace of reading: a program that floods makes itself wait, not us.
+// The pace of reading, some thousand messages a second: a program that floods makes itself wait, not us.
 const (
-	burst = 256
+	burst = 64
 	pause = 20 * time.Millisecond
 )
 

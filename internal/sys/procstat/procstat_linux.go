@@ -27,7 +27,8 @@ var BootID = sync.OnceValues(func() (string, error) {
 
 // Read returns the facts of a process; syscall.ESRCH when there is none with this pid.
 func Read(pid int) (Stat, error) {
-	b, err := os.ReadFile(file(pid, "stat"))
+	var space [statBytes]byte
+	b, err := ReadFile(pid, "stat", space[:])
 	if err != nil {
 		return Stat{}, gone(err)
 	}
