@@ -6,6 +6,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/upkeep-project/upkeep/internal/base/words"
 	"github.com/upkeep-project/upkeep/internal/domain/model"
 	"github.com/upkeep-project/upkeep/internal/engine/alerts"
 	"github.com/upkeep-project/upkeep/internal/engine/alerts/deliver"
@@ -31,7 +32,7 @@ func (a *App) makeAlerts() {
 			Environ: a.environ(),
 			Begin:   func(start func() (int, error)) (func(), error) { return a.host.Aside(start) },
 		}),
-		Host: host, Log: a.log,
+		Host: host, Command: a.why(), Log: a.log,
 		Status: func(id model.ID) (model.Status, bool) {
 			if s := a.core.Table().Slot(id); s != nil {
 				return s.Status(), true
@@ -58,6 +59,17 @@ func (a *App) makeAlerts() {
 	}
 }
 
+// why is the command that says more about a program of this instance.
+func (a *App) why() string {
+	switch {
+	case a.foreign():
+		return "usrsvc status"
+	case a.o.Config.Native == nil:
+		return "upkeep -c " + words.Quote(a.set().ConfigFile) + " why"
+	}
+	return "upkeep why"
+}
+
 // verdict is what is found out about a program that has failed.
 func (a *App) verdict(ctx context.Context, id model.ID) []report.Fact {
 	v, err := a.manager.Why(ctx, id)
@@ -69,6 +81,9 @@ func (a *App) verdict(ctx context.Context, id model.ID) []report.Fact {
 		out = append(out, report.Fact{Name: "checked", Text: text})
 	}
 	for _, h := range v.Hints {
+		if strings.HasPrefix(h.Command, "upkeep ") && a.why() != "upkeep why" {
+			continue // it would ask another instance
+		}
 		out = append(out, report.Fact{Name: "try", Text: strings.TrimSpace(h.Text + "  " + h.Command)})
 	}
 	return out

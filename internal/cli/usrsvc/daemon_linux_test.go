@@ -291,8 +291,8 @@ func TestMail(t *testing.T) {
 	old := s.pid("one")
 	s.kill(old)
 	s.until("there is mail", func() bool { return strings.Contains(s.read("mail"), "To: ops@example.org") })
-	if mail := s.read("mail"); !strings.Contains(mail, "one") {
-		t.Errorf("it does not say of what: %s", mail)
+	if mail := s.read("mail"); !strings.Contains(mail, "\n  usrsvc status one\n") || strings.Contains(mail, "upkeep why") {
+		t.Errorf("it does not say of what, or how to see more: %s", mail)
 	}
 }
 

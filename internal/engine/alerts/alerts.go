@@ -74,6 +74,7 @@ type Options struct {
 	Tail    func(model.Status) (stream string, lines []string)
 	Courier Courier
 	Host    string // this machine's name
+	Command string // tells people more, with the name of a program behind it: "upkeep why"; empty = none does
 	Log     interface {
 		Logf(level activity.Level, format string, args ...any)
 	}

@@ -134,7 +134,7 @@ func newRig(t *testing.T, list ...*model.Notifier) *rig {
 // boot makes the next process.
 func (r *rig) boot() {
 	r.a = New(Options{
-		Journal: r.journal, Entries: r.journal.Snapshot(), Store: r.store, Courier: r.mails, Host: "web-3", Log: quiet{r},
+		Journal: r.journal, Entries: r.journal.Snapshot(), Store: r.store, Courier: r.mails, Host: "web-3", Command: "upkeep why", Log: quiet{r},
 		Now: func() time.Time { return r.now },
 		Status: func(id model.ID) (model.Status, bool) {
 			st := r.programs[id]

@@ -241,6 +241,7 @@ func (a *Alerts) message(now time.Time, all []*pending, facts explained) {
 	}
 	r := &report.Report{
 		Kind: first.Kind.String(), State: first.Said.State, Host: a.o.Host, Notifier: first.Notifier, Group: first.ID.Group, Time: now,
+		Command: a.o.Command,
 	}
 	for _, p := range all {
 		it := p.Said.Item
@@ -328,7 +329,7 @@ func (a *Alerts) remind(now time.Time) {
 				it.Facts = append(it.Facts, f)
 			}
 			a.enqueue(who, &report.Report{
-				Kind: in.Kind.String(), State: in.Item.State, Host: a.o.Host, Notifier: name, Group: in.ID.Group, Time: now,
+				Kind: in.Kind.String(), State: in.Item.State, Host: a.o.Host, Notifier: name, Group: in.ID.Group, Time: now, Command: a.o.Command,
 				Reminder: true, Items: []report.Item{it},
 			}, at, in.key())
 			in.Told[name] = now

@@ -22,7 +22,8 @@ type Report struct {
 	Notifier string
 	Group    string // whose programs these are; empty = the daemon
 	Time     time.Time
-	Reminder bool `json:",omitzero"` // it was told before, and lasts
+	Reminder bool   `json:",omitzero"` // it was told before, and lasts
+	Command  string `json:",omitzero"` // says more, with the name of a program behind it; empty = none does
 	Items    []Item
 }
 
@@ -144,8 +145,8 @@ func (r *Report) item(b *strings.Builder, it *Item) {
 		}
 		b.WriteString("\n")
 	}
-	if it.Name != "" {
-		b.WriteString(hang("  ", "    ", "upkeep why "+words.Quote(line(it.Name))))
+	if it.Name != "" && r.Command != "" {
+		b.WriteString(hang("  ", "    ", line(r.Command)+" "+words.Quote(line(it.Name))))
 		b.WriteString("\n")
 	}
 }

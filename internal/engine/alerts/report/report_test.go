@@ -14,7 +14,7 @@ import (
 func sample() *Report {
 	at := time.Date(2026, 11, 20, 14, 2, 31, 0, time.FixedZone("CET", 3600))
 	return &Report{
-		ID: "01JD", Kind: "fatal", State: "FATAL", Host: "web-3", Notifier: "ops", Group: "shop", Time: at,
+		ID: "01JD", Kind: "fatal", State: "FATAL", Host: "web-3", Notifier: "ops", Group: "shop", Time: at, Command: "upkeep why",
 		Items: []Item{{
 			Name: "shop:worker", Process: "worker", Since: at, Headline: "exit 3 after 0.2s, gave up after 4 tries",
 			Lead:  "is down since 14:02:31 CET (20 Nov 2026).",
