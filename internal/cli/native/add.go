@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 
@@ -85,7 +86,7 @@ func (c *command) add(ctx context.Context, a addition, argv []string) error {
 	if _, err := client.Define(ctx, name, []byte(text), ""); err != nil {
 		var p *upkeep.Problem
 		if errors.As(err, &p) {
-			return c.notAdded(p, name, argv)
+			return c.notAdded(p, name, "upkeep add "+words.Quote(name), argv)
 		}
 		return err
 	}
@@ -123,8 +124,8 @@ func (c *command) takeOver(ctx context.Context, client *upkeep.Client, name stri
 	return c.outcome(order, res, 0)
 }
 
-// notAdded says why a program was not added.
-func (c *command) notAdded(p *upkeep.Problem, name string, argv []string) error {
+// notAdded says why a program was not added; again is the command without what stands behind the two dashes.
+func (c *command) notAdded(p *upkeep.Problem, name, again string, argv []string) error {
 	switch {
 	case c.jsonWanted() && (p.Code == "name_taken" || p.Code == "invalid_config"):
 		c.problem(p)
@@ -135,11 +136,13 @@ func (c *command) notAdded(p *upkeep.Problem, name string, argv []string) error 
 	case p.Code == "invalid_config":
 		for _, m := range p.Errors {
 			text := m.Message
+			if at, err := exec.LookPath(argv[0]); err == nil && m.Key == "command" && m.Suggestion == "" && !strings.Contains(argv[0], "/") {
+				m.Suggestion = at // where the caller's shell finds it
+			}
 			if m.Suggestion != "" {
 				text += "\n  close by: " + m.Suggestion
 				if m.Key == "command" {
-					again := append([]string{m.Suggestion}, argv[1:]...)
-					text += "\n  Use:  upkeep add " + words.Quote(name) + " -- " + imports.CommandLine(again)
+					text += "\n  Use:  " + again + " -- " + imports.CommandLine(append([]string{m.Suggestion}, argv[1:]...))
 				}
 			}
 			fmt.Fprintln(c.err, text)

@@ -257,7 +257,7 @@ func (c *command) adoptNew(ctx context.Context, client *upkeep.Client, a adoptin
 	if _, err := client.Define(ctx, a.Program, []byte(text), ""); err != nil {
 		var p *upkeep.Problem
 		if errors.As(err, &p) {
-			return c.notAdded(p, a.Program, argv)
+			return c.notAdded(p, a.Program, fmt.Sprintf("upkeep adopt %d --name %s", found.PID, a.Program), argv)
 		}
 		return err
 	}

@@ -307,5 +307,17 @@ func TestAdoptTold(t *testing.T) {
 	}
 	t.Cleanup(func() { in.Close(); _ = c.Wait() })
 	u.is(2, []string{"adopt", strconv.Itoa(c.Process.Pid), "--name", "titled"}, "shows a title in the place of its command line (sh: master process)")
+	u.write("bin/only-here", "#!/bin/sh\n")
+	if err := os.Chmod(filepath.Join(u.root, "bin/only-here"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", os.Getenv("PATH")+":"+u.root+"/bin") // of the caller, and not of programs
+	here := u.root + "/bin/only-here"
+	if u.is(1, []string{"adopt", strconv.Itoa(c.Process.Pid), "--name", "titled", "--", "only-here", "x"}, "close by: "); !t.Failed() {
+		_, stderr, _ := u.call("adopt", strconv.Itoa(c.Process.Pid), "--name", "titled", "--", "only-here", "x")
+		if !strings.Contains(stderr, "bin/only-here x") || !strings.Contains(stderr, " --name titled -- ") || strings.Contains(stderr, "upkeep add") {
+			t.Errorf("%s is not proposed: %s", here, stderr)
+		}
+	}
 	u.is(0, []string{"adopt", strconv.Itoa(c.Process.Pid), "--name", "titled", "--", "sleep", "1000"}, "✓ titled is managed")
 }

@@ -34,9 +34,10 @@ func (c *command) bootCommand() *cobra.Command {
 			"upstart, launchd, cron, Windows. What will be written and run is shown first; disable undoes exactly that.\n\n" +
 			"Exit status of status: 0 enabled, 3 not, 4 nobody can tell.",
 		Example: "  upkeep boot enable\n  upkeep boot enable --at login\n  upkeep -c /etc/supervisord.conf boot enable",
+		Args:    noArgs, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	verb := func(name, short string) *cobra.Command {
-		v := &cobra.Command{Use: name, Short: short, Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
+		v := &cobra.Command{Use: name, Short: short, Args: noArgs, RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.boot(cmd.Context(), name, b)
 		}}
 		v.Flags().StringVar(&b.user, "user", "", "the instance of another user (root only)")

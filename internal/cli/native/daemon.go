@@ -23,7 +23,7 @@ func (c *command) daemonCommand() *cobra.Command {
 		Use: "daemon", Short: "the daemon itself; alone: run it in the foreground", GroupID: groupSystem,
 		Long: "Runs the daemon in the foreground, as an init system or a container does it. Verbs that need a daemon start one in the background by themselves.\n\n" +
 			"The signals: TERM, INT and QUIT stop all programs in order and end it, HUP reads and applies the configuration, USR1 replaces the\nbinary while the programs run on, USR2 reopens the logs.",
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(*cobra.Command, []string) error { return c.serve(background, file) },
 	}
 	cmd.Flags().BoolVar(&background, "background", false, "somebody waits for the start")
@@ -31,7 +31,7 @@ func (c *command) daemonCommand() *cobra.Command {
 	_, _ = cmd.Flags().MarkHidden("background"), cmd.Flags().MarkHidden("run")
 	verb := func(use, short string, run func(context.Context) error) {
 		cmd.AddCommand(&cobra.Command{
-			Use: use, Short: short, Args: cobra.NoArgs,
+			Use: use, Short: short, Args: noArgs,
 			RunE: func(cmd *cobra.Command, _ []string) error { return run(cmd.Context()) },
 		})
 	}

@@ -33,7 +33,7 @@ type Finding struct {
 func (c *command) doctorCommand() *cobra.Command {
 	bundle := ""
 	cmd := &cobra.Command{
-		Use: "doctor", Short: "check that everything upkeep needs is as it should be", GroupID: groupSystem, Args: cobra.NoArgs,
+		Use: "doctor", Short: "check that everything upkeep needs is as it should be", GroupID: groupSystem, Args: noArgs,
 		Long: "Looks at the daemon, its directories, definitions and limits, and at what starts it. Nothing is changed.\n\n" +
 			"--bundle writes what somebody who is asked for help needs to know: no values of variables, no output of programs.\n\n" +
 			"Exit status: 0 nothing is wrong, 1 something is.",

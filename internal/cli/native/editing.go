@@ -206,6 +206,19 @@ func unknownKey(key string, known []string) error {
 // programKeys are the keys of everything that makes processes.
 func programKeys() *keys.Section { return keys.Sections().Kind("defaults") }
 
+// noArgs refuses arguments. Where there are verbs below a verb, it is one of those that was mistyped.
+func noArgs(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 || !cmd.HasAvailableSubCommands() {
+		return atMost(0)(cmd, args)
+	}
+	text := fmt.Sprintf("%s has no verb %q.", cmd.CommandPath(), args[0])
+	cmd.SuggestionsMinimumDistance = 2
+	if s := cmd.SuggestionsFor(args[0]); len(s) > 0 {
+		text += " Close: " + strings.Join(s, ", ") + "."
+	}
+	return usageError{fmt.Errorf("%s   All of them: upkeep help %s", text, cmd.Name())}
+}
+
 // atMost bounds the number of arguments.
 func atMost(n int) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {

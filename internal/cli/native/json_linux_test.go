@@ -47,6 +47,11 @@ func TestFailuresAsJSON(t *testing.T) {
 		{"add web -- no-such-command", 1, "invalid_config"},
 		{"notify test x", 5, "not_found"},
 		{"stop all", 2, "bad_request"},
+		{"notify test", 2, "bad_request"},
+		{"notify tst", 2, "bad_request"},
+		{"boot enble", 2, "bad_request"},
+		{"daemon stp", 2, "bad_request"},
+		{"version x", 2, "bad_request"},
 	}
 	for _, c := range append(absent, running...) {
 		_, stderr, status := u.call(append([]string{"--json"}, strings.Fields(c.args)...)...)

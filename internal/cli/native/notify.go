@@ -21,14 +21,21 @@ func (c *command) notifyCommand() *cobra.Command {
 		Long: "Who is told of what happens to programs: the [notify:NAME] sections of the configuration, and what has become of their\n" +
 			"messages. test sends one that says that it is a test, and shows the dialogue with the server where that fails.",
 		Example: "  upkeep notify ls\n  upkeep notify test ops",
+		Args:    noArgs, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(
 		&cobra.Command{
-			Use: "ls", Aliases: []string{"list"}, Short: "the notifiers, and what has become of their messages", Args: cobra.NoArgs,
+			Use: "ls", Aliases: []string{"list"}, Short: "the notifiers, and what has become of their messages", Args: noArgs,
 			RunE: func(cmd *cobra.Command, _ []string) error { return c.notifiers(cmd.Context()) },
 		},
 		&cobra.Command{
-			Use: "test NAME", Short: "send a test to all destinations of a notifier", Args: cobra.ExactArgs(1),
+			Use: "test NAME", Short: "send a test to all destinations of a notifier",
+			Args: func(_ *cobra.Command, args []string) error {
+				if len(args) != 1 {
+					return usageError{errors.New("test which notifier?  upkeep notify test NAME   All of them: upkeep notify ls")}
+				}
+				return nil
+			},
 			RunE:              func(cmd *cobra.Command, args []string) error { return c.testNotifier(cmd.Context(), args[0]) },
 			ValidArgsFunction: c.completeNotifiers,
 		},

@@ -25,7 +25,7 @@ func (c *command) shellCommand() *cobra.Command {
 		Use: "shell", Short: "the same commands at a prompt", GroupID: groupWork,
 		Long: "A prompt for the same commands without the word upkeep. Tab completes verbs and names; exit, quit or Ctrl-D leaves.\n" +
 			"Without a terminal it runs the lines of its input, and its status is that of the last one that failed.",
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return c.shell(cmd.Context()) },
 	}
 }

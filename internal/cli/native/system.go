@@ -14,7 +14,7 @@ func (c *command) systemCommands() []*cobra.Command {
 
 func (c *command) versionCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "version", Short: "which version this is", GroupID: groupSystem, Args: cobra.NoArgs,
+		Use: "version", Short: "which version this is", GroupID: groupSystem, Args: noArgs,
 		RunE: func(*cobra.Command, []string) error {
 			if c.jsonWanted() {
 				c.printJSON(c.out, map[string]string{"version": c.version, "go": runtime.Version(), "os": runtime.GOOS, "arch": runtime.GOARCH})

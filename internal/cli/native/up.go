@@ -45,7 +45,7 @@ func (c *command) upCommand() *cobra.Command {
 			"order, a second one kills them. They see the environment of this shell; .env and PORT are as foreman does it.\n\n" +
 			"Other commands reach them with --project:  upkeep status --project\n\n" +
 			"Exit status: 0, or 1 when a program has failed.",
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return c.raise(cmd.Context(), r) },
 	}
 	f := cmd.Flags()
@@ -59,7 +59,7 @@ func (c *command) upCommand() *cobra.Command {
 func (c *command) downCommand() *cobra.Command {
 	file := "."
 	cmd := &cobra.Command{
-		Use: "down", Short: "stop what up has started", GroupID: groupProject, Args: cobra.NoArgs,
+		Use: "down", Short: "stop what up has started", GroupID: groupProject, Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return c.down(cmd.Context(), file) },
 	}
 	cmd.Flags().StringVarP(&file, "file", "f", file, "as it was given to up")
