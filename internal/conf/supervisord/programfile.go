@@ -72,7 +72,13 @@ func (r *reader) parseAll(name string, text []byte) {
 	var syntax *ini.SyntaxError
 	switch {
 	case errors.As(err, &header):
-		r.problem(&Error{Text: "text before the first [section]: " + strings.TrimSpace(header.Text), File: name, Line: header.Line})
+		what := "text before the first [section]: " + strings.TrimSpace(header.Text)
+		for _, mark := range [...]string{"\ufeff", "\xff\xfe", "\xfe\xff"} { // what others do not see, or not as text
+			if strings.HasPrefix(header.Text, mark) {
+				what = "the file begins with a byte order mark: save it as UTF-8 without one"
+			}
+		}
+		r.problem(&Error{Text: what, File: name, Line: header.Line})
 	case errors.As(err, &syntax):
 		for _, l := range syntax.Lines {
 			r.problem(&Error{Text: "neither a section nor key = value: " + strings.TrimSpace(l.Text), File: name, Line: l.Line})

@@ -96,6 +96,11 @@ func TestProgramFileGoesOn(t *testing.T) {
 	if len(groups) != 1 || groups[0].Name != "c" || groups[0].Programs[0].Command.Line != dir+"/c" {
 		t.Errorf("%+v", groups)
 	}
+	for _, text := range []string{"\ufeff[program:x]\ncommand=x\n", "\xff\xfe[\x00p\x00"} {
+		if _, _, problems := ReadProgramFile("x", []byte(text), testEnv(dir)); len(problems) != 1 || !strings.Contains(problems[0].Text, "byte order mark") {
+			t.Errorf("%q: %+v", text, problems)
+		}
+	}
 	if groups, _, problems := ReadProgramFile("x", []byte("command=x\n[program:x]\n"), testEnv(dir)); len(groups) != 0 || len(problems) != 1 || problems[0].Line != 1 {
 		t.Errorf("%+v %+v", groups, problems)
 	}
