@@ -73,6 +73,8 @@ type Options struct {
 	// Running reports whether an instance's start is confirmed; nil = by the state of its slot. One that is told as running
 	// needs no startup checks, and one that is not is not restarted.
 	Running func(core.Instance) bool
+	// Adopted reports whether an instance was begun by somebody else; nil = by the status of its slot.
+	Adopted func(core.Instance) bool
 	// Known reports whether there is still such a program; nil = there is.
 	Known func(model.ID) bool
 }
@@ -109,6 +111,9 @@ var _ core.Watch = (*Checks)(nil)
 
 // New makes checks without programs. Tell says who acts; nothing is looked at before Run.
 func New(o Options) *Checks {
+	if o.Adopted == nil {
+		o.Adopted = func(i core.Instance) bool { return i.Slot.Status().Past.Adopted }
+	}
 	if o.Running == nil {
 		o.Running = func(i core.Instance) bool { return i.Slot.Status().State == model.Running }
 	}
@@ -176,6 +181,7 @@ type check struct {
 	spent    time.Duration // cpu: at the last look
 	spentAt  time.Duration // 0 = there was none
 	beat     time.Duration // heartbeat: the last
+	mute     bool          // heartbeat: nobody has told the process where to send it
 	tripped  bool          // heartbeat: the program itself says that it is not well
 	matches  int           // log: since the last look
 	line     string        // log: the last of them
@@ -245,6 +251,7 @@ func (c *Checks) define(w *program, p *model.Program, now time.Duration) {
 		}
 		k := &check{Check: p.Checks[n], of: w, beat: now, answered: w.kept && p.Checks[n].Kind == model.CheckNotify}
 		k.timer = timer{What: func(now time.Duration) { c.begin(k, now) }}
+		k.mute = k.Kind == model.CheckHeartbeat && c.o.Adopted(w.inst)
 		k.disabled = c.o.World.Refuses(p, &k.Check)
 		if k.Pattern != "" {
 			var err error

@@ -184,6 +184,29 @@ func TestSaidEarly(t *testing.T) {
 	}
 }
 
+// TestAdoptedIsSilent: who was started by somebody else does not know where to say that it lives, and is not restarted for it;
+// once it has said so, it is held to it.
+func TestAdoptedIsSilent(t *testing.T) {
+	r := newRig(t)
+	r.adopted = true
+	k := model.Check{Name: "h", Kind: model.CheckHeartbeat, Age: 10 * time.Second, Every: 5 * time.Second, Failures: 1, Passes: 1}
+	r.start("a", k)
+	r.run(time.Hour)
+	r.told("")
+	if s := r.state("a"); s.Verdict != model.Unjudged || !strings.Contains(s.Text, "started by somebody else") {
+		t.Errorf("%+v", s)
+	}
+	r.notify(notified.Message{PID: 101, Beat: true})
+	r.run(5 * time.Second)
+	if s := r.state("a"); s.Verdict != model.Passing {
+		t.Errorf("%+v", s)
+	}
+	r.run(time.Minute)
+	if got := r.tell(); !strings.HasPrefix(got, "a bounce: h: last sign of life") {
+		t.Error(got)
+	}
+}
+
 // TestTimeOfDay: what is written keeps its age when the time of day is set or the machine was suspended, and what is not
 // written grows old however it is set.
 func TestTimeOfDay(t *testing.T) {

@@ -36,6 +36,7 @@ type rig struct {
 	running  bool
 	resumed  bool // instances run before they are told
 	gone     bool
+	adopted  bool // instances were begun by somebody else
 	journal  map[string][]byte
 	// of the core:
 	said []string
@@ -58,7 +59,7 @@ func newRig(t *testing.T) *rig {
 func (r *rig) make() *Checks {
 	c := New(Options{
 		World: r, Log: r, Ring: events.New(1000), Now: r.clock, Wall: r.wall,
-		Journal: r, Running: func(core.Instance) bool { return r.running }, Known: func(model.ID) bool { return !r.gone },
+		Journal: r, Running: func(core.Instance) bool { return r.running }, Known: func(model.ID) bool { return !r.gone }, Adopted: func(core.Instance) bool { return r.adopted },
 	})
 	c.Tell(r)
 	return c

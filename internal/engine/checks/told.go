@@ -27,6 +27,9 @@ func (c *Checks) listen(k *check, now time.Duration) (f Finding, judged bool) {
 	switch {
 	case k.Kind == model.CheckHeartbeat && k.tripped:
 		return Finding{Text: "the program says itself that it is not well"}, true
+	case k.mute:
+		k.text = "it was started by somebody else, and has not sent a sign of life: the next start tells it where to"
+		return f, false
 	case k.Kind == model.CheckHeartbeat:
 		ago := now - k.beat
 		return Finding{OK: ago <= k.Age, Text: fmt.Sprintf("last sign of life %s ago, limit %s", words.Duration(ago), words.Limit(k.Age))}, true
@@ -65,6 +68,7 @@ func (c *Checks) rest(k *check, now time.Duration) {
 	}
 	settled := k.verdict == model.Passing && k.fails == 0
 	switch {
+	case k.mute:
 	case k.Kind == model.CheckHeartbeat && settled:
 		c.queue.Set(&k.timer, max(k.beat+k.Age+1, now+toldApart))
 	case k.Kind == model.CheckHeartbeat, k.Kind == model.CheckLog && k.Stage == model.StageLive && !settled, k.answered && !settled:
@@ -178,7 +182,7 @@ func (c *Checks) hear(w *program, m notified.Message, now time.Duration) {
 			c.poke(k, now)
 		case k.Kind == model.CheckHeartbeat && (m.Beat || m.Trip):
 			well := k.verdict == model.Passing && !k.tripped && k.fails == 0
-			k.tripped = m.Trip
+			k.tripped, k.mute = m.Trip, false
 			if !m.Trip {
 				k.beat = now
 			}
