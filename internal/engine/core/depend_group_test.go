@@ -1,0 +1,49 @@
+package core
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/upkeep-project/upkeep/internal/domain/model"
+)
+
+// TestDependOnGroup: who depends on a group waits for each of its programs, however the group is named; one of the group
+// itself waits for the others.
+func TestDependOnGroup(t *testing.T) {
+	for _, on := range []string{"db:*", "db"} {
+		t.Run(on, func(t *testing.T) {
+			s := newStage(t)
+			depends := []model.Dependency{{On: on, Condition: model.DependReady}}
+			s.add("app db", func(p *model.Program, g *model.Group) {
+				if p.ID.Name == "app" {
+					p.Depends = depends
+					return
+				}
+				slow, last := simProgram("slow"), simProgram("last")
+				slow.ID.Group, last.ID.Group = "db", "db"
+				checked(model.StageReady)(slow)
+				last.Depends = depends
+				g.Programs = append(g.Programs, slow, last)
+			})
+			slot := func(name string) *Slot { return s.core.Table().Slot(model.ID{Group: "db", Name: name}) }
+			s.pass(5 * time.Second)
+			s.waits("app", "db:slow: ready")
+			if got := slot("last").Status().Waiting; got != "db:slow: ready" {
+				t.Errorf("last waits for %q", got)
+			}
+			s.core.SetReady(Instance{slot("slow"), slot("slow").Status().Generation}, true)
+			s.pass(5 * time.Second)
+			s.state("app", model.Running)
+			if got := s.order("spawned"); !slices.Equal(got, []string{"db", "slow", "last", "app"}) {
+				t.Errorf("the order was %v", got)
+			}
+			// They go in the order in which they need each other.
+			s.core.BeginEnd(model.DaemonShutdown)
+			s.pass(time.Minute)
+			if got := s.order("stopped"); len(got) != 4 || got[0] != "app" || got[1] != "last" {
+				t.Errorf("stopped in the order %v", got)
+			}
+		})
+	}
+}
