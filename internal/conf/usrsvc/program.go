@@ -295,15 +295,13 @@ func (b *builder) start(p *model.Program) {
 
 // stop reads how it is ended. A shell and what it runs are one program, of which the original ended what the shell runs.
 func (b *builder) stop(p *model.Program, shell bool) {
-	term, err := units.Signal("TERM")
-	if err != nil {
-		b.fail("", 0, "stopsignal", err.Error())
+	signal, v := "TERM", b.text("stopsignal")
+	if v != nil {
+		signal = v.text
 	}
-	p.Stop.Signal = term
-	if v := b.text("stopsignal"); v != nil {
-		if p.Stop.Signal, err = units.Signal(v.text); err != nil {
-			b.wrong(v, "the name or number of a signal")
-		}
+	var err error
+	if p.Stop.Signal, err = units.Signal(signal); err != nil {
+		b.wrong(v, "the name or number of a signal")
 	}
 	p.Stop.Wait = b.seconds("term_to_kill_seconds", defaultKill)
 	if shell {

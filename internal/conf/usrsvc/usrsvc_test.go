@@ -134,6 +134,35 @@ func TestFilesThatMove(t *testing.T) {
 	}
 }
 
+// TestFolderThatIsNone: what config_dir names is no folder, or too much for a file of it has come by the time of reading.
+func TestFolderThatIsNone(t *testing.T) {
+	dir := t.TempDir()
+	main := write(t, filepath.Join(dir, "usrsvc.cfg"), "[Main]\nconfig_dir = "+dir+"/d\n"+program("a"))
+	write(t, filepath.Join(dir, "d"), "")
+	c, err := Load(main, Options{Home: dir})
+	if err != nil || c.Err() == nil || c.Err().Error() != main+":2: config_dir: "+dir+"/d: not a directory" || len(c.Model.Groups) != 1 {
+		t.Errorf("%+v, %v", c, err)
+	}
+	large := func(string) ([]byte, error) { return make([]byte, maxFile+1), nil }
+	if _, err := Load(main, Options{Home: dir, ReadFile: large}); err == nil || !strings.HasSuffix(err.Error(), "it is larger than 1048576 bytes") {
+		t.Error(err)
+	}
+}
+
+// TestNames: which names a program can have. Those of other languages are fine.
+func TestNames(t *testing.T) {
+	for _, name := range []string{"a", "a b", "été", "1", "a.b-c_d", strings.Repeat("x", 200), "All", "a,b", "a%b", "a#b"} {
+		if why := badName(name); why != "" {
+			t.Errorf("%q: %s", name, why)
+		}
+	}
+	for _, name := range []string{"", "all", "a/b", "a:b", "web-*", "a?", "a[1]", `a\b`, `a"b`, "a'b", "-a", ".a", "..", "a\tb", "a\x7f", strings.Repeat("x", 201)} {
+		if badName(name) == "" {
+			t.Errorf("%q is taken", name)
+		}
+	}
+}
+
 // program is a program about which nothing but what is required is said.
 func program(name string) string {
 	return "[Program:" + name + "]\ncommand = x\npidfile = /p" + name + "\nstdout = /o\n"
@@ -218,6 +247,9 @@ func TestPatternAsPython(t *testing.T) {
 		"(?s:a.c)", "a}", "]", `\-x`, `\x41b`, "é", "[é]",
 	}
 	texts := []string{"", "abc", "a.c", "xaabcc", "]ax", "[x", "a[c", "aab", "aaab", "a{x}", "{", "ABC", "12 ab  x", "/srv a b", "a\tb", "x-a", "9_:", "a\nc", "a}", "]x", "-x", "Ab", "é"}
+	if _, err := Pattern(strings.Repeat("x", 4097)); err == nil {
+		t.Error("a pattern without a bound")
+	}
 	const python = "/usr/bin/python3"
 	if _, err := os.Stat(python); err != nil {
 		t.Skip(err)
