@@ -131,8 +131,15 @@ func newRig(t *testing.T, list ...*model.Notifier) *rig {
 	return r
 }
 
-// boot makes the next process.
+// boot makes the next process, which has read its configuration.
 func (r *rig) boot() {
+	r.make()
+	r.a.Configure(r.list)
+	r.journal.Flush()
+	r.store.Flush()
+}
+
+func (r *rig) make() {
 	r.a = New(Options{
 		Journal: r.journal, Entries: r.journal.Snapshot(), Store: r.store, Courier: r.mails, Host: "web-3", Command: "upkeep why", Log: quiet{r},
 		Now: func() time.Time { return r.now },
@@ -149,9 +156,6 @@ func (r *rig) boot() {
 		},
 		Tail: func(model.Status) (string, []string) { return "stderr", []string{"Error: refused", "password=hunter2"} },
 	})
-	r.a.Configure(r.list)
-	r.journal.Flush()
-	r.store.Flush()
 }
 
 // program is one that is there, STOPPED.

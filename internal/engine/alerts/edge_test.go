@@ -324,6 +324,106 @@ func TestTooManyEvents(t *testing.T) {
 	}
 }
 
+// TestResume: a process that goes on with what was in force goes on with the notifiers too, whatever else the file has.
+func TestResume(t *testing.T) {
+	r := newRig(t, ops(when(model.TriggerFatal)...))
+	r.fatal(r.program("web"))
+	r.turn()
+	r.journal, r.store = r.journal.killed(), r.store.killed()
+	for _, key := range []string{
+		programPrefix + "a:b", programPrefix + "a:*", incidentPrefix + "x", pendingPrefix + "x", messagePrefix + "x", countPrefix + "x", "other",
+	} {
+		r.store.Put(key, []byte("{"))
+	}
+	r.store.Put(messagePrefix+"y", []byte("{}"))
+	r.journal.Put(notePrefix+"x", []byte("{}"))
+	before := len(r.store.now) - 8
+	r.make()
+	r.a.Resume()
+	if len(r.store.now) != before || len(r.journal.now) != 0 {
+		t.Errorf("%d records, want %d; %d notes", len(r.store.now), before, len(r.journal.now))
+	}
+	r.wait(minute)
+	r.got("mailto:ops@x [web-3] FATAL shop:web, gave up after 1 try")
+}
+
+// TestTest: a test goes to all destinations, says that it is one, and is not counted.
+func TestTest(t *testing.T) {
+	n := ops(when(model.TriggerFatal)...)
+	n.To = []string{"mailto:ops@x", "https://x/secret"}
+	r := newRig(t, n)
+	r.mails.fail = func(*report.Report) error {
+		if len(r.mails.got) > 0 {
+			return errors.New("no")
+		}
+		return nil
+	}
+	list, ok := r.a.Test(t.Context(), "ops")
+	if !ok || len(list) != 2 || list[0].Err != nil || list[1].Err == nil || list[1].To != "https://x/…" {
+		t.Errorf("%v %+v", ok, list)
+	}
+	m := r.got("mailto:ops@x [web-3] TEST of notifier ops")
+	if m == nil || !strings.Contains(m.Text(), "Nothing has happened") || strings.Contains(m.Text(), "upkeep why") {
+		t.Errorf("%+v", m)
+	}
+	for _, name := range []string{"none", model.EmailAlerts} {
+		if _, ok := r.a.Test(t.Context(), name); ok {
+			t.Errorf("%s is tested", name)
+		}
+	}
+	if n := r.a.Notifiers()[0]; n.Sent+n.Failed != 0 || n.LastError != "" {
+		t.Errorf("%+v", n)
+	}
+}
+
+// TestEnds: an end that nobody starts it again after is told as given up, unless it was expected or somebody has signalled it.
+func TestEnds(t *testing.T) {
+	for name, c := range map[string]struct {
+		exit     model.Exit
+		expected bool
+		signal   int
+		want     []string
+	}{
+		"fails":                     {code(3), false, 0, []string{"mailto:ops@x [web-3] EXITED shop:web, exit 3 after 1m, and is not to be started ..."}},
+		"has done its work":         {code(0), true, 0, nil},
+		"by KILL of ours":           {model.Exit{Known: true, Signal: 9}, false, 9, nil},
+		"exits upon TERM":           {code(143), false, 15, nil},
+		"exits some time after HUP": {code(1), false, 1, []string{"mailto:ops@x [web-3] EXITED shop:web, exit 1 after 1m, and is not to be started ..."}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, ops(when(model.TriggerFatal, model.TriggerRecovered)...))
+			w := r.program("web")
+			w.Program.Exit.Restart = model.RestartNever
+			r.up(w, false)
+			r.wait(minute)
+			w.Past.Signal = c.signal
+			w.Exit, w.Stop, w.PID, w.State = c.exit, r.now, 0, model.Exited
+			w.Past.Ended, w.Past.Lasted = w.Generation, r.now.Sub(w.Start)
+			r.a.Happened(model.Event{Time: r.now, Type: model.EventProcessExited, ID: w.ID, From: model.Running, Expected: c.expected})
+			r.wait(minute)
+			r.got(c.want...)
+		})
+	}
+}
+
+// TestCheckGone: what a check has found is over when the check is not made any more.
+func TestCheckGone(t *testing.T) {
+	r := newRig(t, ops(when(model.TriggerUnhealthy, model.TriggerRecovered)...))
+	w := r.program("web")
+	w.Program.Checks = []model.Check{{Name: "http", Kind: model.CheckHTTP, Action: model.CheckAlert}}
+	r.up(w, false)
+	r.a.Happened(model.Event{Time: r.now, ID: w.ID, Kind: "http", Data: []byte("503"), Type: model.EventCheckFailed})
+	r.wait(minute)
+	r.got("mailto:ops@x [web-3] UNHEALTHY shop:web, http: 503")
+	p := *w.Program
+	p.Checks = nil
+	w.Program = &p
+	r.wait(2 * minute)
+	if got := told(r); got != "RECOVERED" {
+		t.Errorf("told: %s", got)
+	}
+}
+
 // TestRun: the worker delivers by itself, ends when it is told to, and does not wait for a server that hangs.
 func TestRun(t *testing.T) {
 	under := make(chan struct{})
@@ -340,7 +440,7 @@ func TestRun(t *testing.T) {
 	<-under
 	cancel()
 	<-done
-	if n := a.Notifiers()[0]; n.Waiting != 1 || n.LastError == "" {
+	if n := a.Notifiers()[0]; n.Waiting != 1 || n.LastError != "interrupted: the daemon ends" {
 		t.Errorf("%+v", n)
 	}
 }

@@ -150,6 +150,9 @@ func (a *Alerts) nextDelivery(now time.Time) time.Duration {
 // deliver makes one attempt, on a goroutine of its own.
 func (a *Alerts) deliver(ctx context.Context, d delivery) {
 	_, err := a.o.Courier.Deliver(ctx, d.who, d.To, d.m.Report)
+	if err != nil && ctx.Err() != nil {
+		err = errors.New("interrupted: the daemon ends") // and not slow, as the courier thinks
+	}
 	a.posted.mu.Lock()
 	a.posted.all = append(a.posted.all, outcome{d, err})
 	a.posted.mu.Unlock()
