@@ -211,7 +211,8 @@ func (c *Core) startNeeded(o *order, s *Slot) {
 	person := o.then == nil && !o.internal
 	s.asking = true
 	defer func() { s.asking = false }()
-	for _, d := range s.spec.Depends {
+	p, _ := s.Target() // by which it is started
+	for _, d := range p.Depends {
 		for _, on := range c.relations().named[d.On] {
 			if on.asking || d.Condition == model.DependCompleted && on.completed || !c.startable(on, person) {
 				continue
@@ -246,10 +247,9 @@ func (c *Core) startable(s *Slot, person bool) bool {
 	case c.passive:
 		return false
 	}
-	if up, known := c.keep.wished[s.spec.ID]; known {
-		return up
-	}
-	return s.m.State != model.Stopped || s.m.Gen == 0 // else somebody has stopped it, which is no wish where autostart says the same
+	up, known := c.keep.wished[s.spec.ID]
+	// What was started and is STOPPED was stopped by somebody: that is no wish where autostart says the same.
+	return s.begin || (up || !known) && (s.m.State != model.Stopped || s.m.Gen == 0)
 }
 
 // needsFirst puts those of a set on which others of it depend before them. The order is kept otherwise.

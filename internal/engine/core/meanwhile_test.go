@@ -280,3 +280,27 @@ func TestLivesOnAfterAnEnd(t *testing.T) {
 	s.pass(time.Second)
 	s.are("db EXITED, app STOPPING 107")
 }
+
+// TestStartUnderANewDefinition: what is started when its process is gone needs what its new definition says.
+func TestStartUnderANewDefinition(t *testing.T) {
+	s := newStage(t)
+	s.script["app"] = script{dies: 5 * time.Second}
+	g := with(members("g", "app", "old", "new"), func(p *model.Program) { p.Start.Auto = false })
+	g.Programs[0].Depends = []model.Dependency{{On: "old"}}
+	s.activate(g)
+	if _, err := s.one(s.core.start([]*Slot{s.in("g", "app")}, Each, true)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.one(s.core.stop([]*Slot{s.in("g", "old")}, Each, true)); err != nil {
+		t.Fatal(err)
+	}
+	s.core.stop([]*Slot{s.in("g", "app")}, Each, false)
+	s.pass(time.Second)
+	next := with(members("g", "app", "old", "new"), func(p *model.Program) { p.Start.Auto = false })
+	next.Programs[0].Depends, next.Programs[0].Command.Dir = []model.Dependency{{On: "new"}}, "/new"
+	s.applied(s.apply("", next), "refresh g:app")
+	if _, err := s.one(s.core.start([]*Slot{s.in("g", "app")}, Each, true)); err != nil {
+		t.Error(err)
+	}
+	s.are("app RUNNING 104, old STOPPED, new RUNNING 103")
+}

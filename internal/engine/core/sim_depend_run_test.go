@@ -35,16 +35,17 @@ func (t *town) client() {
 	h := t.houses[t.dice.IntN(len(t.houses))]
 	of := []*house{h}
 	if t.one(5) {
-		of = t.houses
+		of = slices.Clone(t.houses)
 	}
+	of = slices.DeleteFunc(of, func(h *house) bool { return t.core.Table().Slot(h.spec.ID) == nil })
+	if len(of) == 0 {
+		t.regroup(t.place(h.spec))
+		return
+	}
+	h = of[0]
 	var slots []*Slot
 	for _, h := range of {
-		if s := t.core.Table().Slot(h.spec.ID); s != nil {
-			slots = append(slots, s)
-		}
-	}
-	if len(slots) != len(of) {
-		return
+		slots = append(slots, t.core.Table().Slot(h.spec.ID))
 	}
 	mode := Each
 	if len(of) > 1 {
@@ -76,7 +77,11 @@ func (t *town) client() {
 		}
 		return
 	default:
-		t.change(h)
+		if t.one(6) {
+			t.regroup(t.place(h.spec))
+		} else {
+			t.change(h)
+		}
 		return
 	}
 	for _, h := range a.of {
@@ -91,12 +96,12 @@ func (t *town) adopt(h *house) {
 	if h.let == nil {
 		return
 	}
-	g := h.let
+	g, slot := h.let, t.core.Table().Slot(h.spec.ID)
 	h.down = false
 	h.started++
 	t.tell("adopt %s", h.spec.ID.Name)
 	t.asked = append(t.asked, &asking{what: "adopt", reply: t.core.ask(func() error {
-		return t.core.adoptForeign(t.core.Table().Slot(h.spec.ID), g)
+		return t.core.adoptForeign(slot, g)
 	}), then: func() { h.let = nil }})
 }
 
@@ -119,12 +124,43 @@ func (t *town) changed(h *house) *model.Program {
 	return &spec
 }
 
+// applying reports whether a change is not answered yet.
+func (t *town) applying() bool {
+	return slices.ContainsFunc(t.asked, func(a *asking) bool { return a.what == "apply" })
+}
+
+// regroup takes a group out of the configuration, or brings it back.
+func (t *town) regroup(i int) {
+	if t.applying() {
+		return
+	}
+	ch, next := Change{Groups: []NewGroup{newGroup(t.groups[i])}}, mustUp
+	if t.there[i] == mustUp {
+		ch, next = Change{Remove: []string{t.groups[i].Name}}, mustDown
+	}
+	t.there[i] = mustNothing
+	for _, h := range t.houses {
+		if t.place(h.spec) == i {
+			h.down = false // autostart decides
+			h.started++
+		}
+	}
+	app := t.core.application()
+	t.tell("%s: %d groups come, %d go", t.groups[i].Name, len(ch.Groups), len(ch.Remove))
+	t.asked = append(t.asked, &asking{
+		what: "apply", reply: t.core.ask(func() error { return t.core.apply(app, ch) }),
+		then: func() {
+			if t.there[i] = next; next == mustDown {
+				t.gone++
+			}
+		},
+	})
+}
+
 // change changes a program in the configuration.
 func (t *town) change(h *house) {
-	for _, a := range t.asked {
-		if a.what == "apply" {
-			return
-		}
+	if t.applying() || t.there[t.place(h.spec)] != mustUp {
+		return
 	}
 	spec := t.changed(h)
 	for i, g := range t.groups {
@@ -197,9 +233,8 @@ func (t *town) answered(a *asking) bool {
 	return true
 }
 
-// step is one happening.
-func (t *town) step() {
-	next, timed := time.Duration(0), false
+// turn lets the core do what is due.
+func (t *town) turn() (next time.Duration, timed bool) {
 	if t.up {
 		t.guard(func() {
 			next, timed = t.core.Turn()
@@ -211,6 +246,12 @@ func (t *town) step() {
 			t.answers()
 		})
 	}
+	return next, timed
+}
+
+// step is one happening.
+func (t *town) step() {
+	next, timed := t.turn()
 	switch at, ok := t.coming.Next(); {
 	case t.up && timed && (!ok || t.now+next < at):
 		t.now += next
@@ -272,8 +313,13 @@ func (t *town) live(d time.Duration) {
 	t.calm = true
 	for range 20 {
 		t.run(5 * time.Second)
-		if t.up {
+		if t.turn(); t.up {
 			t.atRest()
+		}
+	}
+	for _, h := range t.houses {
+		if h.live != nil && t.there[t.place(h.spec)] == mustDown {
+			t.fail("%s was removed long ago, and lives", h.spec.ID)
 		}
 	}
 	t.calm = false
@@ -303,20 +349,20 @@ func TestDependentsUnderFaults(t *testing.T) {
 	if slow() || testing.Short() {
 		n /= 10
 	}
-	kills, starts, waits, strange, taken, bad := 0, 0, 0, 0, 0, 0
+	kills, starts, waits, strange, taken, gone, bad := 0, 0, 0, 0, 0, 0, 0
 	for i := range uint64(n) {
 		w := newTown(*simFirst + i)
 		w.live(3 * time.Minute)
 		kills, starts, waits, strange = kills+w.kills, starts+w.starts, waits+w.waits, strange+w.strange
-		taken += w.taken
+		taken, gone = taken+w.taken, gone+w.gone
 		if w.wrong != "" {
 			if bad++; bad <= 3 {
 				t.Errorf("seed %d: %s\n%s", *simFirst+i, w.wrong, strings.Join(w.story[max(0, len(w.story)-60):], "\n"))
 			}
 		}
 	}
-	t.Logf("%d runs: %d kills, %d starts, %d looks at who waits, %d processes let go of, %d taken back, %d runs went wrong", n, kills, starts, waits, strange, taken, bad)
-	if kills < n || starts < 10*n || waits < n || strange < n/4 || taken < n/20 {
+	t.Logf("%d runs: %d kills, %d starts, %d looks at who waits, %d processes let go of, %d taken back, %d groups removed, %d runs went wrong", n, kills, starts, waits, strange, taken, gone, bad)
+	if kills < n || starts < 10*n || waits < n || strange < n/4 || taken < n/20 || gone < n/4 {
 		t.Error("too little has happened")
 	}
 }

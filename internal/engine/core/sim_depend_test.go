@@ -1,12 +1,10 @@
 package core
 
 import (
-	"errors"
 	"flag"
 	"fmt"
 	"math/rand/v2"
 	"slices"
-	"syscall"
 	"time"
 
 	"github.com/upkeep-project/upkeep/internal/base/agenda"
@@ -34,8 +32,9 @@ type town struct {
 	disk    map[string][]byte
 	waiting []putting
 	wishes  townWishes
-	quick   bool // lives are short, so that starts by themselves have to wait for their turn
-	groups  []*model.Group
+	quick   bool           // lives are short, so that starts by themselves have to wait for their turn
+	groups  []*model.Group // as they are defined, in force or not
+	there   []must         // whether they are in force: mustUp, mustDown
 	houses  []*house
 	byID    map[model.ID]*house
 	held    map[heldKey]*guest
@@ -50,6 +49,7 @@ type town struct {
 	waits   int
 	strange int
 	taken   int
+	gone    int
 }
 
 // house is what is known of a program.
@@ -64,26 +64,6 @@ type house struct {
 	started   uint64
 	disabled  must // mustUp: it is for certain, mustDown: it is not
 	watched   uint64
-}
-
-// guest is a process.
-type guest struct {
-	t       *town
-	h       *house
-	key     heldKey
-	pid     int
-	born    time.Duration
-	found   bool
-	dir     string // in which it was started
-	dead    bool
-	strange bool
-	exit    model.Exit
-	ended   time.Duration
-	inst    Instance
-	life    int
-	ready   bool
-	was     bool // ready, at some time: it may be believed after a kill until the checks have looked again
-	asked   bool // to end
 }
 
 // asking is an order that is not answered yet.
@@ -112,7 +92,7 @@ func newTown(seed uint64) *town {
 			}
 			t.houses, t.byID[p.ID] = append(t.houses, h), h
 		}
-		t.groups = append(t.groups, spec)
+		t.groups, t.there = append(t.groups, spec), append(t.there, mustUp)
 	}
 	return t
 }
@@ -189,30 +169,6 @@ func (t *town) Logf(_ activity.Level, format string, args ...any) {
 
 func (t *town) Put(key string, value []byte) {
 	t.waiting = append(t.waiting, putting{key: key, kept: kept{value: value}})
-}
-
-// townWishes are durable some time after they were put, or never.
-type townWishes struct {
-	t       *town
-	waiting []putting
-	disk    map[string][]byte
-}
-
-func (w *townWishes) Put(key string, value []byte) {
-	w.waiting = append(w.waiting, putting{key: key, kept: kept{value: value}})
-}
-
-func (w *townWishes) Sync(done func(error)) {
-	n := len(w.waiting)
-	for _, p := range w.waiting[:n] {
-		if p.value == nil {
-			delete(w.disk, p.key)
-		} else {
-			w.disk[p.key] = p.value
-		}
-	}
-	w.waiting = w.waiting[n:]
-	w.t.lifelong(w.t.span(time.Millisecond), func() { done(nil) })
 }
 
 func (t *town) Flush() error {
@@ -295,6 +251,8 @@ func (t *town) judgeLaunch(h *house) {
 		t.fail("%s is launched, and somebody wants it to be down", h.spec.ID)
 	case h.disabled == mustUp:
 		t.fail("%s is launched, and is disabled", h.spec.ID)
+	case t.there[t.place(h.spec)] == mustDown:
+		t.fail("%s is launched, and was removed", h.spec.ID)
 	case t.core.end.begun:
 		t.fail("%s is launched while everything ends", h.spec.ID)
 	}
@@ -313,36 +271,6 @@ func (t *town) lack(p *model.Program) string {
 		}
 	}
 	return ""
-}
-
-// lives has a process end some time, or send itself away: then another one is what it was.
-func (g *guest) lives() {
-	t := g.t
-	most := time.Minute
-	if t.quick {
-		most = 2 * time.Second
-	}
-	if t.one(6) {
-		t.later(blur+t.span(most), g.moves) // the core has heard of the one before
-		return
-	}
-	t.later(t.span(most), func() { g.die(model.Exit{Known: true, Status: t.dice.IntN(2)}) })
-}
-
-func (g *guest) moves() {
-	t := g.t
-	if g.dead || g.strange {
-		return
-	}
-	t.pids++
-	next := *g
-	next.pid = 1000 + t.pids
-	g.dead, g.h.live, t.held[g.key] = true, &next, &next
-	t.tell("%s:%d is pid %d now", g.key.id.Name, g.key.gen, next.pid)
-	next.lives()
-	if t.up && g.life == t.life {
-		t.lifelong(t.span(blur/2), func() { t.core.Moved(next.inst, &next) })
-	}
 }
 
 func (t *town) Resume(i Instance, whichever bool) Resumed {
@@ -426,91 +354,11 @@ func (t *town) Down(i Instance) {
 	}
 }
 
-func (g *guest) PID() int                { return g.pid }
-func (g *guest) WriteStdin([]byte) error { return nil }
+func (t *town) group(p *model.Program) *model.Group { return t.groups[t.place(p)] }
 
-func (g *guest) die(e model.Exit) {
-	if g.dead || g.strange {
-		return
-	}
-	g.dead, g.exit, g.ended = true, e, g.t.now
-	g.h.live, g.h.lastDeath = nil, g.t.now
-	g.h.done = g.h.done || e.Signal == 0 && e.Status == 0
-	g.t.tell("death %s:%d %s", g.key.id.Name, g.key.gen, ExitText(e))
-	if g.t.up && g.life == g.t.life {
-		g.t.lifelong(g.t.span(blur/2), func() { g.t.core.Ended(g.inst, e) })
-	}
-}
-
-func (g *guest) Signal(sig int, _ model.Reach) error {
-	t := g.t
-	t.point("before a signal")
-	if g.strange {
-		t.fail("%s was let go of, and gets signal %d", g.key.id, sig)
-	}
-	t.tell("signal %d to %s:%d", sig, g.key.id.Name, g.key.gen)
-	if t.core.end.begun && !g.asked {
-		for _, h := range t.houses {
-			for _, d := range h.spec.Depends {
-				if d.About(g.key.id) && h.live != nil && t.group(h.spec).Priority >= t.group(g.h.spec).Priority {
-					t.fail("%s is asked to end before %s, which depends on it", g.key.id, h.spec.ID)
-				}
-			}
-		}
-	}
-	g.asked = true
-	defer t.point("after a signal")
-	if g.dead {
-		return syscall.ESRCH
-	}
-	t.later(t.span(time.Second), func() { g.die(model.Exit{Known: true, Signal: sig}) })
-	return nil
-}
-
-func (g *guest) Detach() {
-	t := g.t
-	t.point("before a detachment")
-	t.tell("let go of %s:%d", g.key.id.Name, g.key.gen)
-	if !g.dead {
-		g.strange, g.h.live, g.h.let, g.h.down = true, nil, g, true
-		t.strange++
-	}
-	delete(t.held, g.key)
-	t.point("after a detachment")
-}
-
-func (t *town) group(p *model.Program) *model.Group {
-	return t.groups[slices.IndexFunc(t.groups, func(g *model.Group) bool { return g.Name == p.ID.Group })]
-}
-
-// Since and Take make a stranger one of us again.
-func (g *guest) Since() time.Duration { return g.born }
-
-func (g *guest) Take(i Instance) (Process, error) {
-	t := g.t
-	t.point("before a taking")
-	if !g.strange || g.dead || g.h.live != nil {
-		return nil, errors.ErrUnsupported
-	}
-	t.tell("take %s:%d", g.key.id.Name, i.Gen)
-	g.strange, g.found, g.asked = false, true, false
-	g.key.gen, g.inst, g.life, g.ready, g.was = i.Gen, i, t.life, false, false
-	g.h.live, t.held[g.key] = g, g
-	t.taken++
-	g.lives()
-	t.point("after a taking")
-	return g, nil
-}
-
-func (g *guest) Release() {
-	if g.strange || !g.dead {
-		g.t.fail("pid %d of %s is given up while it lives", g.pid, g.key.id)
-	}
-	g.t.point("before a release")
-	if g.t.held[g.key] == g {
-		delete(g.t.held, g.key)
-	}
-	g.t.point("after a release")
+// place is where the group of a program is in groups.
+func (t *town) place(p *model.Program) int {
+	return slices.IndexFunc(t.groups, func(g *model.Group) bool { return g.Name == p.ID.Group })
 }
 
 // boot makes a core from what is left.
@@ -535,16 +383,35 @@ func (t *town) boot() {
 		t.core.Restore(sv)
 		if sv.Empty() {
 			var add []NewGroup
-			for _, g := range t.groups {
+			for i, g := range t.groups {
 				add = append(add, newGroup(g))
+				t.there[i] = mustUp
 			}
 			t.core.post(func() { _ = t.core.addGroups(add) })
 			return
 		}
-		t.groups = sv.Groups()
-		for _, g := range t.groups {
+		in := make([]must, len(t.groups))
+		for _, g := range sv.Groups() {
+			if len(g.Programs) == 0 { // it goes
+				continue
+			}
+			i := t.place(g.Programs[0])
+			t.groups[i], in[i] = g, mustUp
 			for _, p := range g.Programs {
 				t.recall(t.byID[p.ID], p)
+			}
+		}
+		for i, was := range t.there {
+			if was != mustNothing && (was == mustUp) != (in[i] == mustUp) {
+				t.fail("group %s: what was answered is forgotten", t.groups[i].Name)
+			}
+			if t.there[i] = mustDown; in[i] == mustUp {
+				t.there[i] = mustUp
+			}
+		}
+		for _, h := range t.houses {
+			if h.live != nil && t.core.Table().Slot(h.spec.ID) == nil {
+				t.fail("%s lives, and nobody knows of it", h.spec.ID)
 			}
 		}
 	})
