@@ -242,7 +242,7 @@ func TestFind(t *testing.T) {
 // TestPatternAsPython: what a pattern finds is what Python finds.
 func TestPatternAsPython(t *testing.T) {
 	patterns := []string{
-		"abc", "^a.c$", `a\.c`, "[abc]+", "[^a]b", "[]a]+x", "[[x]+", "[a[]c", "a{2}", "a{,2}b", "a{1,}b", "a{,}b", "a{x}", "{", "(a|b)c", "(?:a|b)c", "(?P<n>a)b",
+		"abc", "^a.c$", `a\.c`, "[abc]+", "[^a]b", "[^]a]b", "[]a]+x", "[[x]+", "[a[]c", "a{2}", "a{,2}b", "a{1,}b", "a{,}b", "a{x}", "{", "(a|b)c", "(?:a|b)c", "(?P<n>a)b",
 		`\d+ \w+\s\S`, `(?i)ABC`, `(?#note)abc`, `c\Z`, `\Aa`, `a\b`, "a*?b", "a+?", "a??b", `[\]x]`, `x[-a]`, `\/srv`, `a\ b`, "(?u)abc", "", "$", "a|", `\t`, `[\d_]+:`,
 		"(?s:a.c)", "a}", "]", `\-x`, `\x41b`, "é", "[é]",
 	}
