@@ -114,6 +114,9 @@ func (c *command) adopt(ctx context.Context, a adopting) error {
 			return err
 		}
 	}
+	if known != nil && known.PID != nil && !a.said() {
+		return fmt.Errorf("%s runs already, as pid %d", a.Program, *known.PID)
+	}
 	found, err := c.meant(ctx, client, &a, known != nil)
 	if err != nil {
 		return err
@@ -274,7 +277,7 @@ func (c *command) adoptNew(ctx context.Context, client *upkeep.Client, a adoptin
 		return fmt.Errorf("it is not known whether pid %d is managed now:  upkeep status %s\n%w", found.PID, words.Quote(a.Program), err)
 	}
 	if err := c.startsByItself(ctx, client, a.Program); err != nil {
-		err = fmt.Errorf("%s is managed, but will not start with upkeep:  upkeep set %s autostart=true\n%w", a.Program, words.Quote(a.Program), err)
+		err = fmt.Errorf("%s is managed, but will not start with upkeep:  upkeep set %s autostart=true\n%v", a.Program, words.Quote(a.Program), err)
 		return errors.Join(c.adopted(&p, found), err)
 	}
 	return c.adopted(&p, found)

@@ -98,6 +98,7 @@ func TestAdoptAndRelease(t *testing.T) {
 	u.is(1, []string{"adopt", strconv.Itoa(pid)}, "already an instance")
 	u.is(0, []string{"status", "web", "-o", "template={{.Adopted}} {{.Summary}}"}, "true adopted\n")
 	u.is(1, []string{"attach", "web"}, "web was adopted: its input and output are its own, until its next start")
+	u.is(1, []string{"adopt", "web"}, "web runs already, as pid N")
 	u.is(0, []string{"release", "web"}, "✓ web was let go of", "Undo:  upkeep adopt web")
 	u.is(1, []string{"release", "web"}, "not running")
 	u.is(3, []string{"status", "web", "-o", "template={{.State}}"}, "STOPPED")
@@ -181,8 +182,15 @@ func TestAdoptAsks(t *testing.T) {
 	}
 }
 
-// through is a socket behind which the instance is, whose answers to some requests are spoilt: once they are carried out.
-func (u *user) through(spoil func(r *http.Request, n int) bool) string {
+// What becomes of an answer on the way.
+const (
+	kept = iota
+	lost
+	refused // the request was carried out all the same
+)
+
+// through is a socket behind which the instance is, and some answers are spoilt.
+func (u *user) through(fate func(r *http.Request, n int) int) string {
 	u.t.Helper()
 	u.start()
 	real := filepath.Join(u.root, "run", "upkeep", "upkeep.sock")
@@ -203,8 +211,14 @@ func (u *user) through(spoil func(r *http.Request, n int) bool) string {
 			mu.Lock()
 			defer mu.Unlock()
 			what := r.Request.Method + " " + r.Request.URL.Path
-			if seen[what]++; spoil(r.Request, seen[what]) {
-				return errors.New("spoilt")
+			seen[what]++
+			switch fate(r.Request, seen[what]) {
+			case lost:
+				return errors.New("lost")
+			case refused:
+				text := `{"status":412,"code":"precondition_failed","title":"refused"}`
+				r.StatusCode, r.Body, r.ContentLength = http.StatusPreconditionFailed, io.NopCloser(strings.NewReader(text)), int64(len(text))
+				r.Header = http.Header{"Content-Type": {"application/problem+json"}, "Content-Length": {strconv.Itoa(len(text))}}
 			}
 			return nil
 		},
@@ -222,23 +236,35 @@ func (u *user) through(spoil func(r *http.Request, n int) bool) string {
 
 // TestAdoptHalfDone: when the daemon goes away in the middle, nothing is undone that could end the process.
 func TestAdoptHalfDone(t *testing.T) {
+	const unmade = "web is managed, but will not start with upkeep:  upkeep set web autostart=true"
+	second := func(fate int) func(*http.Request, int) int {
+		return func(r *http.Request, n int) int {
+			if r.Method == http.MethodPut && n == 2 {
+				return fate
+			}
+			return kept
+		}
+	}
 	for name, tt := range map[string]struct {
-		spoil func(r *http.Request, n int) bool
+		fate  func(r *http.Request, n int) int
 		words []string
 	}{
 		"the answer to the adoption is lost": {
-			func(r *http.Request, _ int) bool { return r.URL.Path == "/v1/adopt" },
+			func(r *http.Request, _ int) int {
+				if r.URL.Path == "/v1/adopt" {
+					return lost
+				}
+				return kept
+			},
 			[]string{"it is not known whether pid N is managed now:  upkeep status web"},
 		},
-		"it cannot be made one that starts by itself": {
-			func(r *http.Request, n int) bool { return r.Method == "PUT" && n == 2 },
-			[]string{"✓ web is managed", "web is managed, but will not start with upkeep:  upkeep set web autostart=true"},
-		},
+		"nobody says whether it starts by itself": {second(lost), []string{"✓ web is managed", unmade}},
+		"it is refused to start it by itself":     {second(refused), []string{"✓ web is managed", unmade}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			u := newUser(t)
 			pid := u.foreign(os.Getuid(), "sleep", strconv.Itoa(8_000_000+os.Getpid()))
-			u.is(1, []string{"--socket", u.through(tt.spoil), "adopt", strconv.Itoa(pid), "--name", "web"}, tt.words...)
+			u.is(1, []string{"--socket", u.through(tt.fate), "adopt", strconv.Itoa(pid), "--name", "web"}, tt.words...)
 			if got := u.pidOf("web"); got != pid {
 				t.Errorf("pid %d, want %d", got, pid)
 			}
