@@ -7,9 +7,9 @@
 // case-sensitive, and no name may come twice.
 //
 // A mistake is told with its line and the section that it hurts, and reading goes on, so that what stands elsewhere can be
-// used. In three points it is stricter than the original: what follows a closing quote is a mistake even where the original
-// would take the quotes for a part of the text (or look for them in the comment), text has to be UTF-8 without NUL, and there
-// are bounds. A line ends with LF, CR or both, and with nothing else.
+// used. In four points it is stricter than the original: what follows a closing quote is a mistake even where the original
+// would take the quotes for a part of the text (or look for them in the comment), and so are keys of blanks or of a quote alone;
+// text has to be UTF-8 without NUL; and there are bounds. A line ends with LF, CR or both, and with nothing else.
 // Source: spec/usrsvc 3, US-10 to US-12.
 package configobj
 

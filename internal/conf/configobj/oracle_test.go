@@ -6,11 +6,14 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os/exec"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/rogpeppe/go-internal/txtar"
 )
 
 // answer is what the original says of a text.
@@ -181,14 +184,10 @@ func (g generator) text() string {
 }
 
 // odd reports whether a text has a line on which we are stricter, on purpose: quotes elsewhere than around a whole item or
-// a whole key.
+// a whole key, or nothing but blanks before the =.
 func odd(errors []*Error) bool {
-	for _, e := range errors {
-		if strings.Contains(e.Text, "follows the closing quote") || strings.Contains(e.Text, "a quote begins it") {
-			return true
-		}
-	}
-	return false
+	re := regexp.MustCompile(`follows the closing quote|a quote begins it|KEY = VALUE: ['"]\\?['"=]`)
+	return slices.ContainsFunc(errors, func(e *Error) bool { return re.MatchString(e.Text) })
 }
 
 // tricky reports whether a comment after a value with quotes has quotes too: the original may then find the end of the value
@@ -212,6 +211,55 @@ func TestAsTheOriginal(t *testing.T) {
 	texts := make([]string, n)
 	for i := range texts {
 		texts[i] = g.text()
+	}
+	compare(t, texts)
+}
+
+// mutated is a text with a few changes, or none.
+func (g generator) mutated(text string) string {
+	r := []rune(text)
+	for n := g.IntN(3); n > 0 && len(r) > 0; n-- {
+		at := g.IntN(len(r))
+		if g.IntN(2) == 0 {
+			r = slices.Delete(r, at, min(len(r), at+1+g.IntN(10)))
+			continue
+		}
+		r = slices.Insert(r, at, []rune(g.pick("\r", "\n", "\r\n", "\ufeff", "\u00a0", "'", `"`, "'''", `"""`, "#", ",", "[", "]", "=", "%(command)s", "%(", ")s", "%", " ", "\t", "[[", "]]"))...)
+	}
+	return string(r)
+}
+
+// TestMutatedAsTheOriginal does it for files as people write them, with a few changes.
+func TestMutatedAsTheOriginal(t *testing.T) {
+	n := 5000
+	if testing.Short() {
+		n = 500
+	}
+	var files []string
+	for _, pattern := range []string{"../usrsvc/testdata/*.txtar", "../../../examples/usrsvc/usrsvc.cfg", "../../../examples/usrsvc/usrsvc.d/*.cfg"} {
+		names, err := filepath.Glob(pattern)
+		if err != nil || len(names) == 0 {
+			t.Fatal(pattern, err)
+		}
+		for _, name := range names {
+			ar, err := txtar.ParseFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(ar.Files) == 0 {
+				files = append(files, string(ar.Comment))
+			}
+			for _, f := range ar.Files {
+				if f.Name != "want" {
+					files = append(files, string(f.Data))
+				}
+			}
+		}
+	}
+	g := generator{rand.New(rand.NewPCG(6, 3))}
+	texts := make([]string, n)
+	for i := range texts {
+		texts[i] = g.mutated(files[g.IntN(len(files))])
 	}
 	compare(t, texts)
 }
