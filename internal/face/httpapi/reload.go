@@ -38,6 +38,8 @@ func (a *API) reload() verb {
 			return noReload(&st)
 		case !st.State.Up():
 			return &service.Error{Code: service.CodeNotRunning, Text: id.String()}
+		case st.Program.Disabled: // it could not be started again
+			return &service.Error{Code: service.CodeDisabled, Text: id.String()}
 		}
 		if first, ok := stuck[of]; ok {
 			return &upkeep.Problem{

@@ -94,6 +94,24 @@ func TestReload(t *testing.T) {
 	}
 }
 
+// TestDisabledRunsOn: neither a reload nor a restart ends what could not be started again.
+func TestDisabledRunsOn(t *testing.T) {
+	f := &fleet{}
+	for _, name := range []string{"web_0", "web_1"} {
+		id := model.ID{Group: "web", Name: name}
+		f.list = append(f.list, model.Status{ID: id, State: model.Running, Program: &model.Program{ID: id, Section: "web", Disabled: true}})
+	}
+	for _, action := range []string{"reload", "restart"} {
+		do, err := (&API{o: Options{Service: f}}).verb(upkeep.Action{Action: action})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := do(t.Context(), f.list[0].ID); service.CodeOf(err) != service.CodeDisabled || len(f.told) > 0 {
+			t.Errorf("%s: %v, told %q", action, err, f.told)
+		}
+	}
+}
+
 // TestReloadHints: what nothing is known for is told how to be given something.
 func TestReloadHints(t *testing.T) {
 	id := model.ID{Group: "web", Name: "my web"}
