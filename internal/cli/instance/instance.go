@@ -140,8 +140,15 @@ func (i Instance) Serve(version string, background bool) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	return app.Launch(o, c, false)
+	status, err := app.Launch(o, c, false)
+	if background && errors.As(err, new(*app.RunsError)) {
+		return statusTaken, nil // whoever waits for this one looks at the other
+	}
+	return status, err
 }
+
+// statusTaken is with what a start in the background ends when another daemon has the instance.
+const statusTaken = 75
 
 // Base is the environment that programs of a native instance inherit: the same however the instance was started. Source:
 // one-model C10.
@@ -184,11 +191,6 @@ const startPatience = 20 * time.Second
 // Start starts the native instance in the background, unless it runs, and returns when it answers. started says that it was
 // not there before.
 func (i Instance) Start(ctx context.Context) (s upkeep.System, started bool, err error) {
-	s, err = i.Running(ctx)
-	var absent *upkeep.AbsentError
-	if err == nil || !errors.As(err, &absent) || errors.Is(err, os.ErrPermission) {
-		return s, false, err
-	}
 	self, err := os.Executable()
 	if err != nil {
 		return s, false, err
@@ -197,16 +199,31 @@ func (i Instance) Start(ctx context.Context) (s upkeep.System, started bool, err
 	if i.Run != "" {
 		argv, extra = append(argv, Run+"="+i.Run), []string{home.RootVariable + "=" + i.Root}
 	}
-	status, err := daemon.Start(argv, extra...)
-	var exit *exec.ExitError
-	if err != nil && !errors.As(err, &exit) {
-		return s, false, err
+	begin := func(context.Context, upkeep.System) (bool, error) {
+		status, err := daemon.Start(argv, extra...)
+		switch {
+		case err != nil && !errors.As(err, new(*exec.ExitError)):
+			return false, err
+		case status == statusTaken:
+			return false, nil
+		case status != 0:
+			return false, fmt.Errorf("the daemon has ended with status %d; its log is %s", status, i.Logs)
+		}
+		return true, nil
 	}
-	if status != 0 {
-		return s, false, fmt.Errorf("the daemon has ended with status %d; its log is %s", status, i.Logs)
+	seen := func(ctx context.Context) (upkeep.System, bool, error) {
+		s, err := i.Running(ctx)
+		if absent := new(*upkeep.AbsentError); errors.As(err, absent) && !errors.Is(err, os.ErrPermission) {
+			return s, false, nil
+		}
+		return s, err == nil, err
 	}
+	_ = os.MkdirAll(i.State, 0o700) // else the daemon says that there is no place
 	ctx, cancel := context.WithTimeout(ctx, startPatience)
 	defer cancel()
-	s, err = i.Running(ctx)
-	return s, true, err
+	s, started, err = Once(ctx, i.State, seen, begin)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = fmt.Errorf("the daemon does not answer; its log is %s", i.Logs)
+	}
+	return s, started, err
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/upkeep-project/upkeep/client/upkeep"
+	native "github.com/upkeep-project/upkeep/internal/cli/instance"
 	"github.com/upkeep-project/upkeep/internal/sys/daemon"
 	"github.com/upkeep-project/upkeep/internal/sys/home"
 	"github.com/upkeep-project/upkeep/internal/sys/lock"
@@ -66,44 +67,25 @@ func (i instance) start(ctx context.Context, mode, file string) (s upkeep.System
 	}
 	ctx, cancel := context.WithTimeout(ctx, startPatience)
 	defer cancel()
-	tick := time.NewTicker(look)
-	defer tick.Stop()
-	for mine, launched := false, false; ; {
+	var trouble error
+	seen := func(ctx context.Context) (upkeep.System, bool, error) {
 		s, ok, err := i.running(ctx)
-		instead := ok && s.Passive && mode == modeActive
-		if ok && !instead || err != nil && !cut(err) {
-			return s, err
+		if err != nil && cut(err) {
+			trouble, err = err, ctx.Err()
 		}
-		switch {
-		case !mine:
-			l, err := lock.Acquire(filepath.Join(i.State, "starting"))
-			var held *lock.HeldError
-			switch {
-			case err == nil:
-				mine = true
-				defer l.Close()
-				continue // it may have come meanwhile
-			case !errors.As(err, &held):
-				return s, i.homeless(err)
-			}
-		case instead: // nobody else starts one meanwhile
-			if err := i.end(ctx, s); err != nil {
-				return s, err
-			}
-		case err == nil && !launched:
-			if launched, err = i.launch(mode, file); err != nil {
-				return s, err
-			}
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			if errors.Is(ctx.Err(), context.Canceled) {
-				return s, ctx.Err()
-			}
-			return s, i.mute(err)
-		}
+		return s, ok && (!s.Passive || mode == modePassive), err
 	}
+	begin := func(ctx context.Context, s upkeep.System) (bool, error) {
+		if s.Passive { // it makes room, and nobody else starts one meanwhile
+			return false, i.end(ctx, s)
+		}
+		return i.launch(mode, file)
+	}
+	s, _, err = native.Once(ctx, i.State, seen, begin)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = i.mute(trouble)
+	}
+	return s, err
 }
 
 // mute is why nothing is known of a daemon that should answer by now.
