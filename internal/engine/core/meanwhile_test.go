@@ -304,3 +304,28 @@ func TestStartUnderANewDefinition(t *testing.T) {
 	}
 	s.are("app RUNNING 104, old STOPPED, new RUNNING 103")
 }
+
+// TestRemovedWhileItComesBack: what a check or an order would bring back is gone for good when it is removed, also where
+// others that depend on it are stopped first.
+func TestRemovedWhileItComesBack(t *testing.T) {
+	for _, again := range []bool{false, true} {
+		s := newStage(t)
+		s.script["db"], s.script["app"] = script{dies: time.Second}, script{dies: 5 * time.Second}
+		g := members("g", "db", "app")
+		g.Programs[1].Depends = []model.Dependency{{On: "db"}}
+		s.activate(g)
+		s.pass(5 * time.Second)
+		if again {
+			s.core.stop([]*Slot{s.in("g", "db")}, Each, false)
+			s.core.start([]*Slot{s.in("g", "db")}, Each, false)
+		} else {
+			s.core.Bounce(Instance{s.in("g", "db"), 1}, "memory", "too much")
+		}
+		s.pass(100 * time.Millisecond)
+		s.are("db STOPPING 101, app RUNNING 102")
+		s.applied(s.apply("g"), "remove g:db, remove g:app")
+		if got := s.order("spawned"); !slices.Equal(got, []string{"db", "app"}) {
+			t.Errorf("again %v: started were %v", again, got)
+		}
+	}
+}

@@ -222,7 +222,7 @@ func (c *Core) stopFor(who string, slots []*Slot, mode Mode, gone bool) *order {
 		switch {
 		case s.m.State.Up() || comesBack:
 			s.past.StopBy = who
-			c.stopOne(o, s, gone, !comesBack && c.together(slots))
+			c.stopOne(o, s, gone, c.together(slots))
 		case mode == Needed:
 			o.skip()
 		default:

@@ -15,9 +15,13 @@ func (c *Core) together(slots []*Slot) bool {
 	return len(slots) > 1 && len(c.relations().dependents) > 0
 }
 
-// part has a program stopped when what depends on it is gone. Call depart when all of a set are parting.
+// part has a program stopped when what depends on it is gone. Call depart when all of a set are parting. One that has been
+// asked already is only kept from coming back.
 func (c *Core) part(s *Slot) {
-	if !s.parting {
+	switch {
+	case s.m.State == model.Stopping:
+		c.stopNow(s)
+	case !s.parting:
 		s.parting = true
 		s.policy.Exit.Restart = model.RestartNever
 		c.parting = append(c.parting, s)
