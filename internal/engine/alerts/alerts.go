@@ -86,6 +86,7 @@ type Options struct {
 
 const (
 	maxInbox   = 10_000 // notes that wait for the worker: as many as the ring of events has
+	maxRead    = 100    // of them that are read at once
 	maxQueue   = 256    // messages that wait, for each notifier
 	endingTime = 5 * time.Second
 )
@@ -225,7 +226,9 @@ func (a *Alerts) Run(ctx context.Context) {
 	defer a.mu.Unlock()
 	now := a.o.Now()
 	a.collect(now)
-	a.read(now)
+	for a.read(now) {
+		continue
+	}
 	a.flush()
 }
 
@@ -236,7 +239,7 @@ func (a *Alerts) turn(ctx context.Context, now time.Time, start func(delivery)) 
 	defer a.mu.Unlock()
 	a.rewind(now)
 	a.collect(now)
-	a.read(now)
+	more := a.read(now)
 	a.look(now)
 	a.remind(now)
 	a.tell(now, facts)
@@ -244,6 +247,9 @@ func (a *Alerts) turn(ctx context.Context, now time.Time, start func(delivery)) 
 	next := a.o.Pace.Look
 	if len(a.incidents) == 0 {
 		next = time.Hour
+	}
+	if more {
+		next = 0 // others have had their turn at the lock
 	}
 	for _, p := range a.pending {
 		next = min(next, p.Due.Sub(now))

@@ -102,6 +102,7 @@ type rig struct {
 	mails    *mails
 	list     []*model.Notifier
 	quiet    bool
+	tails    int // how often output was looked at
 
 	writes   []int // to the store, in each turn so far
 	killTurn int   // the one in which this process is killed, 0 = none, …
@@ -154,7 +155,10 @@ func (r *rig) make() {
 		Explain: func(context.Context, model.ID) []report.Fact {
 			return []report.Fact{{Name: "checked", Text: "nothing listens on 127.0.0.1:5432"}}
 		},
-		Tail: func(model.Status) (string, []string) { return "stderr", []string{"Error: refused", "password=hunter2"} },
+		Tail: func(model.Status) (string, []string) {
+			r.tails++
+			return "stderr", []string{"Error: refused", "password=hunter2"}
+		},
 	})
 }
 

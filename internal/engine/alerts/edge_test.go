@@ -284,6 +284,25 @@ func TestLongOff(t *testing.T) {
 	r.got("mailto:ops@x [web-3] FATAL shop:web, gave up after 1 try")
 }
 
+// TestStorm: a storm of events is read in pieces, so that nobody who asks how notifiers do waits for all of it; output is looked
+// at only where somebody is told.
+func TestStorm(t *testing.T) {
+	r := newRig(t, ops(when(model.TriggerFatal)...))
+	w := r.program("web")
+	for range 10 * maxRead {
+		r.die(w, code(1), model.Backoff)
+	}
+	r.enter(w, model.Fatal)
+	if next := r.turn(); next != time.Millisecond || len(r.a.inbox.notes) != 9*maxRead+1 {
+		t.Errorf("the next turn is in %v, %d events are left", next, len(r.a.inbox.notes))
+	}
+	r.wait(minute)
+	r.got("mailto:ops@x [web-3] FATAL shop:web, gave up after 1000 tries")
+	if r.tails != 1 {
+		t.Errorf("output was looked at %d times", r.tails)
+	}
+}
+
 // TestRemoved: of a program that is removed nothing is kept, nor told, also where it has addresses of its own alone.
 func TestRemoved(t *testing.T) {
 	r := newRig(t)

@@ -11,9 +11,9 @@ import (
 	"github.com/upkeep-project/upkeep/internal/engine/activity"
 )
 
-// read turns the notes into incidents and what is to be told.
-func (a *Alerts) read(now time.Time) {
-	notes, lost := a.inbox.take()
+// read turns notes into incidents and what is to be told, some at a time, and reports whether there are more.
+func (a *Alerts) read(now time.Time) (more bool) {
+	notes, lost, more := a.inbox.take()
 	for i := range notes {
 		a.handle(&notes[i])
 		a.state.Through = notes[i].N
@@ -26,7 +26,7 @@ func (a *Alerts) read(now time.Time) {
 		})
 	}
 	if len(notes) == 0 {
-		return
+		return false
 	}
 	a.put(stateKey, a.state)
 	a.flush()
@@ -35,6 +35,7 @@ func (a *Alerts) read(now time.Time) {
 			a.o.Journal.Put(noteKey(notes[i].N), nil)
 		}
 	}
+	return more
 }
 
 // handle deals with one note.
@@ -128,13 +129,9 @@ func (a *Alerts) runs(n *note, st *model.Status, p *program) {
 
 // starts tells of a start by the daemon.
 func (a *Alerts) starts(n *note, st *model.Status, found bool, but []string) {
-	t := a.telling(n, st, model.TriggerStarted)
-	t.but, t.found = but, found
-	for _, n := range a.audience(st.Program) {
-		if has(n, model.TriggerStarted, 0) || found && has(n, model.TriggerRestart, 1) {
-			a.add(n, t)
-		}
-	}
+	a.addAll(n, st, telling{kind: model.TriggerStarted, but: but, found: found}, func(who *model.Notifier) bool {
+		return has(who, model.TriggerStarted, 0) || found && has(who, model.TriggerRestart, 1)
+	})
 }
 
 // restarts tells of a restart, or of the one with which there have been too many.
@@ -238,12 +235,7 @@ func (a *Alerts) checked(n *note, st *model.Status, p *program) {
 
 // occurs tells of something that is over as soon as it has happened.
 func (a *Alerts) occurs(n *note, st *model.Status, k model.TriggerKind) {
-	t := a.telling(n, st, k)
-	for _, who := range a.audience(st.Program) {
-		if has(who, k, 0) {
-			a.add(who, t)
-		}
-	}
+	a.addAll(n, st, telling{kind: k}, func(who *model.Notifier) bool { return has(who, k, 0) })
 }
 
 // forget deals with a program that is not there any more.

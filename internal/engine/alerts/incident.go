@@ -61,17 +61,13 @@ func (a *Alerts) open(like *incident, n *note, st *model.Status) {
 		}
 	}
 	a.putIncident(in)
-	t := a.telling(n, st, in.Kind)
-	t.in = in
-	for _, who := range a.audience(st.Program) {
-		tries := 0
-		if in.Kind == model.TriggerBackoff {
-			tries = max(n.Tries, 1)
-		}
-		if has(who, in.Kind, tries) && in.Told[who.Name].IsZero() {
-			a.add(who, t)
-		}
+	tries := 0
+	if in.Kind == model.TriggerBackoff {
+		tries = max(n.Tries, 1)
 	}
+	a.addAll(n, st, telling{kind: in.Kind, in: in}, func(who *model.Notifier) bool {
+		return has(who, in.Kind, tries) && in.Told[who.Name].IsZero()
+	})
 }
 
 // drop forgets an incident without a word.

@@ -114,7 +114,7 @@ func (a *Alerts) say(n note) {
 		n.Auto = true
 	}
 	n.Ending = b.ending
-	if len(b.notes) == maxInbox {
+	if len(b.notes) >= maxInbox {
 		b.lost++
 		return
 	}
@@ -161,11 +161,14 @@ func (a *Alerts) restoreNotes(through uint64) {
 	})
 }
 
-// take empties the inbox; lost is how many notes did not fit.
-func (b *inbox) take() (notes []note, lost uint64) {
+// take takes the first notes; lost is how many did not fit. more says that there are others.
+func (b *inbox) take() (notes []note, lost uint64, more bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	notes, lost = b.notes, b.lost
-	b.notes, b.lost = nil, 0
-	return notes, lost
+	n := min(len(b.notes), maxRead)
+	notes, lost = b.notes[:n:n], b.lost
+	if b.notes, b.lost = b.notes[n:], 0; len(b.notes) == 0 {
+		b.notes = nil
+	}
+	return notes, lost, b.notes != nil
 }

@@ -90,6 +90,22 @@ func (a *Alerts) add(who *model.Notifier, t telling) {
 	a.putPending(p)
 }
 
+// addAll is add for those of a program's audience who want it. What there is to say is collected only where there are such:
+// output has to be read for that.
+func (a *Alerts) addAll(n *note, st *model.Status, like telling, wants func(*model.Notifier) bool) {
+	var t telling
+	for _, who := range a.audience(st.Program) {
+		if !wants(who) {
+			continue
+		}
+		if t.n == nil {
+			t = a.telling(n, st, like.kind)
+			t.in, t.found, t.but = like.in, like.found, like.but
+		}
+		a.add(who, t)
+	}
+}
+
 // joins reports whether two are told as one; they have the same key then. A fault of the daemon joins nothing but itself, when
 // this process was killed in the middle of it.
 func (p *pending) joins(q *pending) bool {
