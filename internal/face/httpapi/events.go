@@ -54,7 +54,10 @@ func event(e *model.Event) *upkeep.Event {
 				v.Text = "ended as expected"
 			}
 		case model.EventProcessBackoff:
-			v.Text = "did not stay up, tried again in " + words.Duration(time.Duration(e.Tries)*time.Second)
+			v.Text = "waits for its restart_delay"
+			if e.Tries > 0 { // it may have been the last attempt
+				v.Text = "did not stay up, attempt " + strconv.Itoa(e.Tries)
+			}
 		case model.EventProcessFatal:
 			v.Text = "given up"
 		case model.EventProcessStopping:
