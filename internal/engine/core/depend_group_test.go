@@ -47,3 +47,17 @@ func TestDependOnGroup(t *testing.T) {
 		})
 	}
 }
+
+// TestHeldBeginsLate: a program that has waited for another one began when it was launched, not when it was to be.
+func TestHeldBeginsLate(t *testing.T) {
+	s := newStage(t)
+	s.add("app db", each(after("app=db:ready"), only("db", checked(model.StageReady))))
+	s.pass(10 * time.Second)
+	s.waits("app", "db: ready")
+	s.core.SetReady(s.inst("db"), true)
+	s.pass(5 * time.Second)
+	s.state("app", model.Running)
+	if late := s.slot("app").Status().Start.Sub(s.slot("db").Status().Start); late < 9*time.Second {
+		t.Errorf("app began %v after db, and has waited for 10 s", late)
+	}
+}
