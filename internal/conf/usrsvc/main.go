@@ -74,7 +74,7 @@ func (l *loader) main(root *configobj.Section) {
 		case !filepath.IsAbs(v.text):
 			b.wrong(v, "an absolute path, or auto")
 		case err != nil || st.IsDir():
-			fail("sendmail_path", v.Value, "there is no program "+pytext.Repr(cut(v.text)))
+			fail("sendmail_path", v.Value, "there is no program "+pytext.Repr(v.text))
 		default:
 			l.c.Main.Sendmail = filepath.Clean(v.text)
 		}
