@@ -105,7 +105,7 @@ func (g *guest) Signal(sig int, _ model.Reach) error {
 		t.fail("%s was let go of, and gets signal %d", g.key.id, sig)
 	}
 	t.tell("signal %d to %s:%d", sig, g.key.id.Name, g.key.gen)
-	if t.core.end.begun && !g.asked {
+	if t.core.end.begun && !g.asked && g.born <= t.endAt { // one that was about to begin then is given up at once
 		for _, h := range t.houses {
 			for _, d := range h.spec.Depends {
 				if d.About(g.key.id) && h.live != nil && t.group(h.spec).Priority >= t.group(g.h.spec).Priority {

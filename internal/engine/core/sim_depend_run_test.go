@@ -326,7 +326,7 @@ func (t *town) live(d time.Duration) {
 	for !t.up {
 		t.step()
 	}
-	t.ending = true
+	t.ending, t.endAt = true, t.now
 	for n := 0; !t.up || !t.core.end.complete; n++ {
 		if t.up && t.core.State() == model.DaemonRunning {
 			t.guard(func() { t.core.BeginEnd(model.DaemonShutdown) })

@@ -42,6 +42,7 @@ type town struct {
 	asked   []*asking
 	calm    bool
 	ending  bool
+	endAt   time.Duration // when that was first ordered
 	wrong   string
 	story   []string
 	kills   int
