@@ -101,6 +101,7 @@ type Checks struct {
 	armed    time.Duration // when Run takes its next turn; 0 = it is in one
 	batch    []*check      // to be measured in this turn
 	flying   sync.WaitGroup
+	begins   int // files that are opened for instances that begin
 	closed   bool
 	begun    map[model.ID]beginning // those that are to send messages, until they are told
 	said     map[int]said           // by the sender

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"math"
 	"regexp"
+	"time"
 
 	"github.com/upkeep-project/upkeep/internal/base/termtext"
 	"github.com/upkeep-project/upkeep/internal/domain/model"
@@ -102,8 +103,9 @@ func (c *Checks) Begin(i core.Instance, p *model.Program) {
 		}
 		if re, err := regexp.Compile(k.Pattern); err == nil { // else the check says so
 			t := &tail{path: path, re: re}
-			_ = t.begin() // the first look tries it again
-			tails[k.Name] = t
+			if c.within(func() { _ = t.begin() }, t.close) { // the first look tries it again
+				tails[k.Name] = t
+			}
 		}
 	}
 	c.mu.Lock()
@@ -115,6 +117,46 @@ func (c *Checks) Begin(i core.Instance, p *model.Program) {
 		c.earOf(i, p.ID).tails = tails
 	}
 	c.beginsToSpeak(i, p)
+}
+
+// beginPatience is how long a start waits for a file that is to be followed, and maxBegins how many of them may hang.
+const (
+	beginPatience = time.Second
+	maxBegins     = 32
+)
+
+// within does something that may hang, and reports whether it was done soon; late is called when it is done too late.
+func (c *Checks) within(do, late func()) bool {
+	done, over := make(chan struct{}), make(chan struct{})
+	c.mu.Lock()
+	full := c.closed || c.begins >= maxBegins
+	if !full {
+		c.begins++
+		c.flying.Go(func() {
+			do()
+			c.mu.Lock()
+			c.begins--
+			c.mu.Unlock()
+			select {
+			case done <- struct{}{}:
+			case <-over:
+				late()
+			}
+		})
+	}
+	c.mu.Unlock()
+	if full {
+		return false
+	}
+	wait := time.NewTimer(beginPatience)
+	defer wait.Stop()
+	select {
+	case <-done:
+		return true
+	case <-wait.C:
+		close(over)
+		return false
+	}
 }
 
 // shut closes a file that is not looked through any more: beside, since a file system may hang.

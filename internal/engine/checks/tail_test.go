@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -224,5 +225,31 @@ func TestFollowedClosed(t *testing.T) {
 	r.c.end()
 	if n := open(); n != 0 {
 		t.Errorf("%d files are left open at the end", n)
+	}
+}
+
+// TestHangingFile: a file whose file system hangs holds up a start for a moment only, and no more than a few of them are tried.
+func TestHangingFile(t *testing.T) {
+	r := newRig(t)
+	hang, late := make(chan struct{}), make(chan struct{})
+	var starts sync.WaitGroup
+	for range maxBegins {
+		starts.Go(func() {
+			if r.c.within(func() { <-hang }, func() { late <- struct{}{} }) {
+				t.Error("it was done before it could be")
+			}
+		})
+	}
+	starts.Wait()
+	if r.c.within(func() { t.Error("one more is tried") }, func() {}) {
+		t.Error("there is no bound")
+	}
+	close(hang)
+	for range maxBegins {
+		<-late
+	}
+	r.c.flying.Wait()
+	if !r.c.within(func() {}, func() { t.Error("it was done in time") }) {
+		t.Error("nothing is done any more")
 	}
 }
