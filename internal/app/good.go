@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/upkeep-project/upkeep/internal/conf/supervisord"
@@ -102,6 +103,11 @@ func readGood(path string) (*good, error) {
 	}
 	if g.Version != goodVersion || g.Config == nil || g.Config.Model == nil {
 		return nil, fmt.Errorf("%s is of another version", path)
+	}
+	for _, one := range g.Config.Model.Groups {
+		if one == nil || slices.Contains(one.Programs, nil) {
+			return nil, fmt.Errorf("%s is damaged", path)
+		}
 	}
 	return g, nil
 }

@@ -120,7 +120,10 @@ func TestLastGoodOfOneFile(t *testing.T) {
 // TestLastGoodDamaged: what is no such file is told beside the mistake for which it was looked for.
 func TestLastGoodDamaged(t *testing.T) {
 	bad := errors.New("nonsense")
-	for _, text := range []string{"", "{", "{}", `{"version":99,"config":{}}`, `{"version":1,"config":{}}`, "null"} {
+	for _, text := range []string{
+		"", "{", "{}", `{"version":99,"config":{}}`, `{"version":1,"config":{}}`, "null",
+		`{"version":1,"config":{"Model":{"Groups":[null]}}}`, `{"version":1,"config":{"Model":{"Groups":[{"Programs":[null]}]}}}`,
+	} {
 		dir := t.TempDir()
 		if err := os.WriteFile(filepath.Join(dir, goodName), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
