@@ -121,7 +121,7 @@ func TestLastGoodOfOneFile(t *testing.T) {
 func TestLastGoodDamaged(t *testing.T) {
 	bad := errors.New("nonsense")
 	for _, text := range []string{
-		"", "{", "{}", `{"version":99,"config":{}}`, `{"version":1,"config":{}}`, "null",
+		"", "{", "{}", `{"version":99,"config":{}}`, `{"version":99,"config":{"Model":{}}}`, `{"version":1,"config":{}}`, "null",
 		`{"version":1,"config":{"Model":{"Groups":[null]}}}`, `{"version":1,"config":{"Model":{"Groups":[{"Programs":[null]}]}}}`,
 	} {
 		dir := t.TempDir()

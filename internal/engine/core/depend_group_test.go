@@ -61,3 +61,27 @@ func TestHeldBeginsLate(t *testing.T) {
 		t.Errorf("app began %v after db, and has waited for 10 s", late)
 	}
 }
+
+// TestStartOfWhatIsNeeded: who starts a program has what it needs started as well, but what has completed for it is not done
+// again.
+func TestStartOfWhatIsNeeded(t *testing.T) {
+	s := newStage(t)
+	s.script["migrate"] = script{lives: 2 * time.Second}
+	s.add("app db migrate", each(after("app=db:ready,migrate:completed"), only("migrate", func(p *model.Program) { p.Exit.Restart = model.RestartNever })))
+	s.pass(10 * time.Second)
+	s.state("app", model.Running)
+	for _, name := range []string{"app", "db"} {
+		if _, err := s.stop(name, true); err != nil {
+			t.Error(err)
+		}
+	}
+	s.pass(10 * time.Second)
+	if _, err := s.start("app", Each, true); err != nil {
+		t.Error(err)
+	}
+	s.pass(10 * time.Second)
+	s.state("app", model.Running)
+	if got := s.order("spawned"); !slices.Equal(got, []string{"db", "migrate", "app", "db", "app"}) {
+		t.Errorf("started: %v", got)
+	}
+}
