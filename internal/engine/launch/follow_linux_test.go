@@ -115,7 +115,7 @@ const unmarked = "(setsid sh -c 'echo $$ >>left; exec env -i sleep %d' </dev/nul
 func TestFollowAtOnce(t *testing.T) {
 	v := newVault(t)
 	r := newRig(t, following(t, v), nil)
-	r.host.patience = 2 * time.Second
+	r.host.patience = 8 * time.Second // who leaves nothing waits for that long; the others are to be found by then
 	n := unique()
 	texts := map[string]string{"one": fmt.Sprintf(unmarked, n), "two": fmt.Sprintf(unmarked, n+1), "none": noProcess}
 	for name, text := range texts {

@@ -11,8 +11,9 @@ import (
 	"github.com/upkeep-project/upkeep/internal/sys/reactor"
 )
 
-// drainPatience is how long Drain waits while nothing moves, for a log that takes nothing and cannot be put off.
-const drainPatience = 500 * time.Millisecond
+// drainPatience is how long Drain waits while nothing moves, for a log that takes nothing and cannot be put off: longer than
+// a worker waits for a processor where much is to be done.
+const drainPatience = 2 * time.Second
 
 // Stream is one output of a program. Its methods are safe for concurrent use.
 type Stream struct {
@@ -112,7 +113,7 @@ func (s *Stream) asked() *asked {
 }
 
 // Drain returns when all that is in the pipes of these streams now has been moved, or has been put off because its log
-// cannot be written. It does not wait for the end of a pipe, and when nothing moves for half a second, as with a hanging
+// cannot be written. It does not wait for the end of a pipe, and when nothing moves for two seconds, as with a hanging
 // disk, not for that either.
 func Drain(list ...*Stream) {
 	asked := make([]func(), 0, len(list))
