@@ -226,8 +226,11 @@ func (t *town) answered(a *asking) bool {
 		return true
 	}
 	for _, h := range a.of {
-		if err, found := outcomeOf(a.order.out, &prog{id: h.spec.ID}); found && err == nil || a.off[h] {
+		i := slices.IndexFunc(a.order.out, func(o Outcome) bool { return o.Slot.spec.ID == h.spec.ID })
+		if a.off[h] {
 			h.down = true
+		} else if i >= 0 && a.order.out[i].Err == nil { // one that has ended by itself before it was asked is not stopped
+			h.down = h.spec.Start.Auto || a.order.out[i].Slot.Status().State != model.Exited
 		}
 	}
 	return true

@@ -331,11 +331,11 @@ func (t *town) prove(i Instance) {
 
 func (t *town) say(i Instance, ready bool) {
 	h := t.byID[i.Slot.spec.ID]
-	if g := h.live; g != nil && g.key.gen == i.Gen {
+	if g := h.live; g != nil && g.inst == i {
 		g.was = g.was || ready
 		g.ready = g.ready || ready // it is believed until the core has heard the contrary
 		t.core.post(func() {
-			if g := h.live; g != nil && g.key.gen == i.Gen {
+			if g := h.live; g != nil && g.inst == i {
 				g.ready = ready
 			}
 		})
