@@ -312,6 +312,26 @@ func TestReplaced(t *testing.T) {
 	}
 }
 
+// TestShebang: what stands between the interpreter and the script, and that who looks for it waits for nobody.
+func TestShebang(t *testing.T) {
+	for text, want := range map[string]*shebang{
+		"#!/usr/bin/env -S python3 -u\n": {names: []string{"python3"}, args: []string{"-u"}},
+		"#!/usr/bin/env python3\n":       {names: []string{"python3"}, args: []string{}},
+		"#! /bin/sh -e -u\n":             {names: []string{"sh"}, args: []string{"-e -u"}},
+	} {
+		if got := parseShebang([]byte(text)); got == nil || !slices.Equal(got.names, want.names) || !slices.Equal(got.args, want.args) {
+			t.Errorf("%q: %+v", text, got)
+		}
+	}
+	fifo := filepath.Join(t.TempDir(), "fifo")
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if s := shebangOf(fifo); s != nil {
+		t.Errorf("%+v", s)
+	}
+}
+
 // TestTitled: a server that shows a title is known by its executable and its name.
 func TestTitled(t *testing.T) {
 	sleep := look(t, "sleep")
