@@ -79,6 +79,8 @@ notify=ops
 [program:fat]
 command=`+at("fat")+`
 notify=ops
+stopasgroup=true
+killasgroup=true
 check.memory=memory max=30MB every=1s after=0s failures=1
 [program:idle]
 command=`+at("idle")+`

@@ -19,13 +19,18 @@ import (
 // patience bounds every wait.
 const patience = 30 * time.Second
 
-// run starts a process that lives until the end of the test, and waits until it executes what it is to execute.
+// run starts a process that lives until the end of the test, with what it starts, and waits until it executes what it is to
+// execute.
 func run(t *testing.T, c *exec.Cmd) int {
 	t.Helper()
+	if c.SysProcAttr == nil {
+		c.SysProcAttr = &syscall.SysProcAttr{}
+	}
+	c.SysProcAttr.Setpgid = !c.SysProcAttr.Setsid
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = c.Process.Kill(); _ = c.Wait() })
+	t.Cleanup(func() { _ = syscall.Kill(-c.Process.Pid, syscall.SIGKILL); _ = c.Wait() })
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
