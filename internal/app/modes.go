@@ -88,8 +88,12 @@ func manage(o Options, link *keeper.Link, items []keeper.Item) error {
 	} else {
 		o.Notes = InheritedNotes()
 	}
-	if o.Config == nil {
-		if o.Config, err = o.First(); err != nil {
+	if o.Config == nil || o.State.damaged() { // of what is missing in the journal the files may know
+		c, err := o.First()
+		switch {
+		case err == nil:
+			o.Config = c
+		case o.Config == nil:
 			return err
 		}
 	}

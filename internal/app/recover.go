@@ -34,9 +34,10 @@ func (a *App) recover() error {
 	return nil
 }
 
-// restored reports whether a group was taken over from an earlier process.
+// restored reports whether a group was taken over from an earlier process, or removed by it. What is in no damaged record may
+// be there all the same.
 func (a *App) restored(group string) bool {
-	return a.saved != nil && (a.o.Continue || a.saved.Has(group))
+	return a.saved != nil && (a.saved.Has(group) || a.o.Continue && !a.o.State.damaged())
 }
 
 // resume takes back what lives and goes on with everything that was under way.

@@ -109,7 +109,7 @@ func (s *State) entries() map[string][]byte {
 }
 
 // Config is the configuration that was in force when the last process of this boot was killed; nil when there
-// is none.
+// is none, or its programs are not known.
 func (s *State) Config() *supervisord.Config {
 	entries := s.entries()
 	value, ok := entries[configKey]
@@ -121,6 +121,9 @@ func (s *State) Config() *supervisord.Config {
 		return nil
 	}
 	saved, _ := core.Read(entries) // whoever goes on with it reports what is damaged
+	if saved.Empty() {
+		return nil
+	}
 	c.Model = &model.Config{Groups: saved.Groups()}
 	return c
 }

@@ -74,6 +74,12 @@ var spoiled = []struct {
 	{"cut", `WARN .*%s`, func(t *testing.T, path string) {
 		change(t, path, func(b []byte) []byte { return b[:len(b)/2] })
 	}},
+	{"cut early", `WARN .*%s`, func(t *testing.T, path string) {
+		change(t, path, func(b []byte) []byte { return b[:len(b)/5] })
+	}},
+	{"cut late", `WARN .*%s`, func(t *testing.T, path string) {
+		change(t, path, func(b []byte) []byte { return b[:len(b)*4/5] })
+	}},
 	{"newer", `WARN .*%s`, func(t *testing.T, path string) {
 		change(t, path, func(b []byte) []byte { return bytes.ReplaceAll(b, []byte("\xf5uJ\x01"), []byte("\xf5uJ\x02")) })
 	}},
