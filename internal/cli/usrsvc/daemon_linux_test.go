@@ -51,8 +51,7 @@ func TestDaemon(t *testing.T) {
 	if s.pid("off") != 0 {
 		t.Error("what does not start by itself was started")
 	}
-	s.kill(one)
-	s.until("it is started again", func() bool { pid := s.pid("one"); return pid != 0 && pid != one })
+	s.killed("one", one)
 	s.want("usrsvc start off", Success)
 	before := []int{s.pid("one"), s.pid("off")}
 	same := func(when string) {
@@ -86,8 +85,7 @@ func TestDaemon(t *testing.T) {
 		return code == Success || code == UsrsvcdAlreadyRunning
 	})
 	same("after it was killed")
-	s.kill(before[0])
-	s.until("it is kept alive again", func() bool { pid := s.pid("one"); return pid != 0 && pid != before[0] })
+	s.killed("one", before[0])
 	if log := s.read("err.log"); !strings.Contains(log, "exited: one") || strings.Contains(log, " INFO ") {
 		t.Errorf("the log of trouble has %q", log)
 	}
@@ -111,8 +109,7 @@ func TestStopStays(t *testing.T) {
 		t.Errorf("%+v %v", p, err)
 	}
 	s.want("usrsvc start one", Success)
-	s.kill(s.pid("one"))
-	s.runs("one")
+	s.killed("one", s.pid("one"))
 	s.want("usrsvcd stop", Success)
 	s.want("usrsvc stop one", Success)
 	s.want("usrsvcd start", Success)
@@ -133,10 +130,7 @@ func TestSeenRunning(t *testing.T) {
 		p, err := client.Process(t.Context(), "off")
 		return err == nil && p.PID != nil && *p.PID == hand
 	})
-	s.kill(hand)
-	if pid := s.runs("off"); pid == hand {
-		t.Error("it is the old one")
-	}
+	s.killed("off", hand)
 }
 
 // TestReread: the configuration can be changed at any time. What runs is not touched, and what is wrong changes nothing.

@@ -264,6 +264,13 @@ func (s *site) kill(pid int) {
 	s.until("it is gone", func() bool { return !lives(pid) })
 }
 
+// killed kills a program that is kept alive, and waits until it is there again.
+func (s *site) killed(name string, pid int) {
+	s.t.Helper()
+	s.kill(pid)
+	s.until(name+" is started again", func() bool { now := s.pid(name); return now != 0 && now != pid })
+}
+
 // lives reports whether a process is there and has not ended.
 func lives(pid int) bool {
 	stat, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))

@@ -19,6 +19,7 @@ import (
 	"github.com/upkeep-project/upkeep/internal/engine/core"
 	"github.com/upkeep-project/upkeep/internal/sys/find"
 	"github.com/upkeep-project/upkeep/internal/sys/pidfile"
+	"github.com/upkeep-project/upkeep/internal/sys/procstat"
 )
 
 // nobody is a user that every system has.
@@ -43,12 +44,16 @@ func sleeper(t *testing.T, seconds, uid int) int {
 		_ = cmd.Process.Kill()
 		<-over
 	})
-	until(t, "it sleeps", func() bool {
+	until(t, "it sleeps, and began before whatever is started next", func() bool {
 		p, err := find.Read(cmd.Process.Pid)
-		return err == nil && len(p.Args) == 2 && p.Args[0] == "sleep"
+		age, unknown := procstat.Age(p.StartTicks)
+		return err == nil && unknown == nil && age > 2*tick && len(p.Args) == 2 && p.Args[0] == "sleep"
 	})
 	return cmd.Process.Pid
 }
+
+// tick is how exactly it is known when a process began.
+const tick = 10 * time.Millisecond
 
 // unique are seconds that no other process sleeps.
 func unique() int { return 1_000_000 + os.Getpid()*10 + int(time.Now().UnixNano()%10) }
