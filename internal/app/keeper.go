@@ -183,7 +183,6 @@ func (a *App) keeperLost(err error) {
 		a.log.Logf(activity.Error, "keeper: %v", derr)
 	}
 	items := a.belongings()
-	sign(a.o.State.dir)
 	if err := a.o.Keeper.become(items); err != nil {
 		a.log.Logf(activity.Critical, "this process cannot become the keeper: %v", err)
 		a.log.Flush()

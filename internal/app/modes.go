@@ -103,7 +103,7 @@ func manage(o Options, link *keeper.Link, items []keeper.Item) error {
 		Argv: os.Args, Env: slices.Concat(os.Environ(), place.Environ()), Socket: place.Socket(),
 	}
 	o.Keeper = newKeeper(link, items, func(s syscall.Signal) { sigs.Deliver(s) }, func(items []keeper.Item) error {
-		return keeper.Become(again, items)
+		return keeper.Become(again, items, func() { sign(place.State) })
 	})
 	_, err = run(o, sigs)
 	return err

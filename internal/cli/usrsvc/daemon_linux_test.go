@@ -253,10 +253,21 @@ func TestForeground(t *testing.T) {
 	s.kill(cmd.Process.Pid)
 	_ = cmd.Wait()
 	cmd = s.command("usrsvcd --foreground")
+	said, err := os.Create(filepath.Join(s.home, "said"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer said.Close()
+	cmd.Stdout, cmd.Stderr = said, said
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	s.until("it works again", func() bool { return s.daemon() == cmd.Process.Pid })
+	s.until("it works again", func() bool {
+		if !lives(cmd.Process.Pid) {
+			t.Fatalf("it has ended: %v, %s", cmd.Wait(), s.read("said"))
+		}
+		return s.daemon() == cmd.Process.Pid
+	})
 	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}

@@ -146,9 +146,10 @@ func Main() (handled bool, status int) {
 
 // Become makes this process, a manager without a keeper, the keeper of items, whose descriptors go with
 // it. Processes that it started stay its children. o is what the new keeper's manager is started with;
-// o.Items, o.Ready and the environment's private part are not used. It returns only on failure, and then
-// nothing has changed.
-func Become(o Options, items []Item) error {
+// o.Items, o.Ready and the environment's private part are not used. listening is called when everything can be claimed, so
+// that nobody who learns from it who has the instance claims too early; nil = nobody does. It returns only on failure, and
+// then nothing has changed.
+func Become(o Options, items []Item, listening func()) error {
 	image := -1
 	var err error
 	if o.Image == "" {
@@ -171,7 +172,19 @@ func Become(o Options, items []Item) error {
 		}
 		all = append(all, &held{Item: whole(it)})
 	}
+	if o.Socket != "" {
+		if fd, err := fdpass.Listen(o.Socket); err == nil { // else the keeper tries it again, and says why it cannot
+			s.Listener = fd
+		}
+	}
+	if listening != nil {
+		listening()
+	}
 	err = execute(s, all, o.Argv, o.Env, func() []int { return nil })
+	if s.Listener >= 0 {
+		fdpass.CloseAll([]int{s.Listener})
+		_ = os.Remove(o.Socket)
+	}
 	return fmt.Errorf("become the keeper: %w", err)
 }
 

@@ -171,7 +171,7 @@ func (s *servant) events(words []string) Events {
 				slices.SortFunc(items, func(a, b Item) int { return strings.Compare(a.Key, b.Key) })
 				var o rigOptions
 				_ = json.Unmarshal([]byte(os.Getenv(optionsVar)), &o)
-				err = Become(Options{Argv: os.Args, Env: os.Environ(), Socket: o.Socket, Timings: o.Timings}, items)
+				err = Become(Options{Argv: os.Args, Env: os.Environ(), Socket: o.Socket, Timings: o.Timings}, items, nil)
 			}
 			s.out <- event{Event: "lost", Text: err.Error()}
 		},
