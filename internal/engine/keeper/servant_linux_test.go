@@ -171,7 +171,13 @@ func (s *servant) events(words []string) Events {
 				slices.SortFunc(items, func(a, b Item) int { return strings.Compare(a.Key, b.Key) })
 				var o rigOptions
 				_ = json.Unmarshal([]byte(os.Getenv(optionsVar)), &o)
-				err = Become(Options{Argv: os.Args, Env: os.Environ(), Socket: o.Socket, Timings: o.Timings}, items, nil)
+				err = Become(Options{Argv: os.Args, Env: os.Environ(), Socket: o.Socket, Timings: o.Timings}, items, func() {
+					if conn, err := fdpass.Dial(o.Socket); err == nil {
+						conn.Close()
+					} else if o.Socket != "" {
+						panic("nothing can be claimed yet: " + err.Error()) // then no manager answers
+					}
+				})
 			}
 			s.out <- event{Event: "lost", Text: err.Error()}
 		},

@@ -214,7 +214,7 @@ func TestRollBack(t *testing.T) {
 
 // TestBecome: the keeper is killed, and the manager takes its place, with its pid and its children.
 func TestBecome(t *testing.T) {
-	r := newRig(t, rigOptions{Timings: quick(), Lock: true})
+	r := newRig(t, rigOptions{Timings: quick(), Lock: true, Socket: filepath.Join(t.TempDir(), "s")})
 	m := r.manager()
 	m.do(order{Do: "ready", Argv: []string{"become"}})
 	keeper := r.cmd.Process.Pid
