@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -123,8 +124,8 @@ func Alone(o Options, process *Process) error {
 	}
 	if _, o.Continue = os.LookupEnv(continueVariable); o.Continue {
 		os.Unsetenv(continueVariable)
-		if o.State != nil && o.State.Config() != nil {
-			o.Config = o.State.Config()
+		if o.State != nil && !o.State.damaged() {
+			o.Config = cmp.Or(o.State.Config(), o.Config)
 		}
 	}
 	sigs := signals.Receive()

@@ -1,6 +1,11 @@
 package service
 
-import "errors"
+import (
+	"context"
+	"errors"
+
+	"github.com/upkeep-project/upkeep/internal/domain/model"
+)
 
 // Code classifies an error; faces translate it into their own numbers and words.
 type Code uint8
@@ -72,4 +77,13 @@ func CodeOf(err error) Code {
 		return e.Code
 	}
 	return CodeFailed
+}
+
+// Restartable is the error of a program that is to be stopped and started again and could not be started: CodeDisabled. It is
+// nil for any other, also for one that is not known: the stop says so.
+func Restartable(ctx context.Context, s Service, id model.ID) error {
+	if st, err := s.Get(ctx, id); err == nil && st.Program.Disabled {
+		return &Error{Code: CodeDisabled, Text: id.String()}
+	}
+	return nil
 }

@@ -1,9 +1,6 @@
 package usrsvc
 
-import (
-	"errors"
-	"fmt"
-)
+import "fmt"
 
 // Code is an exit status of both commands. Source: spec/usrsvc 4.1.
 type Code int
@@ -52,7 +49,7 @@ type failure struct {
 }
 
 // Unwrap is what the failure is about.
-func (f *failure) Unwrap() error { return errors.Unwrap(f.error) }
+func (f *failure) Unwrap() error { return f.error }
 
 func fail(code Code, format string, args ...any) error {
 	return &failure{code, fmt.Errorf(format, args...)}

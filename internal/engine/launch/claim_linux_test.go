@@ -205,25 +205,7 @@ func TestFindNotOurs(t *testing.T) {
 func TestFindOf(t *testing.T) {
 	n := unique()
 	r := newRig(t, nil, nil)
-	r.launch(r.slots(r.program("own", fmt.Sprintf("sh -c 'sleep %d & wait'", n)))[0])
-	r.started("own")
-	below := 0
-	until(t, "its child", func() bool {
-		all, err := find.Everybody(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, p := range all.All() {
-			if p.Line() == fmt.Sprint("sleep ", n) {
-				below = p.PID
-			}
-		}
-		return below != 0
-	})
-	t.Cleanup(func() { _ = unix.Kill(below, unix.SIGKILL) })
-	if os.Getuid() == 0 {
-		sleeper(t, n, nobody)
-	}
+	r.notToTake(n)
 	if q, err := r.host.Find(t.Context(), r.seeking("x", n)); q != nil || err != nil {
 		t.Errorf("%+v, %v", q, err)
 	}

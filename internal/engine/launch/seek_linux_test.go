@@ -26,7 +26,7 @@ import (
 const nobody = 65534
 
 // sleeper is a process that somebody else has started, as a user, and which no other one is like.
-func sleeper(t *testing.T, seconds, uid int) int {
+func sleeper(t testing.TB, seconds, uid int) int {
 	t.Helper()
 	cmd := exec.Command("sleep", strconv.Itoa(seconds))
 	if uid != os.Getuid() {
@@ -131,29 +131,36 @@ func TestScan(t *testing.T) {
 	}
 }
 
-// TestScanLeavesAlone: instances, what is below them, and processes of other users are not taken.
-func TestScanLeavesAlone(t *testing.T) {
-	n := unique()
-	r := newRig(t, nil, nil)
-	r.launch(r.slots(r.program("own", fmt.Sprintf("sh -c 'sleep %d & wait'", n)))[0])
+// notToTake starts what sleeps and is not to be taken: a process below an instance, whose pid it returns, and, where that can be
+// done, another user's.
+func (r *rig) notToTake(seconds int) (below int) {
+	r.t.Helper()
+	r.launch(r.slots(r.program("own", fmt.Sprintf("sh -c 'sleep %d & wait'", seconds)))[0])
 	r.started("own")
-	var below int
-	until(t, "its child", func() bool {
-		all, err := find.Everybody(t.Context())
+	until(r.t, "its child", func() bool {
+		all, err := find.Everybody(r.t.Context())
 		if err != nil {
-			t.Fatal(err)
+			r.t.Fatal(err)
 		}
 		for _, p := range all.All() {
-			if p.Line() == fmt.Sprint("sleep ", n) {
+			if p.Line() == fmt.Sprint("sleep ", seconds) {
 				below = p.PID
 			}
 		}
 		return below != 0
 	})
-	t.Cleanup(func() { _ = unix.Kill(below, unix.SIGKILL) })
+	r.t.Cleanup(func() { _ = unix.Kill(below, unix.SIGKILL) })
 	if os.Getuid() == 0 {
-		sleeper(t, n, nobody)
+		sleeper(r.t, seconds, nobody)
 	}
+	return below
+}
+
+// TestScanLeavesAlone: instances, what is below them, and processes of other users are not taken.
+func TestScanLeavesAlone(t *testing.T) {
+	n := unique()
+	r := newRig(t, nil, nil)
+	below := r.notToTake(n)
 	p := r.seeking("x", n)
 	r.launch(r.slots(p)[0])
 	if pid := r.started("x").PID(); pid == below {

@@ -196,8 +196,8 @@ func (a *API) verb(order upkeep.Action) (verb, error) {
 		return stop, nil
 	case "restart":
 		return func(ctx context.Context, id model.ID) error {
-			if st, err := s.Get(ctx, id); err == nil && st.Program.Disabled { // it could not be started again
-				return &service.Error{Code: service.CodeDisabled, Text: id.String()}
+			if err := service.Restartable(ctx, s, id); err != nil {
+				return err
 			}
 			if err := stop(ctx, id); err != nil && service.CodeOf(err) != service.CodeNotRunning {
 				return err

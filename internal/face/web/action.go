@@ -161,8 +161,8 @@ func (s *Site) stop(ctx context.Context, id model.ID, name string) string {
 
 // restart tells the truth when the program does not come back. Source: F35.
 func (s *Site) restart(ctx context.Context, id model.ID, name string) string {
-	if st, err := s.o.Service.Get(ctx, id); err == nil && st.Program.Disabled { // it could not be started again
-		return s.startError(&service.Error{Code: service.CodeDisabled, Text: name}, name)
+	if err := service.Restartable(ctx, s.o.Service, id); err != nil {
+		return s.startError(err, name)
 	}
 	err := outcome(s.o.Service.Stop(ctx, service.One(id), service.WaitOutcome))
 	if err != nil && service.CodeOf(err) != service.CodeNotRunning {
