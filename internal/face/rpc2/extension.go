@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"strings"
 	"time"
@@ -30,6 +31,8 @@ const (
 	maxExtensionNames = 1000
 	// listPatience is how long a list of all methods waits for an extension.
 	listPatience = 2 * time.Second
+	// openPatience is how long a socket that is not there is waited for: the servers are open before the first start makes it.
+	openPatience = time.Second
 )
 
 // extension is an Extension with what it takes to ask it.
@@ -72,6 +75,10 @@ func (e *extension) call(ctx context.Context, method string, params []any) (any,
 		return nil, e.silent(ctx, ctx.Err())
 	}
 	v, err := e.client.Call(ctx, method, params...)
+	for over := time.Now().Add(openPatience); errors.Is(err, fs.ErrNotExist) && time.Now().Before(over) && ctx.Err() == nil; {
+		time.Sleep(20 * time.Millisecond)
+		v, err = e.client.Call(ctx, method, params...)
+	}
 	var fault *xmlrpc.Fault
 	switch {
 	case errors.As(err, &fault):

@@ -179,6 +179,28 @@ func TestExtensionMisbehaves(t *testing.T) {
 	}
 }
 
+// TestExtensionBeginsLate: a call that comes before the socket is made waits for it.
+func TestExtensionBeginsLate(t *testing.T) {
+	path, _ := guest(t)
+	c := direct(t, newFake(), withGuest(path+"-late", time.Minute))
+	answer := make(chan any, 1)
+	go func() {
+		v, fault := c.call("x.echo", []any{"y"})
+		if fault != nil {
+			v = fault
+		}
+		answer <- v
+	}()
+	e := c.extension("x.echo")
+	eventually(t, "it is called", func() bool { return len(e.room) == 1 })
+	if err := os.Symlink(path, path+"-late"); err != nil {
+		t.Fatal(err)
+	}
+	if v := <-answer; !cmp.Equal(v, any([]any{"y"})) {
+		t.Errorf("%v", v)
+	}
+}
+
 func TestExtensionNeedsAllRights(t *testing.T) {
 	path, _ := guest(t)
 	c := direct(t, newFake(), func(o *Options) {

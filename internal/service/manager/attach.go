@@ -91,8 +91,7 @@ func (m *Manager) Release(ctx context.Context, sel service.Selector) ([]service.
 	if err != nil {
 		return nil, err
 	}
-	out, err := m.o.Core.Release(ctx, slots, mode)
-	return results(out), err
+	return results(m.o.Core.Release(ctx, slots, mode))
 }
 
 // matching are the processes that could become an instance and of which all holds that a query says. Of what is looked for by

@@ -285,8 +285,8 @@ func TestNothingHangsAfterTheEnd(t *testing.T) {
 	<-s.core.Done()
 	ctx := context.Background()
 	// As calls that have passed the manager's own check before the order came.
-	_, err := s.core.Start(ctx, nil, 0, true)
-	code(t, "start", failure(err, ""), service.CodeShuttingDown)
+	_, err := results(s.core.Start(ctx, nil, 0, true))
+	code(t, "start", err, service.CodeShuttingDown)
 	code(t, "add", failure(s.core.AddGroups(ctx, nil), ""), service.CodeShuttingDown)
 	code(t, "remove", failure(s.core.RemoveGroup(ctx, "x"), ""), service.CodeShuttingDown)
 	code(t, "stdin", failure(s.core.WriteStdin(ctx, slot, nil), ""), service.CodeShuttingDown)

@@ -430,6 +430,8 @@ func failure(err error, text string) error {
 		return &service.Error{Code: service.CodeFailed, Text: text + " is in an unknown process state"}
 	case errors.Is(err, core.ErrEnding):
 		return &service.Error{Code: service.CodeShuttingDown}
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return err // who asked has gone, which is no answer
 	}
 	return &service.Error{Code: service.CodeFailed, Text: err.Error()}
 }

@@ -35,7 +35,8 @@ func (m *Manager) Start(ctx context.Context, sel service.Selector, wait service.
 		able = append(able, s)
 	}
 	out, err := m.o.Core.Start(ctx, able, mode, bool(wait))
-	return append(refused, results(out)...), err
+	done, err := results(out, err)
+	return append(refused, done...), err
 }
 
 // Stop stops what is up.
@@ -44,8 +45,7 @@ func (m *Manager) Stop(ctx context.Context, sel service.Selector, wait service.W
 	if err != nil {
 		return nil, err
 	}
-	out, err := m.o.Core.Stop(ctx, slots, mode, bool(wait))
-	return results(out), err
+	return results(m.o.Core.Stop(ctx, slots, mode, bool(wait)))
 }
 
 // Signal sends a signal by name or number.
@@ -56,8 +56,7 @@ func (m *Manager) Signal(ctx context.Context, sel service.Selector, signal strin
 	}
 	sig, err := units.Signal(signal)
 	if err == nil {
-		out, err := m.o.Core.Signal(ctx, slots, mode, sig)
-		return results(out), err
+		return results(m.o.Core.Signal(ctx, slots, mode, sig))
 	}
 	var bad []service.Result
 	for _, s := range slots {
@@ -84,13 +83,14 @@ func (m *Manager) WriteStdin(ctx context.Context, id model.ID, data []byte) erro
 	return failure(err, id.String())
 }
 
-func results(out []core.Outcome) []service.Result {
+// results are the outcomes of an order, or why there are none, in the service's words.
+func results(out []core.Outcome, err error) ([]service.Result, error) {
 	rs := make([]service.Result, len(out))
 	for i, o := range out {
 		id := o.Slot.Program().ID
 		rs[i] = service.Result{ID: id, Err: failure(o.Err, id.String())}
 	}
-	return rs
+	return rs, failure(err, "")
 }
 
 // commandFailure translates what package launch says of a command.
