@@ -31,8 +31,10 @@ const (
 	maxExtensionNames = 1000
 	// listPatience is how long a list of all methods waits for an extension.
 	listPatience = 2 * time.Second
-	// openPatience is how long a socket that is not there is waited for: the servers are open before the first start makes it.
-	openPatience = time.Second
+	// openTries is how often a socket that is not there is looked for again, every openPause: the servers are open before the
+	// first start makes it.
+	openTries = 50
+	openPause = 20 * time.Millisecond
 )
 
 // extension is an Extension with what it takes to ask it.
@@ -75,8 +77,11 @@ func (e *extension) call(ctx context.Context, method string, params []any) (any,
 		return nil, e.silent(ctx, ctx.Err())
 	}
 	v, err := e.client.Call(ctx, method, params...)
-	for over := time.Now().Add(openPatience); errors.Is(err, fs.ErrNotExist) && time.Now().Before(over) && ctx.Err() == nil; {
-		time.Sleep(20 * time.Millisecond)
+	for tries := 0; tries < openTries && errors.Is(err, fs.ErrNotExist); tries++ {
+		select {
+		case <-time.After(openPause):
+		case <-ctx.Done():
+		}
 		v, err = e.client.Call(ctx, method, params...)
 	}
 	var fault *xmlrpc.Fault
