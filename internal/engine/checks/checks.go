@@ -141,11 +141,11 @@ type program struct {
 	main     int // of the process that the program calls its main one; 0 = pid
 	since    time.Duration
 	checks   []*check
-	proved   bool // its start has succeeded
-	failed   bool // … or failed: nothing is looked at any more
-	stopping bool // it has said that it ends
-	ready    bool // what was said last
-	said     bool // that, or its contrary, was said
+	proved   bool          // its start has succeeded
+	failed   bool          // … or failed: nothing is looked at any more
+	ends     time.Duration // it has said that it ends, and has time for that until then; 0 = it has not
+	ready    bool          // what was said last
+	said     bool          // that, or its contrary, was said
 	deadline timer
 	status   string // in its own words
 	kept     bool   // in the journal
@@ -223,7 +223,7 @@ func (c *Checks) Up(i core.Instance, p *model.Program, pid int, since time.Durat
 	c.down(w)
 	w.inst, w.up, w.pid, w.main, w.since = i, true, pid, 0, since
 	c.living[i] = w
-	w.proved, w.failed, w.stopping, w.ready, w.said, w.status = false, false, false, false, false, ""
+	w.proved, w.failed, w.ends, w.ready, w.said, w.status = false, false, 0, false, false, ""
 	if gen, ok := c.kept[p.ID]; ok {
 		w.kept = gen == i.Gen
 		delete(c.kept, p.ID)

@@ -157,7 +157,7 @@ func (c *Checks) judgeLife(k *check, now time.Duration) {
 		return
 	}
 	k.owed = k.Action == model.CheckRestart
-	if !k.owed || w.stopping || w.failed || !c.o.Running(w.inst) {
+	if !k.owed || now < w.ends || w.failed || !c.o.Running(w.inst) {
 		return
 	}
 	if w.bounces > 0 && now-w.bounced < gap(w.bounces) {

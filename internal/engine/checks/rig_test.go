@@ -175,7 +175,7 @@ func (r *rig) tellUp(i core.Instance, p *model.Program, pid int) {
 
 func (r *rig) program(name string, list ...model.Check) *model.Program {
 	p := &model.Program{ID: model.ID{Group: name, Name: name}, Checks: list}
-	p.Start.Timeout = 20 * time.Second
+	p.Start.Timeout, p.Stop.Wait = 20*time.Second, 30*time.Second
 	return p
 }
 

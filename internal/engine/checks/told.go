@@ -168,12 +168,22 @@ func (c *Checks) hear(w *program, m notified.Message, now time.Duration) {
 	if m.HasStatus {
 		w.status = termtext.Line([]byte(m.Status), maxText)
 	}
-	if m.Extend > 0 && w.deadline.Waits() {
-		c.queue.Set(&w.deadline, max(w.deadline.At(), now+min(m.Extend, maxExtend)))
-	}
 	if m.Ready {
-		w.stopping = false
+		w.ends = 0
 		c.keep(w, true)
+	}
+	if m.Stopping {
+		c.keep(w, false)
+		if w.ends == 0 {
+			w.ends = now + w.spec.Stop.Wait
+		}
+	}
+	more := now + min(m.Extend, maxExtend)
+	if m.Extend > 0 && w.deadline.Waits() {
+		c.queue.Set(&w.deadline, max(w.deadline.At(), more))
+	}
+	if m.Extend > 0 && w.ends > 0 {
+		w.ends = max(w.ends, more)
 	}
 	for _, k := range w.checks {
 		switch {
@@ -191,11 +201,8 @@ func (c *Checks) hear(w *program, m notified.Message, now time.Duration) {
 			}
 		}
 	}
-	if m.Stopping {
-		w.stopping = true
-		if w.spec.Staged(model.StageReady) {
-			c.sayReady(w, false)
-		}
+	if m.Stopping && w.spec.Staged(model.StageReady) {
+		c.sayReady(w, false)
 	}
 }
 

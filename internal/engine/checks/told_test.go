@@ -89,18 +89,51 @@ func TestExtend(t *testing.T) {
 	r.told("a start failed: n: the program has not said that it is ready, not within 20s")
 }
 
+// TestStopping: a program that says that it ends has the time of a stop for that, and what it asks for beside; then it hangs like
+// any other.
 func TestStopping(t *testing.T) {
+	for _, c := range []struct {
+		name        string
+		first, then notified.Message
+		mute        time.Duration
+	}{
+		{"once", notified.Message{}, notified.Message{}, 30 * time.Second},
+		{"again and again", notified.Message{}, notified.Message{Stopping: true}, 30 * time.Second},
+		{"with more time", notified.Message{Extend: 2 * time.Minute}, notified.Message{Extend: time.Second}, 2 * time.Minute},
+		{"more time later", notified.Message{}, notified.Message{Extend: time.Minute}, 80 * time.Second},
+		{"more than there is", notified.Message{Extend: 9 * time.Hour}, notified.Message{}, time.Hour},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := newRig(t)
+			live := http() // every 10 s
+			r.start("a", notify(model.StageReady), live)
+			r.notify(notified.Message{PID: 101, Ready: true})
+			r.run(10 * time.Second)
+			r.told("a ready=true")
+			c.first.PID, c.first.Stopping, c.then.PID = 101, true, 101
+			r.notify(c.first)
+			r.told("a ready=false")
+			if len(r.journal) != 0 {
+				t.Errorf("kept of one that ends: %q", r.journal)
+			}
+			r.find = bad("refused")
+			r.run(20 * time.Second)
+			r.notify(c.then)
+			r.run(c.mute - 21*time.Second)
+			r.told("")
+			r.run(11 * time.Second)
+			r.told("a bounce: web: refused")
+		})
+	}
 	r := newRig(t)
-	live := http()
-	r.start("a", notify(model.StageReady), live)
-	r.notify(notified.Message{PID: 101, Ready: true})
-	r.run(10 * time.Second)
-	r.told("a ready=true")
+	r.start("a", notify(model.StageReady), http())
 	r.notify(notified.Message{PID: 101, Stopping: true})
-	r.told("a ready=false")
+	r.run(time.Second)
+	r.tell()
+	r.notify(notified.Message{PID: 101, Ready: true}) // it has thought better of it
 	r.find = bad("refused")
-	r.run(time.Minute)
-	r.told("") // it ends by itself
+	r.run(10 * time.Second)
+	r.told("a ready=true; a bounce: web: refused")
 }
 
 func TestHeartbeat(t *testing.T) {
