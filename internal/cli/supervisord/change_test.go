@@ -49,7 +49,7 @@ func (s *site) pids(c *supervisor.Client, names ...string) (pids []int) {
 // web is the section of a program with several processes that tell which signal ended them.
 func web(numprocs int, more string) string {
 	return fmt.Sprintf(`[program:web]
-command=/bin/sh -c 'trap "echo INT; exit 0" INT; trap "echo TERM; exit 0" TERM; while :; do sleep 0.05; done'
+command=/bin/sh -c 'trap "echo INT; exit 0" INT; trap "echo TERM; exit 0" TERM; echo up; while :; do sleep 0.05; done'
 process_name=%%(program_name)s_%%(process_num)02d
 numprocs=%d
 startsecs=0
@@ -78,13 +78,16 @@ func TestApplyTouchesOnlyWhatChanged(t *testing.T) {
 	s.ctlSays("web:web_02: add (it is new and starts by itself)\nweb:web_03: add (it is new and starts by itself)\n", 0, "plan")
 	s.ctlSays("web:web_02: added\nweb:web_03: added\n", 0, "apply")
 	s.pids(c, "web:web_02", "web:web_03")
+	for _, log := range []string{"web_00.log", "web_03.log"} {
+		s.until("its traps are set", func() bool { return s.read(log) == "up\n" })
+	}
 	unchanged("web:web_00", "web:web_01", "other")
 
 	s.write("d.conf", standard+web(4, "stopsignal=INT\nstdout_logfile_maxbytes=1MB")+other)
 	s.ctlSays("web:web_00: changed\nweb:web_01: changed\nweb:web_02: changed\nweb:web_03: changed\n", 0, "apply", "web")
 	unchanged("web:web_00", "web:web_01", "other")
 	s.ctlSays("web:web_03: stopped\n", 0, "stop", "web:web_03")
-	s.until("the new stop signal has come", func() bool { return s.read("web_03.log") == "INT\n" })
+	s.until("the new stop signal has come", func() bool { return s.read("web_03.log") == "up\nINT\n" })
 
 	s.write("d.conf", standard+web(3, "stopsignal=INT\nstdout_logfile_maxbytes=1MB\nenvironment=X=\"1\"")+other)
 	s.ctlSays("web:web_03: removed\nweb:web_00: restarted\nweb:web_01: restarted\nweb:web_02: restarted\n", 0, "apply")
@@ -95,7 +98,7 @@ func TestApplyTouchesOnlyWhatChanged(t *testing.T) {
 	if env, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", now[0])); err == nil && !bytes.Contains(env, []byte("\x00X=1\x00")) {
 		t.Error("the new environment is not there")
 	}
-	if got := s.read("web_00.log"); got != "INT\n" {
+	if got := s.read("web_00.log"); !strings.HasPrefix(got, "up\nINT\n") {
 		t.Errorf("web_00 was ended with %q, in force was INT", got)
 	}
 

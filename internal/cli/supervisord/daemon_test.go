@@ -50,7 +50,7 @@ func TestMain(m *testing.M) {
 // rootVariable relocates what the daemon keeps for itself.
 const rootVariable = "UPKEEP_ROOT"
 
-const patience = 20 * time.Second
+const patience = 2 * time.Minute
 
 // site is a directory with a configuration and at most one daemon.
 type site struct {

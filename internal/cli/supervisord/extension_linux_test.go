@@ -51,6 +51,7 @@ func TestExtensions(t *testing.T) {
 					t.Fatal(v, err)
 				}
 			}
+			h.running(h.c, "rpcinterface_greet")
 			hello() // whoever comes too early waits at the socket
 			var fault *supervisor.Fault
 			if _, err := h.c.Call(ctx, "greet.hello"); !errors.As(err, &fault) || fault.Code != supervisor.FaultIncorrectParameters || fault.Text != "whom?" {

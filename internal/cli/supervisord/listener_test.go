@@ -166,7 +166,7 @@ func TestHostileListeners(t *testing.T) {
 			t.Fatalf("event %d: %+v", i, h)
 		}
 	}
-	if slowest > 5*time.Second { // two cores, ten programs of which some burn
+	if slowest > 30*time.Second { // nobody waits for a listener, though the machine may be busy
 		t.Errorf("a client waited %v", slowest)
 	}
 	for _, re := range []string{

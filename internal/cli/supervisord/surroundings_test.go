@@ -383,6 +383,7 @@ func TestReaderOfTheOutputGoesAway(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	s.logged(`(?s)(spawned: 'cat'.*){4}`)
 	if got := strings.Count(s.read("d.log"), "spawned: 'cat'"); got != 4 {
 		t.Errorf("%d starts are in the log, want 4", got)
 	}

@@ -23,7 +23,10 @@ import (
 )
 
 func TestManagerIsKilled(t *testing.T) {
-	h, before, lives := populate(t, "[program:backoff]\ncommand=sh -c 'exit 3'\nstartsecs=1\nstartretries=3\n")
+	h, before, lives := populate(t, "[program:backoff]\ncommand=sh -c 'exit 3'\nautostart=false\nstartsecs=1\nstartretries=3\n")
+	if err := h.c.StartProcess(t.Context(), "backoff", false); err != nil {
+		t.Fatal(err)
+	}
 	h.state("backoff", "BACKOFF")
 	h.kill(before.Manager)
 	now := h.await("another manager answers", func(i supervisor.Info) bool { return i.Manager != before.Manager })

@@ -42,6 +42,7 @@ type extension struct {
 	Extension
 	client *supervisor.Client
 	room   chan struct{}
+	tries  int // how often a socket that is not there is looked for again
 }
 
 // extensions are those of the options by namespace.
@@ -52,7 +53,7 @@ func extensions(list []Extension) (map[string]*extension, error) {
 		if err != nil {
 			return nil, err
 		}
-		out[e.Namespace] = &extension{e, c, make(chan struct{}, maxExtensionCalls)}
+		out[e.Namespace] = &extension{e, c, make(chan struct{}, maxExtensionCalls), openTries}
 	}
 	return out, nil
 }
@@ -77,7 +78,7 @@ func (e *extension) call(ctx context.Context, method string, params []any) (any,
 		return nil, e.silent(ctx, ctx.Err())
 	}
 	v, err := e.client.Call(ctx, method, params...)
-	for tries := 0; tries < openTries && errors.Is(err, fs.ErrNotExist); tries++ {
+	for tries := 0; tries < e.tries && errors.Is(err, fs.ErrNotExist); tries++ {
 		select {
 		case <-time.After(openPause):
 		case <-ctx.Done():
