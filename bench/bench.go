@@ -69,7 +69,7 @@ func newBench(o *options, stderr io.Writer) (*bench, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &bench{o: o, self: self, dir: dir, stderr: stderr, mark: fmt.Sprintf("UPKEEP_BENCH=%d", os.Getpid())}
+	b := &bench{o: o, self: self, dir: dir, stderr: stderr, mark: fmt.Sprintf("BENCH_RUN=%d", os.Getpid())}
 	if o.out != "" {
 		if b.out, err = os.OpenFile(o.out, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644); err != nil {
 			os.RemoveAll(dir)

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"io"
 	"math"
 	"os"
 	"os/exec"
@@ -16,6 +17,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/upkeep-project/upkeep/internal/sys/daemon"
 )
 
 // TestMain lets the test binary be the measured program, as the real one is.
@@ -303,6 +306,18 @@ func TestRequest(t *testing.T) {
 		"<param>\n<value><string>x</string></value>\n</param>\n</params>\n</methodCall>\n"
 	if diff := cmp.Diff(want, request("m", "<string>x</string>")); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// TestMarkIsHandedOn: what a daemon keeps to itself would not mark its programs, and they would be left behind.
+func TestMarkIsHandedOn(t *testing.T) {
+	b, err := newBench(&options{work: t.TempDir()}, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.close()
+	if daemon.Private(b.mark) {
+		t.Errorf("%s does not come to the programs of a daemon", b.mark)
 	}
 }
 

@@ -17,7 +17,7 @@ func TestCommandCost(t *testing.T) {
 		t.Fatal(err)
 	}
 	calls := filepath.Join(t.TempDir(), "calls")
-	b := &bench{o: &options{limit: time.Minute}, self: self, mark: "UPKEEP_BENCH=0"}
+	b := &bench{o: &options{limit: time.Minute}, self: self, mark: "BENCH_RUN=0"}
 	for _, c := range []struct {
 		script, wrong string
 	}{
