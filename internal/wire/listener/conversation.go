@@ -134,7 +134,7 @@ func (c *Conversation) result(data []byte, tell func(Said, []byte)) int {
 		tell(SaidResult, data[:n])
 		return n
 	}
-	end := bytes.IndexByte(data, '\n')
+	end := bytes.IndexByte(data[:min(len(data), MaxLine+1)], '\n')
 	if end < 0 && len(data) <= MaxLine {
 		return -1
 	}

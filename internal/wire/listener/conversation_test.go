@@ -73,6 +73,10 @@ func TestConversationIsBounded(t *testing.T) {
 	if c.State != Unknown || len(c.Rest) != 0 {
 		t.Errorf("%s, %d bytes kept", c.State, len(c.Rest))
 	}
+	c = Conversation{} // it does not depend on the pieces: the end of the line comes with it
+	if talk(&c, "READY\n", "!", "RESULT "+strings.Repeat(" ", MaxLine)+"2\nOK"); c.State != Unknown {
+		t.Errorf("a line of more than %d bytes announces a result", MaxLine)
+	}
 }
 
 // FuzzConversation: whatever is said, in whichever pieces, the same is understood, and little is kept.

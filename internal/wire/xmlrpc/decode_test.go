@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -266,7 +267,7 @@ func wellFormed(doc []byte) error {
 
 // stable writes a parsed value and reads it back.
 func stable(t *testing.T, v any) {
-	again, err := ParseResponse(AppendResponse(nil, v), Limits{Depth: 1000})
+	again, err := ParseResponse(AppendResponse(nil, v), Limits{Depth: 1000, Elements: math.MaxInt}) // a plain value becomes two elements
 	if err != nil {
 		t.Fatalf("our own document is refused: %v", err)
 	}
@@ -308,6 +309,11 @@ func seeds(f *testing.F) {
 	f.Add(AppendFault(nil, 1, "x"))
 	f.Add([]byte(`<?xml version="1.0" encoding="utf-8"?><!-- --><methodCall a="&#65;"><methodName><![CDATA[x]]></methodName></methodCall>`))
 	f.Add([]byte("<methodCall/>\r\n<?x y?>"))
+	for _, name := range []string{"\u00d7", "\u00e9", "a:b:c", ":", "x:nil"} { // as an attribute, an instruction and an element
+		f.Add([]byte("<methodCall " + name + "='1'><methodName>m</methodName></methodCall>"))
+		f.Add([]byte("<methodCall><?" + name + " ?><methodName>m</methodName></methodCall>"))
+		f.Add([]byte(value("<value><" + name + "></" + name + "></value>")))
+	}
 }
 
 func FuzzParseCall(f *testing.F) {

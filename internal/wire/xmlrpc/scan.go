@@ -119,12 +119,12 @@ func (p *scanner) space() bool {
 	return p.pos > from
 }
 
-// name reads an element or attribute name.
+// name reads an element or attribute name: those of XML-RPC are plain, and may have a prefix.
 func (p *scanner) name() string {
 	from := p.pos
 	for p.pos < len(p.s) {
 		c := p.s[p.pos]
-		letter := c|0x20 >= 'a' && c|0x20 <= 'z' || c == '_' || c == ':' || c >= utf8.RuneSelf
+		letter := c|0x20 >= 'a' && c|0x20 <= 'z' || c == '_' || c == ':' && !strings.Contains(p.s[from:p.pos], ":")
 		if !letter && (p.pos == from || (c < '0' || c > '9') && c != '-' && c != '.') {
 			break
 		}
