@@ -43,17 +43,18 @@ type Courier interface {
 
 // Pace is how fast things go.
 type Pace struct {
-	Window time.Duration   // how long is waited for more that belongs into the same message
-	Damp   time.Duration   // the same of a program is told at most this often
-	Retry  []time.Duration // the waits after failed attempts; the last one repeats
-	Expiry time.Duration   // when a message is given up
-	Look   time.Duration   // how often it is looked whether incidents are over of which no event tells
+	Window   time.Duration   // how long is waited for more that belongs into the same message
+	Damp     time.Duration   // the same of a program is told at most this often
+	Retry    []time.Duration // the waits after failed attempts; the last one repeats
+	Expiry   time.Duration   // when a message is given up
+	Look     time.Duration   // how often it is looked whether incidents are over of which no event tells
+	Patience time.Duration   // how long is waited for what Explain and Tail find
 }
 
 // Usual is the pace unless another one is given.
 func Usual() Pace {
 	return Pace{
-		Window: 30 * time.Second, Damp: 10 * time.Minute, Expiry: 24 * time.Hour, Look: 30 * time.Second,
+		Window: 30 * time.Second, Damp: 10 * time.Minute, Expiry: 24 * time.Hour, Look: 30 * time.Second, Patience: 2 * time.Second,
 		Retry: []time.Duration{time.Minute, 2 * time.Minute, 5 * time.Minute, 10 * time.Minute},
 	}
 }
@@ -88,6 +89,7 @@ const (
 	maxInbox   = 10_000 // notes that wait for the worker: as many as the ring of events has
 	maxRead    = 100    // of them that are read at once
 	maxQueue   = 256    // messages that wait, for each notifier
+	maxLooks   = 4      // at logs and the machine, of which none may ever return
 	endingTime = 5 * time.Second
 )
 
@@ -97,6 +99,7 @@ type Alerts struct {
 	hide      *report.Hider
 	notifiers atomic.Pointer[[]*model.Notifier]
 	kick      chan struct{} // of 1
+	looks     chan struct{} // a place for each that is under way
 
 	inbox  inbox
 	posted posted
@@ -131,7 +134,7 @@ func New(o Options) *Alerts {
 		o.Tail = func(model.Status) (string, []string) { return "", nil }
 	}
 	a := &Alerts{
-		o: o, hide: report.NewHider(), kick: make(chan struct{}, 1),
+		o: o, hide: report.NewHider(), kick: make(chan struct{}, 1), looks: make(chan struct{}, maxLooks),
 		programs: map[model.ID]*program{}, incidents: map[string]*incident{}, counts: map[string]*count{}, lanes: map[lane]*service{},
 	}
 	a.inbox.expected = map[model.ID]bool{}

@@ -449,7 +449,7 @@ func TestRun(t *testing.T) {
 	a := New(Options{
 		Courier: courier(func(ctx context.Context) error { close(under); <-ctx.Done(); return ctx.Err() }),
 		Log:     quiet{&rig{quiet: true}}, Status: func(model.ID) (model.Status, bool) { return model.Status{}, false },
-		Pace: Pace{Window: time.Millisecond, Retry: []time.Duration{time.Hour}, Expiry: time.Hour, Look: time.Hour},
+		Pace: Pace{Window: time.Millisecond, Retry: []time.Duration{time.Hour}, Expiry: time.Hour, Look: time.Hour, Patience: time.Minute},
 	})
 	a.Configure([]*model.Notifier{ops(when(model.TriggerDaemon)...)})
 	ctx, cancel := context.WithCancel(t.Context())

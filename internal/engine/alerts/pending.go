@@ -216,7 +216,7 @@ func (a *Alerts) explanations(ctx context.Context, now time.Time) explained {
 			break
 		}
 		if st, ok := a.o.Status(id); ok && (st.State == model.Fatal || st.State == model.Backoff || st.State == model.Exited) {
-			out[id] = a.o.Explain(ctx, id)
+			out[id], _ = soon(a, func() []report.Fact { return a.o.Explain(ctx, id) })
 		}
 	}
 	return out

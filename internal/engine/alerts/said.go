@@ -106,10 +106,47 @@ func (a *Alerts) telling(n *note, st *model.Status, k model.TriggerKind) telling
 	if n.Past.Check != "" && k != model.TriggerCheck && k != model.TriggerUnhealthy {
 		s.fact("check", n.Past.Check+": "+n.Past.CheckText)
 	}
-	stream, lines := a.o.Tail(*st)
-	s.Item.Stream, s.Item.Lines = stream, a.hide.Lines(lines)
+	a.output(&s, st)
 	a.conceal(&s)
 	return telling{n: n, kind: k, said: s}
+}
+
+// output adds the last lines of a program. Nobody is to wait for a disk who asks how alerts do: the lock is let go of meanwhile.
+// What it guards is changed by this goroutine alone.
+func (a *Alerts) output(s *said, st *model.Status) {
+	a.mu.Unlock()
+	defer a.mu.Lock()
+	read, ok := soon(a, func() (i report.Item) {
+		i.Stream, i.Lines = a.o.Tail(*st)
+		return i
+	})
+	if !ok {
+		s.fact("log", "could not be read in time")
+	}
+	s.Item.Stream, s.Item.Lines = read.Stream, a.hide.Lines(read.Lines)
+}
+
+// soon is what a look has found. One that does not return in time is left behind, as one at a dead disk, and keeps its place until
+// it does; while all places are taken nothing is looked at.
+func soon[T any](a *Alerts, look func() T) (found T, ok bool) {
+	select {
+	case a.looks <- struct{}{}:
+	default:
+		return found, false
+	}
+	done := make(chan T, 1)
+	go func() {
+		defer func() { <-a.looks }()
+		done <- look()
+	}()
+	late := time.NewTimer(a.o.Pace.Patience)
+	defer late.Stop()
+	select {
+	case found = <-done:
+		return found, true
+	case <-late.C:
+		return found, false
+	}
 }
 
 // joined leaves out what is not known.

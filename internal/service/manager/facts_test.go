@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -131,6 +132,22 @@ func TestWhyKnowsTheEnvironment(t *testing.T) {
 		if got := slices.Contains(x.Checked, "the variable TOWN is not in the program's environment"); got != clear {
 			t.Errorf("inherit_env=%t: %+v", !clear, x)
 		}
+	}
+}
+
+// TestWhyOfAMachineThatHangs: explanations share the places of those that never come back from a dead disk.
+func TestWhyOfAMachineThatHangs(t *testing.T) {
+	s := newStage(t, group("app", 1, "quick"))
+	_, _ = s.Start(context.Background(), one("app"), service.WaitOutcome) // it fails
+	s.until("it ends", func() bool { st, _ := s.Get(context.Background(), one("app").ID); return st.State == model.Exited })
+	for {
+		if _, ok := s.machine.Enter(); !ok {
+			break
+		}
+	}
+	x, err := s.Why(context.Background(), one("app").ID)
+	if err != nil || !slices.ContainsFunc(x.Checked, func(l string) bool { return strings.Contains(l, "did not answer in time") }) {
+		t.Errorf("%+v, %v", x, err)
 	}
 }
 

@@ -123,7 +123,7 @@ func (m *Manager) Why(ctx context.Context, id model.ID) (service.Explanation, er
 			f.Neighbours = append(f.Neighbours, explain.Neighbour{ID: o.ID, State: o.State, PID: o.PID, Disabled: o.Program.Disabled})
 		}
 	}
-	x := explanation(explain.Explain(ctx, f, explain.ThisMachine()), f.NextTry)
+	x := explanation(explain.Explain(ctx, f, m.machine), f.NextTry)
 	x.Facts = append(x.Facts, m.unwell(ctx, id)...)
 	return x, nil
 }

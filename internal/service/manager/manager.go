@@ -17,6 +17,7 @@ import (
 	"github.com/upkeep-project/upkeep/internal/engine/core"
 	"github.com/upkeep-project/upkeep/internal/engine/definitions"
 	"github.com/upkeep-project/upkeep/internal/engine/events"
+	"github.com/upkeep-project/upkeep/internal/engine/explain"
 	"github.com/upkeep-project/upkeep/internal/engine/launch"
 	"github.com/upkeep-project/upkeep/internal/engine/logs"
 	"github.com/upkeep-project/upkeep/internal/engine/tally"
@@ -101,13 +102,14 @@ type Manager struct {
 	applied atomic.Pointer[service.Attempt] // nil = there was none
 	unread  atomic.Pointer[service.Attempt] // the last reading, if it has failed
 	sampler *sampler
+	machine explain.Machine
 }
 
 var _ service.Service = (*Manager)(nil)
 
 // New makes a manager without programs. Activate brings in the first configuration.
 func New(o Options) *Manager {
-	return &Manager{o: o, latest: &model.Config{}, started: time.Now(), sampler: newSampler()}
+	return &Manager{o: o, latest: &model.Config{}, started: time.Now(), sampler: newSampler(), machine: explain.ThisMachine()}
 }
 
 // changed tells who wants to know that the set of groups is another one.
