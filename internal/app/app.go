@@ -483,6 +483,9 @@ func (a *App) Close() {
 	if a.log != nil {
 		a.log.Close()
 	}
+	if a.detached {
+		a.core.LogClosed()
+	}
 	if a.troubles != nil {
 		a.troubles.Close()
 	}

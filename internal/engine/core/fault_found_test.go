@@ -239,6 +239,13 @@ func TestLinesAreKeptUntilWritten(t *testing.T) {
 	if _, there := h.journal.kept[lineKey(1000)]; there {
 		t.Error("the void line is left")
 	}
+	// All is written when the log is closed, and nothing is left to tell.
+	h.add("c", nil)
+	h.pass(time.Second)
+	h.written = unknownNumber - 1
+	if h.core.LogClosed(); len(lines()) != 0 {
+		t.Errorf("the log is closed, and the journal has %q", lines())
+	}
 }
 
 // TestDecidedSignalIsSent: a kill between the decision and the signal costs neither the signal nor patience.

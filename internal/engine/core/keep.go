@@ -251,6 +251,15 @@ func (c *Core) forgetLines() {
 	k.said = slices.Delete(k.said, 0, n)
 }
 
+// LogClosed takes the lines out of the journal that a log has which is closed now: the next process may have another log. It
+// is for after Run.
+func (c *Core) LogClosed() {
+	c.forgetLines()
+	if c.keep.journal != nil {
+		_ = c.keep.journal.Flush()
+	}
+}
+
 // settleAcks commits and then gives the answers that were waiting for it.
 func (c *Core) settleAcks() {
 	c.commit()
