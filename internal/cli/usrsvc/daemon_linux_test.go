@@ -118,6 +118,53 @@ func TestStopStays(t *testing.T) {
 	}
 }
 
+// TestStopOfWhatIsDown: a stop counts although nothing runs at this moment, with a daemon and without: what waits to be tried
+// again, what has ended meanwhile and what has never run is not started by the next daemon. A start and a restart end that.
+func TestStopOfWhatIsDown(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, "[Main]\n[Program:bad]\ncommand = {}/bad\nrestart_delay = 100000\n[Program:gone]\ncommand = /bin/sleep {n}1\n[Program:later]\ncommand = /bin/sleep {n}2\nautostart = false\n")
+	s.write("bad", "#!/bin/sh\ntest -e {}/good && exec sleep {n}3\n")
+	state := func(name, want string) {
+		t.Helper()
+		c := s.client()
+		defer c.Close()
+		s.until(name+" is "+want, func() bool { p, err := c.Process(t.Context(), name); return err == nil && p.State == want })
+	}
+	s.want("usrsvcd start", Success)
+	state("bad", "BACKOFF")
+	for _, with := range []bool{true, false} {
+		gone := s.runs("gone")
+		if !with {
+			s.want("usrsvcd stop", Success)
+			s.kill(gone)
+		}
+		for _, name := range []string{"bad", "later"} {
+			if out := s.want("usrsvc stop "+name, Success); !strings.Contains(out, name+" is not running, no action") {
+				t.Error(out)
+			}
+		}
+		if !with {
+			s.want("usrsvc stop gone", Success)
+		}
+		s.want("usrsvcd restart", Success)
+		state("bad", "STOPPED")
+		if !with {
+			s.want("usrsvc status gone", GeneralFailure)
+			break
+		}
+		s.want("usrsvc start bad", ProgramFailedToLaunch)
+		state("bad", "BACKOFF")
+	}
+	s.write("good", "")
+	for _, line := range []string{"usrsvc start bad", "usrsvc restart gone"} {
+		s.want("usrsvcd stop", Success)
+		s.want(line, Success)
+		s.want("usrsvcd start", Success)
+	}
+	s.runs("bad")
+	s.runs("gone")
+}
+
 // TestSeenRunning: what does not start by itself is kept alive once somebody has started it, by whatever means.
 func TestSeenRunning(t *testing.T) {
 	t.Parallel()

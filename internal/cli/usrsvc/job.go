@@ -298,27 +298,16 @@ func creatable(path string) error {
 	return errors.Join(f.Close(), os.Remove(f.Name()))
 }
 
-// stop stops a program. Source: spec/usrsvc 7.
+// stop stops a program. Where no daemon runs, one is started also for what is down: the next usrsvcd must know that it is to
+// stay so. Source: spec/usrsvc 7, one-model C3.
 func (j *job) stop(ctx context.Context) (Outcome, error) {
 	defer j.close()
-	ok, err := j.connect(ctx, false)
-	if err != nil {
+	ok, err := j.connect(ctx, j.program != nil)
+	switch {
+	case err != nil:
 		return Outcome{}, translate(err)
-	}
-	if !ok {
-		if j.program == nil {
-			return Outcome{}, fail(InvalidConfig, "%s cannot be used:\n%s", j.name, strings.Join(j.set.wrong(j.name), "\n"))
-		}
-		pid, err := j.elsewhere(ctx)
-		if err != nil {
-			return Outcome{}, err
-		}
-		if pid == 0 {
-			return j.idle(), nil
-		}
-		if _, err := j.connect(ctx, true); err != nil {
-			return Outcome{}, translate(err)
-		}
+	case !ok:
+		return Outcome{}, fail(InvalidConfig, "%s cannot be used:\n%s", j.name, strings.Join(j.set.wrong(j.name), "\n"))
 	}
 	p, err := j.known(ctx)
 	if err == nil && p == nil {
@@ -336,7 +325,7 @@ func (j *job) idle() Outcome {
 	return Outcome{Word: "no action"}
 }
 
-// halt stops a program that the daemon knows, as p.
+// halt stops a program that the daemon knows, as p. One that is down, or waits to be tried again, is not started by itself then.
 func (j *job) halt(ctx context.Context, p *upkeep.Process) (Outcome, error) {
 	if p == nil {
 		return j.idle(), nil
@@ -346,24 +335,22 @@ func (j *job) halt(ctx context.Context, p *upkeep.Process) (Outcome, error) {
 		if err != nil {
 			return Outcome{}, err
 		}
-		if !alive(found) {
-			if p.State == "BACKOFF" { // it would be tried again
-				_, err = j.order(ctx, "stop")
-			}
-			return j.idle(), err
-		}
 		p = found
 	}
-	j.say(nil, "Stopping %s [%d]", j.name, *p.PID)
-	r, err := j.order(ctx, "stop")
-	if err != nil {
-		return Outcome{}, err
+	if alive(p) {
+		j.say(nil, "Stopping %s [%d]", j.name, *p.PID)
 	}
-	if alive(r) {
+	r, err := j.order(ctx, "stop")
+	switch {
+	case err != nil:
+		return Outcome{}, err
+	case alive(r):
 		return Outcome{}, fail(GeneralFailure, "%s cannot be stopped [%d]: %s", j.name, *r.PID, r.Summary)
+	case !alive(p):
+		return j.idle(), nil
 	}
 	word := "terminated"
-	if r.LastExit != nil && r.LastExit.Signal != nil && *r.LastExit.Signal == "SIGKILL" {
+	if r != nil && r.LastExit != nil && r.LastExit.Signal != nil && *r.LastExit.Signal == "SIGKILL" {
 		word = "killed"
 	}
 	j.say(nil, "%s %s", j.name, word)
@@ -375,6 +362,9 @@ func (j *job) restart(ctx context.Context) (Outcome, error) {
 	defer j.close()
 	p, err := j.startable(ctx)
 	if err != nil {
+		return Outcome{}, err
+	}
+	if err := j.writable(); err != nil { // before anything is stopped
 		return Outcome{}, err
 	}
 	stopped, err := j.halt(ctx, p)

@@ -50,13 +50,13 @@ func (s *settings) name() {
 }
 
 // good completes what a daemon has read for its start, or has not (bad), by what was in force last. Who has taken the main file
-// away wants nothing to be started. Source: one-model C7.
+// away wants nothing to be started, and a daemon that only watches starts nothing. Source: one-model C7.
 func good(at home.Instance, mode string, background bool, env conf.Environ) func(*conf.Config, error) (*conf.Config, string, error) {
 	return func(c *conf.Config, bad error) (*conf.Config, string, error) {
 		if bad == nil {
 			return app.LastGood(at.State, c, nil)
 		}
-		if absent(bad) {
+		if absent(bad) && mode != modePassive {
 			return nil, "", bad
 		}
 		s, why, err := last(at, bad)

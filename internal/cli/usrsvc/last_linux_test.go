@@ -182,3 +182,42 @@ func TestHalfWritten(t *testing.T) {
 		t.Error(out)
 	}
 }
+
+// TestWithoutFile: what was configured once is stopped without a daemon, too, when the main file is gone, and stays so.
+func TestWithoutFile(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, "[Main]\n[Program:one]\ncommand = /bin/sleep {n}1\n[Program:bad]\ncommand = /bin/false\nrestart_delay = 100000\n")
+	s.want("usrsvcd start", Success)
+	s.runs("one")
+	s.want("usrsvcd stop", Success)
+	main := filepath.Join(s.home, "usrsvc.cfg")
+	if err := os.Rename(main, main+".old"); err != nil {
+		t.Fatal(err)
+	}
+	s.want("usrsvc stop all", Success)
+	if found := s.processes(s.sleeps()); len(found) != 0 {
+		t.Errorf("%d run", len(found))
+	}
+	s.want("usrsvcd start", InvalidConfig)
+	if err := os.Rename(main+".old", main); err != nil {
+		t.Fatal(err)
+	}
+	s.want("usrsvcd start", Success)
+	s.want("usrsvc status one", GeneralFailure)
+}
+
+// TestRestartThatCannotBe: what could not be started again is not ended for it.
+func TestRestartThatCannotBe(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, "[Main]\n[Program:one]\ncommand = /bin/sleep {n}1\n")
+	s.want("usrsvc start one", Success)
+	pid := s.pid("one")
+	if err := os.Remove(filepath.Join(s.home, "one.log")); err != nil {
+		t.Fatal(err)
+	}
+	s.write("one.log/x", "")
+	s.want("usrsvc restart one", InsufficientPermissions)
+	if s.pid("one") != pid {
+		t.Error("it was ended")
+	}
+}

@@ -26,6 +26,12 @@ const (
 	priority     = 999
 )
 
+// The names of one key: that which the original took, and that of its documents. Source: spec/usrsvc US-16.
+const (
+	restarts      = "maxrestarts"
+	otherRestarts = "max_restarts"
+)
+
 // ProgramKeys are the keys of [Program:NAME] and [DefaultSettings:NAME]: those of the original, then ours.
 func ProgramKeys() (original, ours []string) {
 	return strings.Fields(`command useshell pidfile stdout stderr enabled autostart autorestart maxrestarts restart_delay success_seconds
@@ -207,8 +213,12 @@ func (b *builder) sections() {
 			case e.Key == "defaults" && y.name == "":
 				b.fail(e.File, e.Line, e.Key, y.title()+" counts for all programs, and names no others")
 			case slices.Contains(known, e.Key):
-			case e.Key == "max_restarts":
-				b.warn(e.File, e.Line, e.Key, "the original refuses it; it is taken for maxrestarts")
+			case e.Key == otherRestarts:
+				if v, ok := y.section.Get(restarts); ok {
+					b.fail(e.File, e.Line, e.Key, fmt.Sprintf("it is the same key as %s, which stands in line %d", restarts, v.Line))
+					continue
+				}
+				b.warn(e.File, e.Line, e.Key, "the original refuses it; it is taken for "+restarts)
 			case e.Key == envSection || slices.Contains(monitorSections[:], e.Key):
 				b.fail(e.File, e.Line, e.Key, "it is a section of its own: [["+e.Key+"]]")
 			default:
@@ -281,7 +291,7 @@ func (b *builder) start(p *model.Program) {
 	p.Start.Secs = b.seconds("success_seconds", defaultSuccess)
 	p.Start.Timeout = startTimeout
 	p.Start.Delay = max(leastDelay, b.whole("restart_delay", 0))
-	launches := b.number("maxrestarts", b.number("max_restarts", 0))
+	launches := b.number(b.restartsKey(), 0)
 	p.Start.Retries = model.Endless
 	if launches > 0 {
 		p.Start.Retries = int(launches) - 1
@@ -291,6 +301,19 @@ func (b *builder) start(p *model.Program) {
 		// Started once, also when that start fails.
 		p.Exit.Restart, p.Start.Retries = model.RestartNever, 0
 	}
+}
+
+// restartsKey is the name by which the strongest layer that does says how often a program may be started.
+func (b *builder) restartsKey() string {
+	for _, y := range b.layers {
+		if _, ok := y.section.Get(otherRestarts); ok {
+			return otherRestarts
+		}
+		if _, ok := y.section.Get(restarts); ok {
+			break
+		}
+	}
+	return restarts
 }
 
 // stop reads how it is ended. A shell and what it runs are one program, of which the original ended what the shell runs.

@@ -226,6 +226,9 @@ func (c *Core) stopFor(who string, slots []*Slot, mode Mode, gone bool) *order {
 		case mode == Needed:
 			o.skip()
 		default:
+			if c.gentle { // whose next process starts what is down
+				o.wish(s, false)
+			}
 			o.settle(s, ErrNotRunning)
 		}
 	})
