@@ -114,6 +114,7 @@ type Alerts struct {
 	lanes     map[lane]*service
 	dirty     bool // the store has something to write
 	looked    time.Time
+	latest    time.Time // by the time of day: of all that was read, or the last turn; zero = there was none
 }
 
 // posted are the outcomes of deliveries that Run has not seen yet.
@@ -243,8 +244,11 @@ func (a *Alerts) turn(ctx context.Context, now time.Time, start func(delivery)) 
 	a.rewind(now)
 	a.collect(now)
 	more := a.read(now)
-	a.look(now)
-	a.remind(now)
+	if now.Sub(a.looked) >= a.o.Pace.Look {
+		a.looked = now
+		a.look(now)
+		a.remind(now)
+	}
 	a.tell(now, facts)
 	a.flush() // before anything is sent
 	next := a.o.Pace.Look
@@ -263,8 +267,12 @@ func (a *Alerts) turn(ctx context.Context, now time.Time, start func(delivery)) 
 	return max(min(next, a.nextDelivery(now)), time.Millisecond)
 }
 
-// rewind makes up for a clock that was set back: nothing waits longer than it would have.
+// rewind makes up for a clock that was set back, here or before this process began: nothing waits longer than it would have.
 func (a *Alerts) rewind(now time.Time) {
+	was := a.latest
+	if a.latest = now.Round(0); !was.IsZero() && !a.latest.Before(was) {
+		return
+	}
 	earlier := func(t *time.Time, most time.Duration) {
 		if limit := now.Add(most); t.After(limit) {
 			*t = limit

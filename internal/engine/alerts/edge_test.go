@@ -198,9 +198,18 @@ func TestClock(t *testing.T) {
 		model.Trigger{Kind: model.TriggerRestart, Count: 2, Within: 10 * minute}, model.Trigger{Kind: model.TriggerRecovered})
 	n.Repeat = time.Hour
 	const year = 365 * 24 * time.Hour
-	for name, jump := range map[string]time.Duration{"back": -year, "forward": year} {
-		t.Run(name, func(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		jump  time.Duration
+		again bool // this process ends meanwhile
+	}{{"back", -year, true}, {"forward", year, true}, {"back while it lives", -year, false}, {"forward while it lives", year, false}} {
+		t.Run(c.name, func(t *testing.T) {
 			r := newRig(t, n)
+			leap := func() {
+				if r.now = r.now.Add(c.jump); c.again {
+					r.restart()
+				}
+			}
 			a, b := r.program("a"), r.program("b")
 			r.up(a, false)
 			r.up(b, false)
@@ -212,8 +221,7 @@ func TestClock(t *testing.T) {
 				r.up(b, true)
 			}
 			r.wait(40 * time.Second) // both wait for the server
-			r.now = r.now.Add(jump)
-			r.restart()
+			leap()
 			r.wait(time.Second) // one more failure
 			r.mails.fail = nil
 			r.wait(30 * minute)
@@ -229,8 +237,17 @@ func TestClock(t *testing.T) {
 			r.wait(minute)
 			r.mails.got, r.mails.all = nil, nil
 			r.fatal(a)
-			r.now = r.now.Add(jump) // while it waits for more
-			r.restart()
+			leap() // before that is read
+			r.wait(11 * minute)
+			if got := told(r); got != "FATAL" {
+				t.Errorf("told: %s", got)
+			}
+			r.up(a, false)
+			r.wait(minute)
+			r.mails.got, r.mails.all = nil, nil
+			r.fatal(a)
+			r.turn()
+			leap() // while it waits for more
 			r.wait(11 * minute)
 			if got := told(r); got != "FATAL" {
 				t.Errorf("told: %s", got)

@@ -17,6 +17,7 @@ func (a *Alerts) read(now time.Time) (more bool) {
 	for i := range notes {
 		a.handle(&notes[i])
 		a.state.Through = notes[i].N
+		a.latest = later(a.latest, notes[i].Time.Round(0))
 	}
 	if lost > 0 {
 		a.o.Log.Logf(activity.Error, "alerts: %s came too fast and were not looked at", words.Count(int(lost), "event", "events"))

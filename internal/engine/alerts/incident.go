@@ -146,10 +146,6 @@ func (a *Alerts) about(who *model.Notifier, in *incident) bool {
 
 // look ends incidents of which no event tells that they are over.
 func (a *Alerts) look(now time.Time) {
-	if len(a.incidents) == 0 || now.Sub(a.looked) < a.o.Pace.Look {
-		return
-	}
-	a.looked = now
 	for _, key := range slices.Sorted(maps.Keys(a.incidents)) {
 		in := a.incidents[key]
 		if in.ID == (model.ID{}) {

@@ -224,21 +224,34 @@ func (a *Alerts) explanations(ctx context.Context, now time.Time) explained {
 
 // tell makes messages of what is due.
 func (a *Alerts) tell(now time.Time, facts explained) {
-	for {
-		at := slices.IndexFunc(a.pending, func(p *pending) bool { return !p.Due.After(now) })
-		if at < 0 {
-			return
+	var due []string // the buckets of which one is, in their order
+	together := map[string][]*pending{}
+	for _, p := range a.pending {
+		if p.Due.After(now) {
+			continue
 		}
-		first := a.pending[at]
-		var all []*pending
-		for _, p := range a.pending {
-			if p.bucket() == first.bucket() && !p.Due.After(now.Add(a.o.Pace.Window)) {
-				all = append(all, p)
-			}
+		if b := p.bucket(); together[b] == nil {
+			due, together[b] = append(due, b), []*pending{}
 		}
+	}
+	if len(due) == 0 {
+		return
+	}
+	a.pending = slices.DeleteFunc(a.pending, func(p *pending) bool {
+		if p.Due.After(now.Add(a.o.Pace.Window)) {
+			return false
+		}
+		b := p.bucket()
+		if together[b] == nil {
+			return false
+		}
+		together[b] = append(together[b], p)
+		return true
+	})
+	for _, b := range due {
+		all := together[b]
 		slices.SortFunc(all, byNote)
 		a.message(now, all, facts)
-		a.pending = slices.DeleteFunc(a.pending, func(p *pending) bool { return slices.Contains(all, p) })
 		for _, p := range slices.Backward(all) { // the first, of which the ids are made, at last
 			a.put(pendingKey(p), nil)
 		}
