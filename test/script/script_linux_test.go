@@ -27,7 +27,7 @@ import (
 var show = flag.Bool("show", false, "show what comes where it is not what a script wants, and go on")
 
 // patience is how long something may take that comes by itself.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // TestScripts plays the scripts of testdata.
 func TestScripts(t *testing.T) {
@@ -361,6 +361,7 @@ var differing = []struct {
 	{regexp.MustCompile(`\b\d+(\.\d+)? [kMG]?B\b`), ""},
 	{regexp.MustCompile(`\b\d\d:\d\d:\d\d\b`), "CLOCK"},
 	{regexp.MustCompile(`\b\d+(\.\d+)?(ms|s|m)\b( \d+s\b)?`), "TIME"},
+	{regexp.MustCompile(`, next now\)`), ", next in TIME)"},
 	{regexp.MustCompile(`each time, after TIME(?:, TIME)*(?: and TIME)?|after TIME, (?:once|twice|\d+ times)`), "after TIMES"},
 	{regexp.MustCompile(`\b\d+ restarts?\b`), "N restarts"},
 	{regexp.MustCompile(`(?m)(\S)[ \t]{2,}`), "$1  "},
