@@ -79,7 +79,7 @@ func TestReadiness(t *testing.T) {
 	dir := t.TempDir()
 	touch(t, filepath.Join(dir, "alive"))
 	d.define("nt", "command="+self+"\nenvironment="+asNotifier+"=\""+dir+"\"\nready=notify\ncheck.up=notify stage=ready\n"+
-		"check.beat=heartbeat age=5s after=0s\nautostart=false\n")
+		"check.beat=heartbeat age=15s after=0s\nautostart=false\n")
 	if out := d.request("POST", "/v1/processes/nt/start", "{}"); out.status != 202 && out.status != 200 {
 		t.Fatalf("%+v", out)
 	}

@@ -53,7 +53,7 @@ func TestMain(m *testing.M) {
 }
 
 // patience is how long a test waits for what must come.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 // until polls for a condition.
 func until(t *testing.T, what string, is func() bool) {
