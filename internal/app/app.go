@@ -301,7 +301,7 @@ func (a *App) Run() (Outcome, error) {
 	defer a.runAlerts()()
 	defer a.runChecks(ctx)()
 	ordered := a.expectStarts(a.coming())
-	if err := a.manager.Activate(ctx, a.first); err != nil {
+	if err := a.manager.Activate(ctx, a.first); err != nil && !errors.Is(err, core.ErrEnding) { // else the end goes on
 		return Ended, err
 	}
 	a.good.changed()
