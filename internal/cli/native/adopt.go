@@ -132,7 +132,7 @@ func (c *command) adopt(ctx context.Context, a adopting) error {
 	if err != nil {
 		return err
 	}
-	return c.adopted(&p, found)
+	return c.adopted(ctx, client, &p, found)
 }
 
 // meant is the process that is meant. Of a program that is known its definition says it, when nothing else does.
@@ -278,9 +278,9 @@ func (c *command) adoptNew(ctx context.Context, client *upkeep.Client, a adoptin
 	}
 	if err := c.startsByItself(ctx, client, a.Program); err != nil {
 		err = fmt.Errorf("%s is managed, but will not start with upkeep:  upkeep set %s autostart=true\n%v", a.Program, words.Quote(a.Program), err)
-		return errors.Join(c.adopted(&p, found), err)
+		return errors.Join(c.adopted(ctx, client, &p, found), err)
 	}
-	return c.adopted(&p, found)
+	return c.adopted(ctx, client, &p, found)
 }
 
 // startsByItself has a program start with upkeep from the next time on.
@@ -362,13 +362,15 @@ func variableOf(environ []string, name string) (string, bool) {
 }
 
 // adopted says what has become of a process.
-func (c *command) adopted(p *upkeep.Process, found *upkeep.Adoptable) error {
+func (c *command) adopted(ctx context.Context, client *upkeep.Client, p *upkeep.Process, found *upkeep.Adoptable) error {
 	if c.jsonWanted() {
 		c.printJSON(c.out, p)
 		return nil
 	}
 	fmt.Fprintf(c.out, "%s %s is managed: pid %d, not restarted, not a child of upkeep\n", c.good(), p.ID, found.PID)
 	c.talk("  Its output goes where it went before, until the next start.")
+	checks, _ := client.Checks(ctx, p.ID) // it is adopted, whatever they say
+	c.unseen(checks)
 	line := p.Command
 	if p.Dir != "" {
 		line += "   in " + shortPath(p.Dir, c.environ("HOME"))
@@ -379,4 +381,20 @@ func (c *command) adopted(p *upkeep.Process, found *upkeep.Adoptable) error {
 	}
 	c.talk("  Undo:  upkeep release %s", words.Quote(p.ID))
 	return nil
+}
+
+// unseen says which checks look for lines that do not come by here.
+func (c *command) unseen(checks []upkeep.Check) {
+	var names []string
+	for i := range checks {
+		if checks[i].Kind == "log" && checks[i].Disabled != "" {
+			names = append(names, checks[i].Name)
+		}
+	}
+	switch {
+	case len(names) == 1:
+		c.talk("  The check %s does not look until then: file= says where the lines are.", names[0])
+	case len(names) > 1:
+		c.talk("  The checks %s do not look until then: file= says where the lines are.", words.List(names))
+	}
 }

@@ -149,18 +149,21 @@ func TestAdoptByDefinition(t *testing.T) {
 	u := newUser(t)
 	n := strconv.Itoa(9_000_000 + os.Getpid())
 	u.write("config/upkeep/upkeep.conf", "[program:filed]\ncommand = sleep "+n+"\nautostart = false\npidfile = "+u.root+"/filed.pid\n"+
+		"check.panics = log panic:\ncheck.errors = log error\ncheck.written = log error file="+u.root+"/app.log\n"+
 		"[program:matched]\ncommand = /nonexistent/server\nautostart = false\nmatch = ^sleep "+n+"\\.5$\n")
 	u.start()
 	first, second := u.foreign(os.Getuid(), "sleep", n), u.foreign(os.Getuid(), "sleep", n)
 	u.is(1, []string{"adopt", "filed"}, "2 processes fit, and none was taken")
 	u.write("filed.pid", strconv.Itoa(second)+"\n")
-	u.is(0, []string{"adopt", "filed"}, "✓ filed is managed")
+	u.is(0, []string{"adopt", "filed"}, "✓ filed is managed", "The checks errors and panics do not look until then: file= says where the lines are.")
 	if got := u.pidOf("filed"); got != second {
 		t.Errorf("pid %d, want %d, not %d", got, second, first)
 	}
 	u.is(1, []string{"adopt", "matched"}, "no process that could be adopted fits")
 	titled := u.foreign(os.Getuid(), "sleep", n+".5")
-	u.is(0, []string{"adopt", "matched"}, "✓ matched is managed")
+	if out := u.is(0, []string{"adopt", "matched"}, "✓ matched is managed"); strings.Contains(out, "not look") {
+		t.Error(out)
+	}
 	if got := u.pidOf("matched"); got != titled {
 		t.Errorf("pid %d, want %d", got, titled)
 	}
