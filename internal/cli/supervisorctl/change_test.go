@@ -98,6 +98,40 @@ func TestChange(t *testing.T) {
 	}
 }
 
+// TestUpdateOfSettings: where no group is to be changed, update has what stands outside of programs put into force, which the
+// original neither has nor knows a method for.
+func TestUpdateOfSettings(t *testing.T) {
+	none, old := []any{[]any{[]any{}, []any{}, []any{}}}, []any{[]any{[]any{}, []any{}, []any{"old"}}}
+	for _, c := range []struct {
+		line         string
+		read, answer any
+		out          string
+		status       int
+		calls        string
+	}{
+		{"update", none, []any{}, "", 0, "[reloadConfig upkeep.apply []]"},
+		{"update all", none, []any{}, "", 0, "[reloadConfig upkeep.apply []]"},
+		{"update", none, []any{applied("g", "a", "add", 80, "OK")}, "g:a: added\n", 0, "[reloadConfig upkeep.apply []]"}, // written in between
+		{"update", none, fault(1, "UNKNOWN_METHOD"), "", 0, "[reloadConfig upkeep.apply []]"},
+		{"update", none, fault(6, "SHUTDOWN_STATE"), "ERROR: already shutting down\n", 1, "[reloadConfig upkeep.apply []]"},
+		{"update", none, fault(92, "CANT_REREAD: bad"), "ERROR: CANT_REREAD: bad\n", 1, "[reloadConfig upkeep.apply []]"},
+		{"update cat", none, nil, "", 0, "[reloadConfig getAllProcessInfo]"},
+		{"update", old, nil, "old: stopped\nold: removed process group\n", 0, "[reloadConfig stopProcessGroup old removeProcessGroup old]"},
+		{"reread", none, nil, "No config updates to processes\n", 0, "[reloadConfig]"},
+	} {
+		f, url := newFake(t, map[string][]any{
+			"reloadConfig": {c.read}, "upkeep.apply": {c.answer}, "getAllProcessInfo": {[]any{program("cat", "cat", 20, "RUNNING", 1, "")}},
+			"stopProcessGroup": {[]any{}}, "removeProcessGroup": {true},
+		})
+		var out bytes.Buffer
+		status := Run("ctl", append([]string{"-s", url}, strings.Fields(c.line)...), Streams{Stdin: strings.NewReader(""), Stdout: &out, Stderr: &out}, plainEnviron())
+		calls := slices.DeleteFunc(f.taken(), func(s string) bool { return s == "getVersion" })
+		if out.String() != c.out || status != c.status || fmt.Sprint(calls) != c.calls {
+			t.Errorf("%s: status %d, calls %q, %q", c.line, status, calls, out.String())
+		}
+	}
+}
+
 // The list of commands is the original's.
 func TestOwnCommandsAreNotListed(t *testing.T) {
 	list := strings.Fields(overview())

@@ -105,7 +105,7 @@ func (s *sitting) leaves(t *testing.T, status int) {
 		if got != status {
 			t.Errorf("status %d, want %d; the screen:\n%q", got, status, s.String())
 		}
-	case <-time.After(20 * time.Second):
+	case <-time.After(2 * time.Minute):
 		t.Fatalf("the command never ended; the screen:\n%q", s.String())
 	}
 }
@@ -244,7 +244,7 @@ func TestTerminalLogin(t *testing.T) {
 
 func awaitCall(t *testing.T, f *fakeServer, call string) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(5 * time.Millisecond) {
 		for _, c := range f.noted() {
 			if c == call {
 				return

@@ -51,7 +51,7 @@ func (s *screen) String() string {
 // await returns once the screen shows a text.
 func (s *screen) await(t *testing.T, text string) {
 	t.Helper()
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(2 * time.Minute)
 	for !strings.Contains(s.String(), text) {
 		select {
 		case <-s.more:
@@ -64,7 +64,7 @@ func (s *screen) await(t *testing.T, text string) {
 // expect is await for what comes after the texts expected before.
 func (s *screen) expect(t *testing.T, text string) {
 	t.Helper()
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(2 * time.Minute)
 	for {
 		if i := strings.Index(s.String()[s.seen:], text); i >= 0 {
 			s.seen += i + len(text)
@@ -116,7 +116,7 @@ func (l *live) end(t *testing.T) int {
 	select {
 	case s := <-l.status:
 		return s
-	case <-time.After(20 * time.Second):
+	case <-time.After(2 * time.Minute):
 		t.Fatalf("the run never ended; it said\n%s%s", l.out, l.errs)
 		return -1
 	}
@@ -231,7 +231,7 @@ func TestForegroundInShell(t *testing.T) {
 	l.out.await(t, "from stdout\n")
 	l.out.await(t, "from stderr\n")
 	l.kind(t, "hello\n")
-	for deadline := time.Now().Add(20 * time.Second); !slices.Contains(f.noted(), "sendProcessStdin x hello\n"); {
+	for deadline := time.Now().Add(2 * time.Minute); !slices.Contains(f.noted(), "sendProcessStdin x hello\n"); {
 		if time.Now().After(deadline) {
 			t.Fatalf("the line was never sent: %q", f.noted())
 		}

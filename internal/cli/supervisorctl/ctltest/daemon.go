@@ -23,7 +23,7 @@ type Daemon struct {
 }
 
 // patience bounds every wait.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 // Start runs a supervisord for the length of a test. Paths are kept short, because those of unix sockets
 // are limited to 107 bytes.
@@ -59,8 +59,9 @@ func Start(t *testing.T, command ...string) *Daemon {
 	})
 	for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
 		log, _ := os.ReadFile(filepath.Join(dir, "s.log"))
+		said := func(name string) bool { text, _ := os.ReadFile(filepath.Join(dir, name)); return len(text) > 0 }
 		// The last program in the start order that ends by itself says that everything is up.
-		if strings.Contains(string(log), "exited: quick") && strings.Contains(string(log), "success: web_02") {
+		if strings.Contains(string(log), "exited: quick") && strings.Contains(string(log), "success: web_02") && said("echo.log") && said("err.log") {
 			return d
 		}
 		if time.Now().After(deadline) {

@@ -80,10 +80,12 @@ startsecs=0
 [program:fatal]
 command=/bin/false
 autostart=false
+startsecs=60
 startretries=0
 [program:dies]
 command=/bin/sh -c 'sleep 0.2; exit 1'
 autostart=false
+startsecs=60
 startretries=0
 [program:nofile]
 command=/nonexistent/thing
