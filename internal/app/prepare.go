@@ -73,10 +73,11 @@ func (p *Process) single(c *supervisord.Config) error {
 	var held *lock.HeldError
 	claimed := false
 	for over := time.Now().Add(orphanPatience); errors.As(err, &held); {
-		if claimed = p.claim(place); claimed || !procstat.Gone(held.PID) || time.Now().After(over) {
+		if claimed = p.claim(place); claimed || held.PID != 0 && !procstat.Gone(held.PID) || time.Now().After(over) {
 			break
 		}
-		// Whoever took the lock is dead, and somebody has inherited it who is about to end, or to stand in.
+		// Whoever took the lock is dead, and somebody has inherited it who is about to end, or to stand in; or it is taken or
+		// let go at this moment, when the file names nobody.
 		<-time.After(orphanLook)
 		p.lock, err = lock.Acquire(path)
 	}

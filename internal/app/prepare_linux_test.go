@@ -14,7 +14,8 @@ import (
 	"github.com/upkeep-project/upkeep/internal/sys/lock"
 )
 
-// TestOrphanedLock: a lock that has outlived who took it is waited for; one whose holder lives is not.
+// TestOrphanedLock: a lock that has outlived who took it is waited for, and so is one that nobody has signed: whoever has it takes
+// it or lets it go at this moment. One whose holder lives is not.
 func TestOrphanedLock(t *testing.T) {
 	t.Setenv("UPKEEP_ROOT", t.TempDir())
 	dead := exec.Command("true")
@@ -28,30 +29,32 @@ func TestOrphanedLock(t *testing.T) {
 		t.Fatal(err)
 	}
 	path := filepath.Join(place.State, lockName)
-	take := func(pid int) *lock.Lock {
+	take := func(signed string) *lock.Lock {
 		t.Helper()
 		l, err := lock.Acquire(path)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(path, []byte(strconv.Itoa(pid)+"\n"), 0o600); err != nil {
+		if err := os.WriteFile(path, []byte(signed), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		return l
 	}
 
-	l := take(os.Getpid())
+	l := take(strconv.Itoa(os.Getpid()) + "\n")
 	var busy *listen.BusyError
 	if _, err := Prepare(c); !errors.As(err, &busy) {
 		t.Errorf("beside a living daemon: %v", err)
 	}
 	l.Close()
 
-	l = take(dead.Process.Pid)
-	time.AfterFunc(10*orphanLook, func() { l.Close() })
-	p, err := Prepare(c)
-	if err != nil {
-		t.Fatalf("the heir of a dead daemon has let go: %v", err)
+	for _, signed := range []string{strconv.Itoa(dead.Process.Pid) + "\n", ""} {
+		l = take(signed)
+		time.AfterFunc(10*orphanLook, func() { l.Close() })
+		p, err := Prepare(c)
+		if err != nil {
+			t.Fatalf("signed %q, it was let go: %v", signed, err)
+		}
+		p.Release()
 	}
-	p.Release()
 }
