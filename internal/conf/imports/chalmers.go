@@ -34,7 +34,7 @@ func readChalmers(r *reader) error {
 
 // Chalmers carries over programs that have been read already.
 func Chalmers(programs []chalmers.Program, w *World) *Report {
-	r := &reader{w: w, report: &Report{Source: "chalmers"}, taken: map[string]bool{}}
+	r := &reader{w: w, report: &Report{Source: "chalmers"}, taken: map[string]int{}}
 	r.chalmers(programs)
 	return r.report
 }

@@ -38,37 +38,39 @@ func readPM2(r *reader) error {
 	if v.Kind < tree.List {
 		return errors.New("there are no apps in it")
 	}
-	copies := map[string]int{} // of the programs, by name: copies of one app are entries of their own in a dump
+	copies := copiesOf(apps)
+	read := map[string]bool{}
 	for _, app := range apps {
 		if app.Kind != tree.Map {
 			r.problem(r.path, app.Line, "%s where an app belongs", app.Kind)
 			continue
 		}
-		a := &pm2App{r: r, v: app, dump: app.Get("pm_exec_path").Scalar()}
+		a := &pm2App{r: r, v: app, used: map[string]bool{}, dump: app.Get("pm_exec_path").Scalar()}
 		if inner := app.Get("pm2_env"); inner.Kind == tree.Map {
 			a.v, a.pid, a.dump = inner, app.Get("pid").Int, true
 		}
 		name := a.text("name")
 		if a.dump && name != "" {
-			if copies[name]++; copies[name] > 1 {
+			if read[name] {
 				continue
 			}
-			a.copies = count(apps, name)
+			read[name], a.copies = true, copies[name]
 		}
 		a.add(name)
 	}
 	return nil
 }
 
-// count is how many entries of a dump have a name.
-func count(apps []tree.Value, name string) int64 {
-	n := int64(0)
+// copiesOf is how many entries of a dump have each name: copies of one app are entries of their own there.
+func copiesOf(apps []tree.Value) map[string]int64 {
+	copies := map[string]int64{}
 	for _, app := range apps {
-		if app.Get("name").Text == name || app.Get("pm2_env").Get("name").Text == name {
-			n++
+		name, inner := app.Get("name").Text, app.Get("pm2_env").Get("name").Text
+		if copies[name]++; inner != name {
+			copies[inner]++
 		}
 	}
-	return n
+	return copies
 }
 
 // pm2App is one app.
@@ -76,15 +78,17 @@ type pm2App struct {
 	r      *reader
 	v      tree.Value
 	p      *pending
-	dump   bool  // it is what pm2 wrote itself, all defaults and its environment included
-	pid    int64 // 0 = unknown
-	copies int64 // entries of a dump
-	used   []string
+	dump   bool            // it is what pm2 wrote itself, all defaults and its environment included
+	pid    int64           // 0 = unknown
+	copies int64           // entries of a dump
+	used   map[string]bool // keys that were looked at
 }
 
 // get is the first of some options that is set.
 func (a *pm2App) get(keys ...string) tree.Value {
-	a.used = append(a.used, keys...)
+	for _, key := range keys {
+		a.used[key] = true
+	}
 	for _, key := range keys {
 		if v, ok := a.v.Find(key); ok && v.Kind != tree.Null {
 			return v
@@ -221,7 +225,7 @@ func (a *pm2App) environment() {
 	}
 	for _, f := range a.v.Fields {
 		if rest, ok := strings.CutPrefix(f.Key, "env_"); ok && f.Value.Kind == tree.Map {
-			a.used = append(a.used, f.Key)
+			a.used[f.Key] = true
 			a.p.drop(f.Key, "variables of the environment "+rest+" are not chosen by import")
 		}
 	}
@@ -292,8 +296,9 @@ func (a *pm2App) policy() {
 	if v := a.get("max_restarts"); v.Kind == tree.Int {
 		retries = v.Int
 	}
-	p.set("startretries", strconv.FormatInt(max(0, min(retries, 1e6)-1), 10))
-	p.change("startretries", strconv.FormatInt(retries, 10), strconv.FormatInt(max(0, retries-1), 10),
+	further := strconv.FormatInt(max(1, min(retries, 1e6))-1, 10)
+	p.set("startretries", further)
+	p.change("startretries", strconv.FormatInt(retries, 10), further,
 		"there the number of short runs, here that of further attempts")
 	p.assume("stopsignal", "INT", "pm2 stops with it")
 	if ms, ok := pm2Time(a.text("kill_timeout")); ok {
@@ -376,7 +381,7 @@ func (a *pm2App) rest() {
 		append_env_to_name deep_monitoring disable_trace trace autostart stop_exit_codes`)
 	for _, f := range a.v.Fields {
 		switch set := f.Value.Kind != tree.Null && f.Value.Text != "false" && f.Value.Text != ""; {
-		case slices.Contains(a.used, f.Key):
+		case a.used[f.Key]:
 		case f.Key == "autostart":
 			a.p.On = set
 			a.p.keep(f.Key)

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/upkeep-project/upkeep/internal/base/units"
 	"github.com/upkeep-project/upkeep/internal/conf/dotenv"
 	"github.com/upkeep-project/upkeep/internal/conf/tree"
 )
@@ -65,7 +66,7 @@ func Read(kind, path string, w *World) (*Report, error) {
 		path = filepath.Join(w.Cwd, path)
 	}
 	path = filepath.Clean(path)
-	r := &reader{w: w, report: &Report{Source: kind, Path: path}, path: path, dir: filepath.Dir(path), taken: map[string]bool{}}
+	r := &reader{w: w, report: &Report{Source: kind, Path: path}, path: path, dir: filepath.Dir(path), taken: map[string]int{}}
 	if err := Kinds()[i].read(r); err != nil {
 		return nil, fmt.Errorf("%s %s: %w", kind, path, err)
 	}
@@ -84,9 +85,9 @@ const (
 type reader struct {
 	w      *World
 	report *Report
-	path   string // absolute
-	dir    string // of path
-	taken  map[string]bool
+	path   string         // absolute
+	dir    string         // of path
+	taken  map[string]int // names of programs: the number that the last one alike has got, 1 = none has
 }
 
 // problem records what could not be read or carried over.
@@ -165,19 +166,21 @@ func (r *reader) abs(dir, path string) string {
 // pending is a program while it is put together.
 type pending struct {
 	Program
-	r    *reader
-	file string // where it is defined
-	line int
+	r     *reader
+	file  string // where it is defined
+	line  int
+	envAt map[string]int // places of variables in Env
 }
 
 // program begins a program. The name is made safe and one of its own.
 func (r *reader) program(name, file string, line int) *pending {
-	p := &pending{r: r, file: file, line: line, Program: Program{On: true}}
+	p := &pending{r: r, file: file, line: line, envAt: map[string]int{}, Program: Program{On: true}}
 	safe := safeName(name)
 	p.Name = safe
-	for i := 2; r.taken[p.Name]; i++ {
+	for i := max(2, r.taken[safe]); r.taken[p.Name] > 0; i++ {
 		suffix := "-" + strconv.Itoa(i)
 		p.Name = safe[:min(len(safe), maxName-len(suffix))] + suffix
+		r.taken[safe] = i // the next one need not try what was tried
 	}
 	if p.Name != name {
 		why := "names have letters, digits, _ . and - only"
@@ -247,21 +250,25 @@ const later = "not supported by this version"
 
 // env sets a variable; a later value replaces an earlier one in its place.
 func (p *pending) env(v EnvVar) {
-	if i := slices.IndexFunc(p.Env, func(o EnvVar) bool { return o.Name == v.Name }); i >= 0 {
+	if i, ok := p.envAt[v.Name]; ok {
 		p.Env[i] = v
 		return
 	}
+	p.envAt[v.Name] = len(p.Env)
 	p.Env = append(p.Env, v)
 }
 
 // user has the program run as somebody else, where that is possible.
 func (p *pending) user(key, name string) {
-	if p.r.w.UID != 0 {
+	switch n, err := units.Int(name); {
+	case p.r.w.UID != 0:
 		p.drop(key+"="+name, "only root's instance can change the user")
-		return
+	case name == "", err == nil && (n < 0 || n > math.MaxUint32):
+		p.drop(key+"="+name, "no user is called that")
+	default:
+		p.keep(key)
+		p.set("user", name)
 	}
-	p.keep(key)
-	p.set("user", name)
 }
 
 // log sends a stream to a file. The dialect refuses files in folders that do not exist.
@@ -364,7 +371,7 @@ func (p *pending) done() {
 		}
 		p.Env = append(p.Env, v)
 	}
-	r.taken[p.Name] = true
+	r.taken[p.Name] = 1
 	r.report.Programs = append(r.report.Programs, p.Program)
 }
 

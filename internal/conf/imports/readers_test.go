@@ -262,6 +262,40 @@ func TestInterpolate(t *testing.T) {
 	}
 }
 
+// TestManyAlike: names that are alike do not cost more the more there are.
+func TestManyAlike(t *testing.T) {
+	dir := t.TempDir()
+	cost := func(n int) float64 {
+		put(t, dir, map[string]string{"Procfile": strings.Repeat("a:b\n", n)})
+		return testing.AllocsPerRun(1, func() {
+			r, err := Read("procfile", filepath.Join(dir, "Procfile"), testWorld())
+			if err != nil || len(r.Programs) != n || r.Programs[1].Name != "a-2" || r.Programs[n-1].Name != "a-"+strconv.Itoa(n) {
+				t.Errorf("%v, %d programs", err, len(r.Programs))
+			}
+		})
+	}
+	if few, many := cost(200), cost(800); many > 6*few {
+		t.Errorf("%g allocations for 200 programs, %g for 800", few, many)
+	}
+}
+
+// TestPM2Numbers: what no number of attempts or copies can be is taken for the nearest one that can.
+func TestPM2Numbers(t *testing.T) {
+	dir := t.TempDir()
+	for text, want := range map[string]string{"-9223372036854775808": "0", "0": "0", "1": "0", "16": "15", "9223372036854775807": "999999"} {
+		put(t, dir, map[string]string{"e.json": `{"script": "a", "max_restarts": ` + text + "}"})
+		r, err := Read("pm2", filepath.Join(dir, "e.json"), testWorld())
+		if err != nil || len(r.Programs) != 1 {
+			t.Fatalf("%+v, %v", r, err)
+		}
+		p := r.Programs[0]
+		key, _ := p.Get("startretries")
+		if i := slices.IndexFunc(p.Changed, func(c Change) bool { return c.Key == "startretries" }); key != want || i < 0 || p.Changed[i].New != want {
+			t.Errorf("%s: startretries=%s, %+v", text, key, p.Changed)
+		}
+	}
+}
+
 // fuzzRead reads one file as one kind of source; whatever it says, the dialect takes the definitions.
 func fuzzRead(f *testing.F, kind, file string, check bool) {
 	dir := f.TempDir()
@@ -297,6 +331,7 @@ func FuzzPM2(f *testing.F) {
 
 func FuzzCompose(f *testing.F) {
 	seed(f, "compose/compose.yaml")
+	f.Add("services: {a: {command: x, user: \"99999999999\"}, b: {command: x, user: \":5\"}}")
 	fuzzRead(f, "compose", "compose.yaml", true)
 }
 
