@@ -23,7 +23,7 @@ import (
 	"github.com/upkeep-project/upkeep/internal/service"
 )
 
-const patience = 20 * time.Second
+const patience = 2 * time.Minute
 
 // stage is a manager over a real core, a real activity log and real log files. The processes are played: the
 // command line says what they do.
