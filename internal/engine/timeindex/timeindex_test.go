@@ -319,8 +319,8 @@ func FuzzReader(f *testing.F) {
 	f.Add([]byte{})
 	f.Add(append(bytes.Clone(good), make([]byte, 100*recordSize)...))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		// The header is what makes an index; so that the rest is reached it is put right.
-		if len(b) >= recordSize {
+		// The header is what makes an index; so that the rest is reached it is put right, in a copy: b is the fuzzer's.
+		if b = bytes.Clone(b); len(b) >= recordSize {
 			copy(b, magic)
 			seal(b)
 		}

@@ -2,6 +2,7 @@ package cgroup
 
 import (
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -31,8 +32,9 @@ func mounts(mountinfo string) []mount {
 				m.ro = m.ro || opt == "ro"
 			}
 		}
-		out = append([]mount{m}, out...)
+		out = append(out, m)
 	}
+	slices.Reverse(out)
 	return out
 }
 

@@ -11,9 +11,11 @@ import (
 // listen feeds text in pieces of n bytes through a capture that is kept and taken up between any two of them.
 func listen(t testing.TB, text string, n, bound int) (plain string, got []string) {
 	c := Capture{Max: bound}
+	var out strings.Builder
+	put := func(p []byte) { out.Write(p) }
 	for text != "" {
 		k := min(n, len(text))
-		c.Feed([]byte(text[:k]), func(p []byte) { plain += string(p) }, func(p []byte) { got = append(got, string(p)) })
+		c.Feed([]byte(text[:k]), put, func(p []byte) { got = append(got, string(p)) })
 		text = text[k:]
 		if len(c.Buf) > bound {
 			t.Fatalf("%d bytes are kept", len(c.Buf))
@@ -28,8 +30,8 @@ func listen(t testing.TB, text string, n, bound int) (plain string, got []string
 		}
 		c.Max = bound
 	}
-	c.Flush(func(p []byte) { plain += string(p) })
-	return plain, got
+	c.Flush(put)
+	return out.String(), got
 }
 
 func TestCapture(t *testing.T) {
