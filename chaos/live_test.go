@@ -101,7 +101,7 @@ func rig(t *testing.T, role string) *run {
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		t.Fatal(err)
 	}
-	o := &options{programs: 8, limit: 20 * time.Second, work: t.TempDir(), count: 3, outage: 50 * time.Millisecond}
+	o := &options{programs: 8, limit: 2 * time.Minute, work: t.TempDir(), count: 3, outage: 50 * time.Millisecond}
 	r, err := newRun(o, role, role, os.Args[0], o.count, 1, io.Discard)
 	if err != nil {
 		t.Fatal(err)
@@ -198,7 +198,7 @@ func TestLedgerOfKilled(t *testing.T) {
 	w, all := collect(t)
 	for i := range 12 {
 		cmd := begin(t, w, "m", "w", "flood", book, 0)
-		ok := until(20*time.Second, time.Millisecond, func() bool {
+		ok := until(2*time.Minute, time.Millisecond, func() bool {
 			list, err := l.instances()
 			return err == nil && len(list) > i && list[i].out[0].done > int64(i)*100_000
 		})
@@ -248,7 +248,7 @@ func TestPlans(t *testing.T) {
 		kind := []string{"churn", "quiet"}[i%2]
 		cmd := begin(t, null, "m", "p", kind, book, 0)
 		if kind == "quiet" {
-			if !until(20*time.Second, time.Millisecond, func() bool { return l.head().next.Load() > uint32(i) }) {
+			if !until(2*time.Minute, time.Millisecond, func() bool { return l.head().next.Load() > uint32(i) }) {
 				t.Fatal("it does not begin")
 			}
 			_ = cmd.Process.Signal(unix.SIGTERM)
@@ -297,7 +297,7 @@ func TestCensus(t *testing.T) {
 	}
 	defer null.Close()
 	count := func(name string, n int) bool {
-		return until(20*time.Second, time.Millisecond, func() bool {
+		return until(2*time.Minute, time.Millisecond, func() bool {
 			c.look()
 			return c.present()[name] == n
 		})
@@ -308,7 +308,7 @@ func TestCensus(t *testing.T) {
 	}
 	defer l.close()
 	one := begin(t, null, c.mark, "a", "quiet", book, 0)
-	if !until(20*time.Second, time.Millisecond, func() bool { return l.entry(0).began.Load() != 0 }) {
+	if !until(2*time.Minute, time.Millisecond, func() bool { return l.entry(0).began.Load() != 0 }) {
 		t.Fatal("it does not begin")
 	}
 	begin(t, null, c.mark, "fork", "fork-burst", book+"2", 0)
@@ -326,10 +326,10 @@ func TestCensus(t *testing.T) {
 	if !count("a", 2) {
 		t.Fatalf("seen: %v", c.present())
 	}
-	if !until(20*time.Second, 5*time.Millisecond, func() bool { c.look(); return found[vTwo] > 0 }) {
+	if !until(2*time.Minute, 5*time.Millisecond, func() bool { c.look(); return found[vTwo] > 0 }) {
 		t.Error("two at once: nothing found")
 	}
-	if !until(20*time.Second, time.Millisecond, func() bool { return l.entry(1).holder.Load() != 0 }) {
+	if !until(2*time.Minute, time.Millisecond, func() bool { return l.entry(1).holder.Load() != 0 }) {
 		t.Error("the second one does not scream")
 	}
 	for _, cmd := range []*exec.Cmd{one, two} {
