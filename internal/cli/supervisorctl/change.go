@@ -68,6 +68,29 @@ func (s *session) apply(ctx context.Context, arg string) error {
 	if err != nil {
 		return s.changeFailure(err, "already shutting down")
 	}
+	s.sayApplied(done)
+	if len(done) == 0 {
+		s.out.say("No config updates to processes")
+	}
+	return nil
+}
+
+// takeOver puts into force what has changed outside of programs, as [notify:x]: where groups are added or removed, that does it. The
+// original has no such settings, and does not know the method.
+func (s *session) takeOver(ctx context.Context) error {
+	done, err := s.rpc().Apply(ctx)
+	if faultCode(err) == supervisor.FaultUnknownMethod {
+		return nil
+	}
+	if err != nil {
+		return s.changeFailure(err, "already shutting down")
+	}
+	s.sayApplied(done) // nothing, unless the files have changed since they were read
+	return nil
+}
+
+// sayApplied says what has become of each program.
+func (s *session) sayApplied(done []supervisor.Applied) {
 	past := map[string]string{"change": "changed", "restart": "restarted", "add": "added", "remove": "removed"}
 	words := map[int]string{
 		supervisor.FaultSpawnError: "spawn error", supervisor.FaultAbnormalTermination: "abnormal termination", supervisor.FaultBadName: "removed meanwhile",
@@ -84,10 +107,6 @@ func (s *session) apply(ctx context.Context, arg string) error {
 			s.fail(statusGeneric, "%s: ERROR (%s)", name, d.Description)
 		}
 	}
-	if len(done) == 0 {
-		s.out.say("No config updates to processes")
-	}
-	return nil
 }
 
 // member is a program as people know it, or a group alone.

@@ -67,6 +67,9 @@ func (s *session) update(ctx context.Context, arg string) error {
 	if slices.Contains(wanted, "all") {
 		wanted = nil
 	}
+	if len(wanted)+len(ch.Removed)+len(ch.Changed)+len(ch.Added) == 0 {
+		return s.takeOver(ctx)
+	}
 	if err := s.complainUnknown(ctx, wanted, ch.Added); err != nil {
 		return err
 	}

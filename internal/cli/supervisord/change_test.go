@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/upkeep-project/upkeep/client/supervisor"
+	"github.com/upkeep-project/upkeep/client/upkeep"
 	"github.com/upkeep-project/upkeep/internal/cli/supervisorctl"
 	conf "github.com/upkeep-project/upkeep/internal/conf/supervisord"
 )
@@ -59,6 +60,50 @@ stdout_logfile=%%(here)s/%%(program_name)s_%%(process_num)02d.log
 }
 
 const other = "[program:other]\ncommand=sleep 1000\nstartsecs=0\n"
+
+// TestUpdateTakesOverNotifiers, whichever way it has to go; reread takes over nothing.
+func TestUpdateTakesOverNotifiers(t *testing.T) {
+	notify := func(names ...string) (text string) {
+		for _, n := range names {
+			text += "[notify:" + n + "]\nto=exec:/bin/true\n"
+		}
+		return text
+	}
+	s := newSite(t, standard+web(1, "")+other+notify("a"))
+	c := s.start()
+	api := upkeep.New(upkeep.Options{Socket: s.dir + "/s.sock"})
+	defer api.Close()
+	says := func(want string) {
+		t.Helper()
+		list, err := api.Notifiers(t.Context())
+		got := ""
+		for i := range list {
+			got += list[i].Name + " "
+		}
+		if got != want || err != nil {
+			t.Errorf("in force: %q, want %q, %v", got, want, err)
+		}
+	}
+	pids := s.pids(c, "web:web_00", "other")
+	says("a ")
+	s.write("d.conf", standard+web(1, "")+other+notify("a", "b"))
+	s.ctlSays("No config updates to processes\n", 0, "reread")
+	says("a ")
+	s.ctlSays("", 0, "update")
+	says("a b ")
+	if d := cmp.Diff(pids, s.pids(c, "web:web_00", "other")); d != "" {
+		t.Error(d)
+	}
+	s.write("d.conf", standard+other+notify("b")) // a group goes
+	s.ctlSays("web: stopped\nweb: removed process group\n", 0, "update")
+	says("b ")
+	s.write("d.conf", standard+web(1, "")+other+notify("c")) // a group comes
+	s.ctlSays("web: added process group\n", 0, "update")
+	says("c ")
+	if d := cmp.Diff(pids[1:], s.pids(c, "other")); d != "" {
+		t.Error(d)
+	}
+}
 
 // TestApplyTouchesOnlyWhatChanged is the guide, step by step, with real processes.
 func TestApplyTouchesOnlyWhatChanged(t *testing.T) {

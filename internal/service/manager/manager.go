@@ -377,6 +377,7 @@ func (m *Manager) RemoveGroup(ctx context.Context, name string) error {
 	for _, s := range g.Slots {
 		m.o.Programs.DropLogs(s.Program(), s.Logs())
 	}
+	m.told(m.read())
 	m.changed()
 	return nil
 }
