@@ -60,7 +60,7 @@ func (h *Host) lookFor(i core.Instance, inst *instance, e model.Exit, until time
 	p := i.Slot.Program()
 	again := time.NewTicker(followLook)
 	defer again.Stop()
-	last := 0
+	last, seen := 0, false
 	why := errors.New("it has left no process")
 	for {
 		if inst.isDetached() { // what it has left goes on without us
@@ -76,6 +76,9 @@ func (h *Host) lookFor(i core.Instance, inst *instance, e model.Exit, until time
 			why, last = err, 0
 		case next.PID != last: // one that is about to end itself is not to be taken: it is looked at twice
 			last = next.PID
+			if !seen { // nor is one that is there when the time is over given up for want of a processor
+				seen, until = true, max(until, h.Now()+2*followLook)
+			}
 		case h.move(i, inst, next):
 			return
 		}

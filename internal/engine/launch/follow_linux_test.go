@@ -107,6 +107,18 @@ func TestFollow(t *testing.T) {
 	}
 }
 
+// TestFollowTooLate: whoever gets no processor until the time is over finds what is there all the same.
+func TestFollowTooLate(t *testing.T) {
+	v := newVault(t)
+	r := newRig(t, following(t, v), nil)
+	r.host.patience = -time.Hour
+	r.launch(r.slots(r.daemon("x", plainly, model.TrackFork))[0])
+	until(t, "it is followed", func() bool { return len(r.all("moved", "x")) > 0 || len(r.all("ended", "x")) > 0 })
+	if ended := r.all("ended", "x"); len(ended) > 0 {
+		t.Errorf("%+v", ended[0].exit)
+	}
+}
+
 // unmarked leaves a process that bears no mark of the program: neither its group, nor its pipes, nor its environment.
 const unmarked = "(setsid sh -c 'echo $$ >>left; exec env -i sleep %d' </dev/null >/dev/null 2>&1 & ); exit 0"
 
@@ -115,7 +127,7 @@ const unmarked = "(setsid sh -c 'echo $$ >>left; exec env -i sleep %d' </dev/nul
 func TestFollowAtOnce(t *testing.T) {
 	v := newVault(t)
 	r := newRig(t, following(t, v), nil)
-	r.host.patience = 8 * time.Second // who leaves nothing waits for that long; the others are to be found by then
+	r.host.patience = 15 * time.Second // who leaves nothing waits for that long; the others are to be found by then
 	n := unique()
 	texts := map[string]string{"one": fmt.Sprintf(unmarked, n), "two": fmt.Sprintf(unmarked, n+1), "none": noProcess}
 	for name, text := range texts {
@@ -176,7 +188,6 @@ func TestFollowNotOurs(t *testing.T) {
 func TestDetachWhileFollowed(t *testing.T) {
 	v := newVault(t)
 	r := newRig(t, following(t, v), nil)
-	r.host.patience = time.Second
 	p := r.daemon("x", plainly[:len(plainly)-len("exit 0")]+plainly, model.TrackFork)
 	i := r.launch(r.slots(p)[0])
 	proc := r.started("x")
