@@ -144,3 +144,45 @@ func TestServiceAccounts(t *testing.T) {
 		t.Errorf("%v\n%s", err, out)
 	}
 }
+
+// TestServiceAccountThatCannotStart: systemd does not try again and again what somebody has to mend first, and takes over when
+// a daemon that somebody has started by hand ends.
+func TestServiceAccountThatCannotStart(t *testing.T) {
+	if testing.Short() {
+		t.Skip("boots a machine")
+	}
+	m := newAccounts(t)
+	m.on()
+	for account, spoil := range map[string]func(text string) string{
+		"ann": func(string) string { return "\xff\xfe[\x00" }, // 130: it is no text, and there is nothing that was in force last
+		"ben": func(text string) string {
+			return "[Main]\nusrsvcd_stdout = /root/log\n" + strings.TrimPrefix(text, "[Main]\n")
+		}, // 136
+	} {
+		unit, file := "usrsvcd@"+account, "home/"+account+"/usrsvc.cfg"
+		good := m.read(file)
+		m.write(file, spoil(good))
+		if out, err := m.do("systemctl", "start", unit); err == nil {
+			t.Errorf("%s is started with a configuration that cannot be used: %s", unit, out)
+		}
+		m.until(unit+" is given up", func() bool { return m.property(unit, "ActiveState") == "failed" })
+		m.write(file, good)
+		m.must("systemctl", "start", unit)
+		m.until("its program runs", func() bool { return m.web(account) != 0 })
+	}
+	m.must("systemctl", "stop", "usrsvcd@ann")
+	web := m.web("ann")
+	if out, err := m.as("ann", "usrsvcd", "start"); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if out, err := m.do("systemctl", "start", "usrsvcd@ann"); err == nil {
+		t.Errorf("there are two: %s", out)
+	}
+	if out, err := m.as("ann", "usrsvcd", "stop"); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	m.until("the unit takes its place", func() bool { return m.property("usrsvcd@ann", "ActiveState") == "active" })
+	if now := m.web("ann"); web == 0 || now != web {
+		t.Errorf("the program was %d and is %d", web, now)
+	}
+}
