@@ -2,7 +2,9 @@ package native
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -93,8 +95,22 @@ func (c *command) boot(ctx context.Context, verb string, b booting) error {
 		o.Running = func(ctx context.Context) int { s, _ := i.Running(ctx); return s.PID }
 		o.Programs = func(ctx context.Context) []string { return c.bootPrograms(ctx, i) }
 	}
-	c.status = boot.Run(ctx, verb, o)
-	return nil
+	if !o.JSON || verb == "status" {
+		c.status = boot.Run(ctx, verb, o)
+		return nil
+	}
+	if b.dryRun {
+		return usageError{errors.New("--dry-run shows what would be done to people: leave --json out")}
+	}
+	o.Terminal = false
+	return c.retold(func(out, errs io.Writer) int {
+		o.Out, o.Err = out, errs
+		return boot.Run(ctx, verb, o)
+	}, func() error {
+		o.Out, o.Err = c.out, c.err
+		_ = boot.Run(ctx, "status", o) // what it prints is whether it is so
+		return nil
+	})
 }
 
 // target is the entry of an instance.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -79,11 +80,12 @@ func (c *command) daemonStart(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	what := "it runs already"
 	if fresh {
-		fmt.Fprintf(c.out, "%s the upkeep daemon runs (pid %d)\n", c.good(), s.PID)
-	} else {
-		fmt.Fprintf(c.out, "%s it runs already (pid %d)\n", c.good(), s.PID)
+		what = "the upkeep daemon runs"
 	}
+	c.say(fmt.Sprintf("%s %s (pid %d)", c.good(), what, s.PID))
+	c.told(s)
 	return nil
 }
 
@@ -94,7 +96,7 @@ func (c *command) daemonStatus(ctx context.Context) error {
 	}
 	defer client.Close()
 	if c.jsonWanted() {
-		c.printJSON(c.out, s)
+		c.told(s)
 		return nil
 	}
 	fmt.Fprintf(c.out, "%s upkeep %s runs with pid %d, at %s\n", c.good(), s.Version, s.PID, client.Socket())
@@ -139,7 +141,8 @@ func (c *command) daemonStop(ctx context.Context) error {
 	over := time.After(c.wait())
 	for {
 		if procstat.Gone(s.PID) {
-			fmt.Fprintf(c.out, "%s stopped: %s, and the daemon\n", c.good(), plural(running, "program", "programs"))
+			c.say(fmt.Sprintf("%s stopped: %s, and the daemon", c.good(), plural(running, "program", "programs")))
+			c.told(ended{s.PID, running})
 			return nil
 		}
 		select {
@@ -153,13 +156,19 @@ func (c *command) daemonStop(ctx context.Context) error {
 	}
 }
 
+// ended is what daemon stop and down tell programs: the daemon that has ended, 0 = none ran, and how many programs with it.
+type ended struct {
+	PID     int `json:"pid"`
+	Stopped int `json:"stopped"`
+}
+
 // look is how often something is looked at that nobody reports.
 const look = 50 * time.Millisecond
 
 func (c *command) daemonReload(ctx context.Context) error { return c.apply(ctx, nil) }
 
 func (c *command) daemonOrder(ctx context.Context, order string) error {
-	client, _, err := c.client()
+	client, s, err := c.running(ctx)
 	if err != nil {
 		return err
 	}
@@ -167,7 +176,8 @@ func (c *command) daemonOrder(ctx context.Context, order string) error {
 	if err := client.Daemon(ctx, order); err != nil {
 		return err
 	}
-	fmt.Fprintf(c.out, "%s done\n", c.good())
+	c.say(c.good() + " done")
+	c.told(s)
 	return nil
 }
 
@@ -182,7 +192,13 @@ func (c *command) daemonUpgrade(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	if c.config != "" {
-		c.status = daemon.Upgrade(ctx, "upkeep daemon upgrade", c.config, c.out, c.err)
+		run := func(out, errs io.Writer) int {
+			return daemon.Upgrade(ctx, "upkeep daemon upgrade", c.config, out, errs)
+		}
+		if c.jsonWanted() {
+			return c.retold(run, func() error { return c.daemonStatus(ctx) })
+		}
+		c.status = run(c.out, c.err)
 		return nil
 	}
 	client, before, err := c.running(ctx)
@@ -208,7 +224,8 @@ func (c *command) daemonUpgrade(ctx context.Context) error {
 		case now.RolledBack != "":
 			return statusError{statusFailed, fmt.Errorf("not upgraded, %s runs on: %s", now.Version, now.RolledBack)}
 		}
-		fmt.Fprintf(c.out, "%s upgraded from %s to %s (pid %d); the programs ran on\n", c.good(), before.Version, now.Version, now.PID)
+		c.say(fmt.Sprintf("%s upgraded from %s to %s (pid %d); the programs ran on", c.good(), before.Version, now.Version, now.PID))
+		c.told(now)
 		return nil
 	}
 }

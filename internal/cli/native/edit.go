@@ -100,6 +100,7 @@ func (c *command) edit(ctx context.Context, name string) error {
 		}
 		if text == def.Text {
 			c.talk("nothing has changed")
+			c.told(editOf(&def, "unchanged"))
 			return nil
 		}
 		edited, err := d.Define(ctx, def.Name, []byte(text), def.ETag)
@@ -119,6 +120,9 @@ func (c *command) edit(ctx context.Context, name string) error {
 func (c *command) runEditor(ctx context.Context, argv []string, file string) (string, error) {
 	cmd := exec.CommandContext(ctx, argv[0], append(argv[1:len(argv):len(argv)], file)...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = c.in, c.out, c.err
+	if c.jsonWanted() {
+		cmd.Stdout = c.err
+	}
 	failed := cmd.Run()
 	text, err := os.ReadFile(file)
 	if failed != nil {
@@ -130,7 +134,7 @@ func (c *command) runEditor(ctx context.Context, argv []string, file string) (st
 // mistaken shows why an edited text was refused, and asks whether to edit again, where somebody can be asked.
 func (c *command) mistaken(err error, file, place string) (again bool, _ error) {
 	var p *upkeep.Problem
-	if !errors.As(err, &p) || p.Code != "invalid_config" {
+	if !errors.As(err, &p) || p.Code != "invalid_config" || c.jsonWanted() {
 		return false, err
 	}
 	for _, m := range p.Errors {
@@ -160,14 +164,17 @@ func (c *command) ask(question string, yes bool) bool {
 
 // afterEdit shows what an edit changes, and applies it when that is wanted.
 func (c *command) afterEdit(ctx context.Context, d *desk, def *upkeep.Definition, edited upkeep.Edited) error {
-	fmt.Fprintf(c.out, "%s %s is stored   %s\n", c.good(), def.Name, c.path(edited.File))
-	if len(edited.Steps) == 0 {
-		return d.settle(ctx, def.Name, nil, false)
+	e := editOf(def, "stored")
+	e.Steps = edited.Steps
+	if !c.jsonWanted() {
+		fmt.Fprintf(c.out, "%s %s is stored   %s\n", c.good(), def.Name, c.path(edited.File))
+		c.showSteps(c.out, e.Steps)
 	}
-	c.showSteps(c.out, edited.Steps)
 	now := c.yes
-	if !now && c.inTTY && !c.noInput {
+	if len(e.Steps) > 0 && !now && c.inTTY && !c.noInput {
 		now = c.ask("Apply it now?", false)
 	}
-	return d.settle(ctx, def.Name, edited.Steps, now)
+	err := d.settle(ctx, e, now)
+	c.told(e)
+	return err
 }

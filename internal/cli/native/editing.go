@@ -128,6 +128,28 @@ func (d *desk) choose(ctx context.Context, selectors []string) ([]chosen, error)
 	return list, nil
 }
 
+// edit is what a verb has done to a definition, as programs are told it.
+type edit struct {
+	Name   string `json:"name"`
+	Result string `json:"result"` // stored, unchanged, forgotten
+	File   string `json:"file,omitempty"`
+	// Steps are what it is to what runs, and Applied says that they are carried out.
+	Steps   []upkeep.Step `json:"steps"`
+	Applied bool          `json:"applied"`
+}
+
+// editOf is an edit of a definition, without what it is to what runs.
+func editOf(def *upkeep.Definition, result string) *edit {
+	return &edit{Name: def.Name, Result: result, File: def.Origin.File, Steps: []upkeep.Step{}}
+}
+
+// told tells programs what a verb has done, once it is all done.
+func (c *command) told(what any) {
+	if c.jsonWanted() {
+		c.printJSON(c.out, what)
+	}
+}
+
 // groups are the groups of a definition's programs.
 func groupsOf(steps []upkeep.Step) []string {
 	var names []string
@@ -142,8 +164,8 @@ func groupsOf(steps []upkeep.Step) []string {
 
 // settle makes an edit count where nothing that runs has to be stopped for it, or now in any case, and says when it
 // counts.
-func (d *desk) settle(ctx context.Context, name string, steps []upkeep.Step, now bool) error {
-	n := map[string]int{}
+func (d *desk) settle(ctx context.Context, e *edit, now bool) error {
+	name, steps, n := e.Name, e.Steps, map[string]int{}
 	for i := range steps {
 		n[steps[i].Action]++
 	}
@@ -165,8 +187,9 @@ func (d *desk) settle(ctx context.Context, name string, steps []upkeep.Step, now
 	if err != nil {
 		return err
 	}
+	e.Steps, e.Applied = plan.Steps, true
 	if n["restart"]+n["remove"]+n["add"] > 0 {
-		return d.c.applied(plan)
+		return d.c.appliedSteps(plan.Steps)
 	}
 	for i := range plan.Steps {
 		if plan.Steps[i].Error != nil {

@@ -1,8 +1,10 @@
 package native
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"strings"
@@ -102,6 +104,18 @@ func (c *command) tell(status int, text string, more ...string) {
 	for _, l := range more {
 		fmt.Fprintln(c.err, "  "+l)
 	}
+}
+
+// retold has programs told what else speaks to people: why it has failed, or, by done, what is so then.
+func (c *command) retold(run func(out, errs io.Writer) int, done func() error) error {
+	var said bytes.Buffer
+	if c.status = run(io.Discard, &said); c.status == 0 {
+		return done()
+	}
+	text := strings.ReplaceAll(strings.TrimPrefix(strings.TrimSpace(said.String()), c.bad()+" "), "\n  ", "\n")
+	title, more, _ := strings.Cut(text, "\n")
+	c.tell(c.status, title, strings.Split(more, "\n")...)
+	return nil
 }
 
 // errQuiet is an error that has been told already.

@@ -64,7 +64,7 @@ func (c *command) links(dir string, families []string, remove bool) error {
 	}
 	if len(families) == 0 {
 		for _, n := range c.names {
-			fmt.Fprintf(c.out, "%-11s %-22s %s\n", n.Family, n.Name, n.Help)
+			c.say(fmt.Sprintf("%-11s %-22s %s", n.Family, n.Name, n.Help))
 		}
 		return usageError{errors.New("whose names?  upkeep install-links supervisor")}
 	}
@@ -113,10 +113,17 @@ func ownLink(path, self string) (bool, error) {
 	return target == self || filepath.Base(target) == filepath.Base(self), err
 }
 
+// madeLink is what programs are told of a link; one that was removed has no target.
+type madeLink struct {
+	Path   string `json:"path"`
+	Target string `json:"target,omitempty"`
+}
+
 func (c *command) link(paths []string, dir, self string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
+	done := []madeLink{}
 	for _, path := range paths {
 		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
@@ -124,8 +131,10 @@ func (c *command) link(paths []string, dir, self string) error {
 		if err := os.Symlink(self, path); err != nil {
 			return err
 		}
-		fmt.Fprintf(c.out, "%s %s -> %s\n", c.good(), path, self)
+		c.say(fmt.Sprintf("%s %s -> %s", c.good(), path, self))
+		done = append(done, madeLink{path, self})
 	}
+	c.told(done)
 	if !slices.Contains(filepath.SplitList(c.environ("PATH")), dir) {
 		c.talk("%s is not in your PATH", dir)
 	}
@@ -134,12 +143,15 @@ func (c *command) link(paths []string, dir, self string) error {
 }
 
 func (c *command) unlink(paths []string, dir string) error {
+	done := []madeLink{}
 	for _, path := range paths {
 		if err := os.Remove(path); err != nil {
 			return err
 		}
-		fmt.Fprintf(c.out, "%s removed %s\n", c.good(), path)
+		c.say(fmt.Sprintf("%s removed %s", c.good(), path))
+		done = append(done, madeLink{Path: path})
 	}
+	c.told(done)
 	if len(paths) == 0 {
 		c.talk("there is no link of ours in %s", dir)
 	}

@@ -112,18 +112,21 @@ func groupOf(id string) string {
 
 // applied shows what applying has done.
 func (c *command) applied(plan upkeep.Plan) error {
-	if c.jsonWanted() {
-		c.printJSON(c.out, plan)
-	}
+	c.told(plan)
+	return c.appliedSteps(plan.Steps)
+}
+
+// appliedSteps shows people what applying has done. It fails when a step has.
+func (c *command) appliedSteps(steps []upkeep.Step) error {
 	failed := false
-	for i := range plan.Steps {
-		s := &plan.Steps[i]
+	for i := range steps {
+		s := &steps[i]
 		failed = failed || s.Error != nil
 		switch {
 		case c.jsonWanted():
 		case s.Error != nil:
 			r := upkeep.Result{ID: s.ID, Error: s.Error}
-			c.result(upkeep.Action{Action: "apply"}, &r, len(plan.Steps) == 1)
+			c.result(upkeep.Action{Action: "apply"}, &r, len(steps) == 1)
 		default:
 			done := map[string]string{"add": "is there", "remove": "is gone", "change": "is changed", "restart": "is restarted with its new settings"}
 			fmt.Fprintf(c.out, "%s %s %s\n", c.good(), s.ID, done[s.Action])

@@ -36,7 +36,7 @@ func (c *command) rmCommand() *cobra.Command {
 }
 
 // remove stops programs and deletes their definitions.
-func (c *command) remove(ctx context.Context, selectors []string) error {
+func (c *command) remove(ctx context.Context, selectors []string) (err error) {
 	d, list, err := c.chosen(ctx, "rm", selectors)
 	if err != nil {
 		return err
@@ -56,15 +56,22 @@ func (c *command) remove(ctx context.Context, selectors []string) error {
 			return err
 		}
 	}
+	done := make([]*edit, 0, len(list))
+	defer func() {
+		if err == nil || len(done) > 0 {
+			c.told(done)
+		}
+	}()
 	for _, e := range list {
 		if err := d.Forget(ctx, e.name); err != nil {
 			return err
 		}
+		done = append(done, &edit{Name: e.name, Result: "forgotten", Steps: []upkeep.Step{}, Applied: d.running})
 		how := "forgotten"
 		if slices.ContainsFunc(e.procs, func(p upkeep.Process) bool { return p.PID != nil }) {
 			how = "stopped and forgotten"
 		}
-		fmt.Fprintf(c.out, "%s %s is %s%s\n", c.good(), e.name, how, c.logsOf(e.procs))
+		c.say(fmt.Sprintf("%s %s is %s%s", c.good(), e.name, how, c.logsOf(e.procs)))
 	}
 	return nil
 }
@@ -141,44 +148,56 @@ func (c *command) bootFlagCommand(verb, short string, on bool) *cobra.Command {
 }
 
 // bootFlag edits whether programs start with the instance.
-func (c *command) bootFlag(ctx context.Context, verb string, selectors []string, on bool) error {
+func (c *command) bootFlag(ctx context.Context, verb string, selectors []string, on bool) (err error) {
 	d, list, err := c.chosen(ctx, verb, selectors)
 	if err != nil {
 		return err
 	}
 	defer d.Close()
+	done := make([]*edit, 0, len(list))
+	defer func() {
+		if err == nil || len(done) > 0 {
+			c.told(done)
+		}
+	}()
 	for _, e := range list {
-		if err := d.bootFlag(ctx, e, verb, on); err != nil {
+		edited, err := d.bootFlag(ctx, e, verb, on)
+		if err != nil {
 			return err
 		}
+		done = append(done, edited)
 	}
 	return nil
 }
 
-func (d *desk) bootFlag(ctx context.Context, e chosen, verb string, on bool) error {
+func (d *desk) bootFlag(ctx context.Context, e chosen, verb string, on bool) (*edit, error) {
 	def, err := d.managed(ctx, e.name)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if isOn(&def) == on {
-		fmt.Fprintf(d.c.out, "%s %s is %s already\n", d.c.good(), e.name, verb)
-		return nil
+		d.c.say(fmt.Sprintf("%s %s is %s already", d.c.good(), e.name, verb))
+		return editOf(&def, "unchanged"), nil
 	}
 	text, _, _, err := managed.Set(def.Text, sectionOf(def.Text, e.name), "autostart", strconv.FormatBool(on))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	edited, err := d.Define(ctx, e.name, []byte(text), def.ETag)
 	if err != nil {
-		return err
+		return nil, err
 	}
+	done := editOf(&def, "stored")
+	done.Steps = edited.Steps
 	// What else may be waiting in the definition is not applied with it.
 	if alone := !slices.ContainsFunc(edited.Steps, func(s upkeep.Step) bool {
 		return s.Action != "change" || len(s.Fields) != 1
 	}); alone && len(edited.Steps) > 0 {
-		if _, err := d.Apply(ctx, groupsOf(edited.Steps)...); err != nil {
-			return err
+		plan, err := d.Apply(ctx, groupsOf(edited.Steps)...)
+		if err != nil {
+			return nil, err
 		}
+		done.Steps, done.Applied = plan.Steps, true
 	}
 	note := ""
 	runs := slices.ContainsFunc(e.procs, func(p upkeep.Process) bool { return p.PID != nil })
@@ -189,8 +208,8 @@ func (d *desk) bootFlag(ctx context.Context, e chosen, verb string, on bool) err
 		note = "   start it now:  upkeep start " + e.name
 	}
 	does := map[bool]string{true: "starts with upkeep", false: "does not start with upkeep"}[on]
-	fmt.Fprintf(d.c.out, "%s %s is %s: it %s%s\n", d.c.good(), e.name, verb, does, note)
-	return nil
+	d.c.say(fmt.Sprintf("%s %s is %s: it %s%s", d.c.good(), e.name, verb, does, note))
+	return done, nil
 }
 
 // isOn reports whether a definition says that its programs start with the instance.

@@ -100,25 +100,34 @@ func (c *command) set(ctx context.Context, name string, list []setting, now bool
 	if err != nil {
 		return err
 	}
+	e := editOf(&def, "unchanged")
 	if text == def.Text {
-		for _, l := range lines {
-			fmt.Fprintln(c.out, l)
-		}
+		c.say(lines...)
 		c.talk("nothing has changed")
 		if !now {
+			c.told(e)
 			return nil
 		}
 	}
-	e, err := d.Define(ctx, def.Name, []byte(text), def.ETag)
+	stored, err := d.Define(ctx, def.Name, []byte(text), def.ETag)
 	if err != nil {
 		return c.notStored(err)
 	}
+	e.Steps = stored.Steps
 	if text != def.Text {
-		for _, l := range lines {
-			fmt.Fprintln(c.out, l)
-		}
+		e.Result = "stored"
+		c.say(lines...)
 	}
-	return d.settle(ctx, def.Name, e.Steps, now)
+	err = d.settle(ctx, e, now)
+	c.told(e)
+	return err
+}
+
+// say prints lines for people.
+func (c *command) say(lines ...string) {
+	for i := 0; i < len(lines) && !c.jsonWanted(); i++ {
+		fmt.Fprintln(c.out, lines[i])
+	}
 }
 
 // notStored says why a definition was refused.

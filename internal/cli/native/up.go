@@ -83,6 +83,7 @@ func (c *command) down(ctx context.Context, file string) error {
 	_, err = i.Running(ctx)
 	if nobody(err) {
 		c.talk("nothing of %s is running", i.Run)
+		c.told(ended{})
 		return nil
 	}
 	if err != nil {
@@ -99,6 +100,9 @@ func nobody(err error) bool {
 
 // raise runs the programs of a folder.
 func (c *command) raise(ctx context.Context, r raising) error {
+	if c.jsonWanted() && !r.detach {
+		return usageError{errors.New("in the foreground up shows what programs write, as text; with --detach it answers in JSON")}
+	}
 	i, err := c.folder(r.file)
 	if err != nil {
 		return err
@@ -152,8 +156,8 @@ func (c *command) readProcfile(i instance.Instance) error {
 	if err != nil {
 		return err
 	}
-	for _, p := range report.Problems {
-		fmt.Fprintln(c.err, p)
+	for i := 0; i < len(report.Problems) && !c.jsonWanted(); i++ {
+		fmt.Fprintln(c.err, report.Problems[i])
 	}
 	if len(report.Programs) == 0 {
 		return statusError{statusInvalid, fmt.Errorf("%s names no program", i.Run)}
@@ -201,6 +205,9 @@ func (c *command) raised(ctx context.Context, client *upkeep.Client, r raising) 
 		if errors.As(failed, &own) && own.status == statusNotRunning {
 			failed = statusError{statusFailed, errQuiet}
 		}
+	}
+	if !r.wait || len(ids) == 0 { // else the wait has told it
+		c.told(list)
 	}
 	c.talk("%s in the background.   upkeep status --project   upkeep down", plural(len(ids), "program", "programs"))
 	return failed

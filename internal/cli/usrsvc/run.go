@@ -114,7 +114,9 @@ func (c Command) begin(usage string, options []getopt.Option, argv []string, res
 	}
 	a, err := parse(options, argv)
 	if err != nil {
+		v.json = slices.Contains(argv, "--json")
 		v.complain("%v\n%s", err, usage)
+		v.tell(Outcome{Code: int(codeOf(err)), Name: codeOf(err).Name(), Text: err.Error()})
 		return codeOf(err)
 	}
 	v.debug, v.json = a.has("debug"), a.has("json")

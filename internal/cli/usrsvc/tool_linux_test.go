@@ -169,6 +169,8 @@ func TestEveryFailureAsJSON(t *testing.T) {
 		"usrsvc start quick":                  {Program: "quick", Action: "start", Code: 137},
 		"usrsvc start off":                    {Program: "off", Action: "start", Code: 132},
 		"usrsvc -c {}/absent.cfg status good": {Action: "status", Code: 130},
+		"usrsvc --frob start quick":           {Code: 1},
+		"usrsvcd --frob":                      {Code: 1},
 		"usrsvcd frob":                        {Program: "usrsvcd", Action: "frob", Code: 131},
 		"usrsvcd start stop":                  {Program: "usrsvcd", Action: "start", Code: 1},
 	} {
