@@ -199,7 +199,7 @@ func operands(list [][]byte) int {
 	if len(list) == 0 {
 		return 0
 	}
-	switch string(list[0]) {
+	switch string(bytes.TrimLeft(list[0], "0")) {
 	case "5":
 		return 2
 	case "2":

@@ -21,6 +21,7 @@ func TestAppend(t *testing.T) {
 		{"black in 256 colours is no reset", "\x1b[38;5;0mx", "x", "\x1b[38;5;0mx\x1b[0m"},
 		{"true colour with zeros", "\x1b[48;2;0;0;0mx", "x", "\x1b[48;2;0;0;0mx\x1b[0m"},
 		{"colour 8 is visible", "\x1b[38;5;8mx\x1b[0m", "x", "\x1b[38;5;8mx\x1b[0m"},
+		{"zeros before a number", "\x1b[38;05;0mx\x1b[048;005;008my", "xy", "\x1b[38;05;0mx\x1b[048;005;008my\x1b[0m"},
 		{"colons", "\x1b[4:3mx\x1b[0m", "x", "\x1b[4:3mx\x1b[0m"},
 		{"concealed", "\x1b[8mhidden\x1b[0m", "hidden", "hidden\x1b[0m"},
 		{"concealed among others", "\x1b[31;08mhidden", "hidden", ""},

@@ -24,9 +24,8 @@ const (
 
 // ParseLevel reads a level's word in any case. Abbreviations and synonyms are refused.
 func ParseLevel(s string) (Level, error) {
-	word := strings.ToLower(s)
 	for _, l := range [...]Level{LevelCritical, LevelError, LevelWarn, LevelInfo, LevelDebug, LevelTrace, LevelBlather} {
-		if l.String() == word {
+		if strings.EqualFold(l.String(), s) { // lower case would make an i of İ
 			return l, nil
 		}
 	}

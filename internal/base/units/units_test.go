@@ -3,6 +3,7 @@ package units
 import (
 	"math"
 	"math/big"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -246,7 +247,7 @@ func TestLevel(t *testing.T) {
 			t.Errorf("%s: %v %v %v", word, l, l.Tag(), err)
 		}
 	}
-	for _, word := range []string{"foo", "warning", "fatal", "crit", "", " info"} {
+	for _, word := range []string{"foo", "warning", "fatal", "crit", "", " info", "İnfo"} {
 		if _, err := ParseLevel(word); err == nil {
 			t.Errorf("%q accepted", word)
 		}
@@ -260,7 +261,7 @@ func TestLevel(t *testing.T) {
 }
 
 func FuzzUnits(f *testing.F) {
-	for _, s := range []string{"1", "-1_0kb", "0o7", "h:1", "[::]:2", "SIGTERM", "1,2", "9223372036854775808", "unix:///x"} {
+	for _, s := range []string{"1", "-1_0kb", "0o7", "h:1", "[::]:2", "SIGTERM", "1,2", "9223372036854775808", "unix:///x", "İnfo", "-0777", " a\u0085"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
@@ -274,11 +275,22 @@ func FuzzUnits(f *testing.F) {
 				t.Errorf("ByteSize(%q) = %d, %v; Int gives %d", s, size, err, n)
 			}
 		}
+		if want, err := strconv.ParseInt(s, 8, 64); err == nil {
+			if n, err := Octal(s); n != want || err != nil {
+				t.Errorf("Octal(%q) = %d, %v", s, n, err)
+			}
+		}
 		_, _ = Octal(s)
 		_, _ = Bool(s)
-		_, _ = Name(s)
 		_ = URL(s)
-		List(s)
+		if name, err := Name(s); err == nil {
+			if again, err := Name(name); again != name || err != nil || !strings.Contains(s, name) || strings.ContainsAny(name, " :/") {
+				t.Errorf("Name(%q) = %q, again %q, %v", s, name, again, err)
+			}
+		}
+		if items := List(s); s != "" && len(items) != strings.Count(s, ",")+1 {
+			t.Errorf("List(%q) = %q", s, items)
+		}
 		if sig, err := signalOn("linux", s); err == nil && (sig < 0 || sig > 64) {
 			t.Errorf("Signal(%q) = %d", s, sig)
 		}

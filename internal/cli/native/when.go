@@ -9,9 +9,11 @@ import (
 	"github.com/upkeep-project/upkeep/internal/base/units"
 )
 
+const shortDay = "2 Jan"
+
 // The ways in which people write days and times of day; words.Clock writes some of them.
 var (
-	dayForms   = [...]string{"2006-01-02", "2 Jan 2006", "2 Jan"}
+	dayForms   = [...]string{"2006-01-02", "2 Jan 2006", shortDay}
 	clockForms = [...]string{"15:04", "15:04:05", "15:04:05.999999999"}
 )
 
@@ -23,7 +25,7 @@ func parseWhen(text string, now time.Time) (time.Time, error) {
 		return now, nil
 	}
 	if n, ok := strings.CutPrefix(s, "@"); ok {
-		if f, err := strconv.ParseFloat(n, 64); err == nil && f >= 0 && f < 1<<40 {
+		if f, err := strconv.ParseFloat(n, 64); err == nil && f >= 0 && f < 1<<37 { // years have four digits
 			return time.UnixMilli(int64(f * 1000)), nil
 		}
 	}
@@ -94,16 +96,22 @@ func dayOf(s string, now time.Time) (time.Time, bool) {
 		if err != nil {
 			continue
 		}
-		if t.Year() == 0 {
-			year := now.Year()
-			if t.AddDate(year, 0, 0).After(now) {
-				year--
-			}
-			t = time.Date(year, t.Month(), t.Day(), 0, 0, 0, 0, now.Location())
+		if form == shortDay {
+			t = lastOf(t.Month(), t.Day(), now)
 		}
 		return t, true
 	}
 	return time.Time{}, false
+}
+
+// lastOf is the last day of that name; the 29th of February is not in every year.
+func lastOf(month time.Month, day int, now time.Time) time.Time {
+	for year := now.Year(); ; year-- {
+		t := time.Date(year, month, day, 0, 0, 0, 0, now.Location())
+		if time.Date(year, month, day, 0, 0, 0, 0, time.UTC).Day() == day && !t.After(now) {
+			return t
+		}
+	}
 }
 
 // clock is a time of day: what passes since midnight where no clock is changed.

@@ -98,6 +98,14 @@ func TestMistakes(t *testing.T) {
 	}
 }
 
+// TestLongLines: a line costs by its length, not by the square of it.
+func TestLongLines(t *testing.T) {
+	const n = 200_000
+	if root, _ := Parse("f", `["`+strings.Repeat(" ", n)+strings.Repeat(`"x`, n)+`"]`); len(root.Sections()) != 1 || len(root.Sections()[0].Name) != 3*n {
+		t.Errorf("%d sections", len(root.Sections()))
+	}
+}
+
 // paths are the sections without anything in them and all keys.
 func paths(s *Section, at string) (out []string) {
 	if s.Depth > 0 {
@@ -199,7 +207,7 @@ func TestExpandBounds(t *testing.T) {
 // they say, and expanding is bounded.
 func FuzzParse(f *testing.F) {
 	for _, text := range []string{
-		"", "[a]\nk = v # c\n[[b]]\nk = 'x', y\n", "k = '''a\nb''' # c\n", "a = %(b)s\nb = %(a)s", "[[x]]\n[[[", "[ [\"a\" b]", "\ufeff[x]\r\n", "a=\"\"\"\"\"\"\"",
+		"", "[a]\nk = v # c\n[[b]]\nk = 'x', y\n", "k = '''a\nb''' # c\n", "a = %(b)s\nb = %(a)s", "[[x]]\n[[[", "[ [\"a\" b]", "\ufeff[x]\r\n", "a=\"\"\"\"\"\"\"", "[\"  \"]", "[\"  \"x\"]",
 	} {
 		f.Add(text)
 	}

@@ -70,16 +70,15 @@ func header(text string) (head, bool) {
 // sectionName reads a name and the brackets after it.
 func sectionName(text string) (name string, closing int, ok bool) {
 	if q := text[0]; q == '"' || q == '\'' {
+		blanks := len(text[1:]) - len(skip(text[1:])) // a name is more than these
 		for from := 1; ; {
 			n := strings.IndexByte(text[from:], q)
 			if n < 0 {
 				return "", 0, false
 			}
 			end := from + n
-			if name := text[1:end]; strip(name) != "" {
-				if closing, ok := ends(text[end+1:]); ok {
-					return name, closing, true
-				}
+			if closing, ok := ends(text[end+1:]); ok && end > 1+blanks {
+				return text[1:end], closing, true
 			}
 			from = end + 1
 		}

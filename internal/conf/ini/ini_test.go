@@ -308,20 +308,21 @@ func TestScan(t *testing.T) {
 // FuzzScan: lines one after the other are the text, and options are those that Parse finds.
 func FuzzScan(f *testing.F) {
 	f.Add("[a]\nk = 1 ; note\n  more\n\n[b]\nv:\n")
+	f.Add("[a\x00b]\nc=1\n[a]\nb\x00c=2")
 	f.Fuzz(func(t *testing.T, text string) {
-		joined := ""
-		found := map[string]bool{}
+		var joined strings.Builder
+		found := map[[2]string]bool{}
 		for _, l := range Scan(text, strings.ToLower) {
-			joined += l.Raw
+			joined.WriteString(l.Raw)
 			if l.Content > len(l.Raw) || l.Value > len(l.Raw) {
 				t.Fatalf("%+v", l)
 			}
 			if l.Kind == KindOption {
-				found[l.Section+"\x00"+l.Key] = true
+				found[[2]string{l.Section, l.Key}] = true
 			}
 		}
-		if joined != text {
-			t.Errorf("%q became %q", text, joined)
+		if joined.String() != text {
+			t.Errorf("%q became %q", text, joined.String())
 		}
 		d := New()
 		if errors.As(d.Parse("", text), new(*HeaderError)) {
@@ -329,10 +330,11 @@ func FuzzScan(f *testing.F) {
 		}
 		for _, s := range append(d.Sections(), d.Defaults()) {
 			for _, e := range s.Own() {
-				if !found[s.Name+"\x00"+e.Key] {
+				at := [2]string{s.Name, e.Key}
+				if !found[at] {
 					t.Errorf("%q: %s.%s was not found", text, s.Name, e.Key)
 				}
-				delete(found, s.Name+"\x00"+e.Key)
+				delete(found, at)
 			}
 		}
 		if len(found) > 0 {

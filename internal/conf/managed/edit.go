@@ -61,7 +61,7 @@ func Values(text, section string) ([]ini.Entry, error) {
 	if err != nil {
 		return nil, err
 	}
-	if s := doc.Section(section); s != nil {
+	if s := find(doc, section); s != nil {
 		return s.Own(), nil
 	}
 	return nil, nil
@@ -142,9 +142,17 @@ func parse(text string) (*ini.Document, error) {
 	return doc, doc.Parse("", text)
 }
 
+// find finds a section, that of the defaults too; nil when there is none.
+func find(doc *ini.Document, section string) *ini.Section {
+	if section == ini.DefaultSection {
+		return doc.Defaults()
+	}
+	return doc.Section(section)
+}
+
 // own is what a section says itself.
 func own(doc *ini.Document, section, key string) string {
-	if s := doc.Section(section); s != nil {
+	if s := find(doc, section); s != nil {
 		for _, e := range s.Own() {
 			if e.Key == key {
 				return e.Text

@@ -218,6 +218,7 @@ func comesBack(t failer, dir, value string) {
 func FuzzSet(f *testing.F) {
 	f.Add(commented, "program:web", "command", " ;x")
 	f.Add("[s]\n  a=1\n b\n", "s", "b", "\n")
+	f.Add("", "DEFAULT", "a", "x")
 	f.Fuzz(func(t *testing.T, text, section, key, value string) {
 		got, _, line, err := Set(text, section, key, value)
 		if err != nil || strings.ContainsAny(section, "\r\n]") {

@@ -268,15 +268,21 @@ func (w words) plain(text string) Value {
 	case "true", "True", "TRUE", "false", "False", "FALSE":
 		v.Kind, v.Bool = Bool, text[0]|0x20 == 't'
 		return v
+	case ".nan", ".NaN", ".NAN":
+		v.Kind, v.Float = Float, math.NaN()
+		return v
 	case "yes", "Yes", "YES", "on", "On", "ON", "no", "No", "NO", "off", "Off", "OFF":
 		if w.version == V11 {
 			v.Kind, v.Bool = Bool, strings.EqualFold(text, "yes") || strings.EqualFold(text, "on")
 		}
 		return v
 	}
-	if lower := strings.ToLower(text); strings.TrimLeft(lower, "+-") == ".inf" || lower == ".nan" {
-		v.Kind = Float
-		v.Float, _ = strconv.ParseFloat(strings.Replace(lower, ".", "", 1), 64)
+	switch strings.TrimLeft(text[:1], "+-") + text[1:] {
+	case ".inf", ".Inf", ".INF":
+		v.Kind, v.Float = Float, math.Inf(1)
+		if text[0] == '-' {
+			v.Float = math.Inf(-1)
+		}
 		return v
 	}
 	if w.integer.MatchString(text) {

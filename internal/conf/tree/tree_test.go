@@ -1,10 +1,14 @@
 package tree
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // show is a tree on one line; texts are quoted, numbers and words bare.
@@ -57,7 +61,8 @@ func TestYAML(t *testing.T) {
 		{"key types", "1: a\ntrue: b", `{1:"a" true:"b"}`, `{1:"a" true:"b"}`},
 		{"documents", "---\na: 1\n---\nb: 2", "{a:1}", "{a:1}"},
 		{"scalar", "hello world", `"hello world"`, `"hello world"`},
-		{"infinite", "[.inf, -.INF, .nan]", "[f+Inf f-Inf fNaN]", "[f+Inf f-Inf fNaN]"},
+		{"infinite", "[.inf, -.INF, +.Inf, .nan]", "[f+Inf f-Inf f+Inf fNaN]", "[f+Inf f-Inf f+Inf fNaN]"},
+		{"almost infinite", "[+-.inf, .iNf, .İnf, +.nan]", `["+-.inf" ".iNf" ".İnf" "+.nan"]`, `["+-.inf" ".iNf" ".İnf" "+.nan"]`},
 		{"base sixty", "[10:30, -1:01:01, 10:61]", `[630 -3661 "10:61"]`, `["10:30" "-1:01:01" "10:61"]`},
 	}
 	for _, tt := range tests {
@@ -159,6 +164,19 @@ func TestValue(t *testing.T) {
 	}
 }
 
+// shape is what does not depend on the version of YAML: texts as they stand, whatever they mean, and what holds them.
+func shape(v Value) string {
+	items := []string{fmt.Sprintf("%t %q", v.Kind >= List, v.Text)}
+	for _, i := range v.Items {
+		items = append(items, shape(i))
+	}
+	for _, f := range v.Fields {
+		items = append(items, fmt.Sprintf("%q", f.Key), shape(f.Value))
+	}
+	return fmt.Sprint(v.Line, items)
+}
+
+// FuzzYAML: whatever a text is, it is the same tree of the same texts in both versions, or the same mistake.
 func FuzzYAML(f *testing.F) {
 	for _, s := range []string{
 		"a: &x {p: 1}\nb:\n  <<: *x\n", "- |\n  x\n- >-\n  y", "? a\n: b", "!!str 1", "%YAML 1.1\n---\na", "a: 'x\n\n  y'", "[a, {b: c}]", "&a *a",
@@ -170,26 +188,64 @@ func FuzzYAML(f *testing.F) {
 		if len(text) > 4096 {
 			return
 		}
-		for _, ver := range []Version{V11, V12} {
-			if v, err := YAML(text, ver); err != nil {
-				var e *Error
-				if !errors.As(err, &e) {
-					t.Errorf("%v", err)
-				}
-			} else if show(v) == "" {
-				t.Error("nothing")
-			}
+		v11, err11 := YAML(text, V11)
+		v12, err12 := YAML(text, V12)
+		if fmt.Sprint(err11) != fmt.Sprint(err12) || err11 != nil && !errors.As(err11, new(*Error)) {
+			t.Fatalf("%v and %v", err11, err12)
+		}
+		if a, b := shape(v11), shape(v12); a != b {
+			t.Errorf("%s and %s", a, b)
 		}
 	})
 }
 
+// FuzzJSON: what is read is JSON and says what another reader finds in it, and what is JSON is read, within the bounds.
 func FuzzJSON(f *testing.F) {
-	for _, s := range []string{`{"a":[1,2.5e3,"x\n",true,null]}`, `[`, `{"a":{"a":{}}}`, `"\ud800"`} {
+	for _, s := range []string{`{"a":[1,2.5e3,"x\n",true,null]}`, `[`, `{"a":{"a":{}}}`, `"\ud800"`, "[1 2]", `{"a":1,}`, `{"a":1}]`, "1e999", `{"k":1,"K":2,"k":{}}`, "\"\xff\"", "-0", "\ufeff1"} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
-		if v, err := JSON(text); err == nil && show(v) == "" {
-			t.Error("nothing")
+		v, err := JSON(text)
+		var e *Error
+		if err != nil && (!errors.As(err, &e) || json.Valid(text) && !strings.Contains(e.Text, "more than") && !strings.Contains(e.Text, "nested deeper")) {
+			t.Fatalf("%v", err)
+		}
+		if err != nil {
+			return
+		}
+		d := json.NewDecoder(bytes.NewReader(text))
+		d.UseNumber()
+		var want any
+		if err := d.Decode(&want); err != nil || !json.Valid(text) {
+			t.Fatalf("%s, and the other reader: %v", show(v), err)
+		}
+		if d := cmp.Diff(want, other(v)); d != "" {
+			t.Error(d)
 		}
 	})
+}
+
+// other is a tree as the other reader of JSON has it.
+func other(v Value) any {
+	switch v.Kind {
+	case Null:
+		return nil
+	case Bool:
+		return v.Bool
+	case Int, Float:
+		return json.Number(v.Text)
+	case String:
+		return v.Text
+	case List:
+		list := []any{}
+		for _, i := range v.Items {
+			list = append(list, other(i))
+		}
+		return list
+	}
+	fields := map[string]any{}
+	for _, f := range v.Fields {
+		fields[f.Key] = other(f.Value)
+	}
+	return fields
 }
