@@ -146,20 +146,19 @@ func parseShebang(b []byte) *shebang {
 		return nil
 	}
 	line, _, _ := bytes.Cut(b, []byte("\n"))
-	text := strings.Trim(string(line), " \t\r")
-	path, arg, _ := strings.Cut(strings.ReplaceAll(text, "\t", " "), " ")
-	if path == "" || strings.ContainsRune(text, 0) {
+	path := strings.Trim(string(line), " \t")
+	if path == "" || strings.ContainsRune(path, 0) {
 		return nil
 	}
-	arg = strings.TrimSpace(arg)
-	s := &shebang{names: []string{filepath.Base(path)}}
-	if arg == "" {
-		return s
+	at := strings.IndexAny(path, " \t")
+	if at < 0 {
+		return &shebang{names: []string{filepath.Base(path)}}
 	}
-	s.args = []string{arg} // the kernel passes it in one piece
+	path, arg := path[:at], strings.TrimLeft(path[at:], " \t")
+	s := &shebang{names: []string{filepath.Base(path)}, args: []string{arg}} // the kernel passes it in one piece, as it is
 	if filepath.Base(path) == "env" {
 		words := strings.Fields(arg)
-		if words[0] == "-S" {
+		if len(words) > 0 && words[0] == "-S" {
 			words = words[1:]
 		}
 		if len(words) == 0 {

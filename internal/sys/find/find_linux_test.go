@@ -323,6 +323,8 @@ func TestShebang(t *testing.T) {
 		"#!/usr/bin/env -S python3 -u\n": {names: []string{"python3"}, args: []string{"-u"}},
 		"#!/usr/bin/env python3\n":       {names: []string{"python3"}, args: []string{}},
 		"#! /bin/sh -e -u\n":             {names: []string{"sh"}, args: []string{"-e -u"}},
+		"#!/bin/sh \t -e\t-u \t\n":       {names: []string{"sh"}, args: []string{"-e\t-u"}},
+		"#!/usr/bin/perl -w\r\n":         {names: []string{"perl"}, args: []string{"-w\r"}}, // it runs
 	} {
 		if got := parseShebang([]byte(text)); got == nil || !slices.Equal(got.names, want.names) || !slices.Equal(got.args, want.args) {
 			t.Errorf("%q: %+v", text, got)
@@ -455,7 +457,7 @@ func FuzzStatus(f *testing.F) {
 }
 
 func FuzzShebang(f *testing.F) {
-	for _, s := range []string{"#!/bin/sh\n", "#! /usr/bin/env python3 -u\n", "#!/usr/bin/env -S a b\n", "#!/usr/bin/env -S\n", "#!", "\x7fELF"} {
+	for _, s := range []string{"#!/bin/sh\n", "#! /usr/bin/env python3 -u\n", "#!/usr/bin/env -S a b\n", "#!/usr/bin/env -S\n", "#!/usr/bin/env \r\n", "#!", "\x7fELF"} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
