@@ -45,7 +45,7 @@ func (u *user) foreign(uid int, argv ...string) int {
 	if err != nil {
 		u.t.Fatal(err)
 	}
-	for deadline := time.Now().Add(20 * time.Second); find.Exe(c.Process.Pid) == self || find.Exe(c.Process.Pid) == ""; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); find.Exe(c.Process.Pid) == self || find.Exe(c.Process.Pid) == ""; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			u.t.Fatal("it does not execute")
 		}

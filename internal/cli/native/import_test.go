@@ -179,7 +179,7 @@ func TestTakeOver(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() { ended <- monitor.Wait() }()
 	child := 0
-	for deadline := time.Now().Add(20 * time.Second); child == 0; time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); child == 0; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("no child")
 		}
@@ -248,7 +248,7 @@ func TestTakeOverUsrsvc(t *testing.T) {
 	}
 	until := func(what string, is func() bool) {
 		t.Helper()
-		for deadline := time.Now().Add(20 * time.Second); !is(); time.Sleep(10 * time.Millisecond) {
+		for deadline := time.Now().Add(2 * time.Minute); !is(); time.Sleep(10 * time.Millisecond) {
 			if time.Now().After(deadline) {
 				t.Fatal(what)
 			}

@@ -45,7 +45,7 @@ func TestReload(t *testing.T) {
 // await waits for a file below the user's root.
 func (u *user) await(name string) {
 	u.t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(20 * time.Millisecond) {
 		if _, err := os.Stat(filepath.Join(u.root, name)); err == nil {
 			return
 		}

@@ -458,7 +458,7 @@ func TestSafeMode(t *testing.T) {
 // TestHang: a manager that is stopped or does not say that it lives is replaced.
 func TestHang(t *testing.T) {
 	tm := quick()
-	tm.PingEvery, tm.HangAfter = 100*time.Millisecond, 2*time.Second
+	tm.PingEvery, tm.HangAfter = 100*time.Millisecond, 4*time.Second
 	r := newRig(t, rigOptions{Timings: tm})
 	m := r.manager()
 	m.do(order{Do: "ready"})
@@ -476,7 +476,7 @@ func TestHang(t *testing.T) {
 	}
 	// One that answers stays.
 	m.do(order{Do: "ready"})
-	for end := time.Now().Add(3 * time.Second); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
 		m.do(order{Do: "fds"})
 	}
 	// The keeper and the manager stopped together, as by a terminal, for longer than the patience.
@@ -486,7 +486,7 @@ func TestHang(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		time.Sleep(2500 * time.Millisecond) // nothing can be waited for: the clock is what is tested
+		time.Sleep(5 * time.Second) // nothing can be waited for: the clock is what is tested
 	}
 	m.do(order{Do: "fds"})
 }
@@ -494,13 +494,13 @@ func TestHang(t *testing.T) {
 // TestNotReady: a manager that is not READY in time is replaced.
 func TestNotReady(t *testing.T) {
 	tm := quick()
-	tm.ReadyWithin = 4 * time.Second
+	tm.ReadyWithin = 10 * time.Second
 	r := newRig(t, rigOptions{Timings: tm})
 	m := r.manager()
 	m.do(order{Do: "ready"})
 	m.kill()
 	r.manager()
-	if m = r.manager(); !strings.Contains(m.Previous, "not ready within 4s") {
+	if m = r.manager(); !strings.Contains(m.Previous, "not ready within 10s") {
 		t.Errorf("previous: %q", m.Previous)
 	}
 }

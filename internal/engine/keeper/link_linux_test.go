@@ -235,7 +235,7 @@ func TestAttachFails(t *testing.T) {
 // TestHungKeeper: a keeper that is stopped is killed, and its manager takes its place.
 func TestHungKeeper(t *testing.T) {
 	tm := quick()
-	tm.PingEvery, tm.HangAfter = 100*time.Millisecond, 2*time.Second
+	tm.PingEvery, tm.HangAfter = 100*time.Millisecond, 4*time.Second
 	r := newRig(t, rigOptions{Timings: tm})
 	m := r.manager()
 	m.do(order{Do: "ready", Argv: []string{"become", "quick"}})

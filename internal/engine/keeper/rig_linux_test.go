@@ -26,7 +26,7 @@ const (
 )
 
 // patience is how long a test waits for what must happen; it decides nothing else.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 func TestMain(m *testing.M) {
 	os.Setenv("GORACE", "atexit_sleep_ms=0") // of the children: every end would take a second
@@ -414,6 +414,6 @@ func comm(pid int) string {
 // quick are timings that a test can wait for.
 func quick() Timings {
 	return Timings{
-		Backoff: time.Millisecond, BackoffMax: 50 * time.Millisecond, LeaveWithin: 5 * time.Second, SafeCrashes: 1000,
+		Backoff: time.Millisecond, BackoffMax: 50 * time.Millisecond, LeaveWithin: patience, SafeCrashes: 1000,
 	}
 }

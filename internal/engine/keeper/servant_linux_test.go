@@ -107,7 +107,7 @@ func (s *servant) obey(o order) (n int, err error) {
 		s.l.Serve(s.events(o.Argv))
 	case "ready":
 		if slices.Contains(o.Argv, "quick") {
-			s.l.heart = newHeart(Timings{PingEvery: 100 * time.Millisecond, HangAfter: 2 * time.Second})
+			s.l.heart = newHeart(Timings{PingEvery: 100 * time.Millisecond, HangAfter: 4 * time.Second})
 		}
 		s.l.Serve(s.events(o.Argv))
 		return 0, s.l.Ready()

@@ -170,7 +170,7 @@ func TestRollBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	tm := quick()
-	tm.ReadyWithin = 4 * time.Second
+	tm.ReadyWithin = 10 * time.Second
 	r := newRig(t, rigOptions{Timings: tm})
 	m := r.manager()
 	m.do(order{Do: "ready"})
@@ -184,7 +184,7 @@ func TestRollBack(t *testing.T) {
 		{dying, "exit status 7", true},
 		{foreign, "exit status 1", false},
 		{broken, "it could not be started", false},
-		{mute, "not ready within 4s", true},
+		{mute, "not ready within 10s", true},
 	} {
 		m.do(order{Do: "upgrade", Key: c.image})
 		m.expect("leave")
@@ -279,7 +279,7 @@ func TestClaim(t *testing.T) {
 		t.Errorf("a claim to nobody: %v", err)
 	}
 	tm := quick()
-	tm.ClaimWithin = 3 * time.Second
+	tm.ClaimWithin = 10 * time.Second
 	r := newRig(t, rigOptions{Timings: tm, Socket: socket, Lock: true})
 	m := r.manager()
 	m.do(order{Do: "ready"})

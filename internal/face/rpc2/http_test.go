@@ -145,7 +145,7 @@ func TestExpectContinue(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	_ = c.SetDeadline(time.Now().Add(10 * time.Second))
+	_ = c.SetDeadline(time.Now().Add(time.Minute))
 	head, body, _ := strings.Cut(rpcRequest("Expect: 100-continue\r\n", "supervisor.getPID"), "\r\n\r\n")
 	_, _ = io.WriteString(c, head+"\r\n\r\n")
 	buf := make([]byte, 4096)
@@ -181,7 +181,7 @@ func TestHostileHTTP(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_ = c.SetDeadline(time.Now().Add(10 * time.Second))
+		_ = c.SetDeadline(time.Now().Add(time.Minute))
 		go func() { _, _ = io.WriteString(c, tt.request) }()
 		buf := make([]byte, 12)
 		if _, err := io.ReadFull(c, buf); err != nil || string(buf[9:]) != tt.want {
@@ -254,7 +254,7 @@ func TestShutdownLetsRequestsFinish(t *testing.T) {
 	eventually(t, "the stream begins", func() bool { return strings.Contains(f.noted(), "FollowLog") })
 	down := make(chan error, 1)
 	go func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		down <- e.Shutdown(ctx)
 	}()
@@ -285,7 +285,7 @@ func TestStreams(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer c.Close()
-		_ = c.SetDeadline(time.Now().Add(10 * time.Second))
+		_ = c.SetDeadline(time.Now().Add(time.Minute))
 		_, _ = io.WriteString(c, "GET /logtail/g%3Aa/stderr "+proto+"\r\nHost: localhost\r\n\r\n")
 		var got strings.Builder
 		wait := func(text string) {
@@ -349,7 +349,7 @@ func TestConnectionLimits(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { c.Close() })
-		_ = c.SetDeadline(time.Now().Add(20 * time.Second))
+		_ = c.SetDeadline(time.Now().Add(time.Minute))
 		return c
 	}
 	// Streams are busy: with 64 of them from one address the next connection is refused.
