@@ -213,13 +213,17 @@ func (b *portBackend) postLocked(w *watched) {
 }
 
 // arm re-arms; it can fail only when the owner has closed the handle under us, and then there is nothing left to watch.
-func (b *portBackend) arm(g *Registration) {
+func (b *portBackend) arm(g *Registration) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if w := b.regs[g]; w != nil && !b.closing {
 		_ = b.awaitLocked(w)
 	}
+	return nil
 }
+
+// pause: nobody waits for a handle that is disarmed.
+func (b *portBackend) pause(*Registration) {}
 
 func (b *portBackend) kick(g *Registration) {
 	b.mu.Lock()

@@ -112,13 +112,17 @@ func (c *crew) add(g *Registration) error {
 	return nil
 }
 
-func (c *crew) arm(g *Registration) {
+func (c *crew) arm(g *Registration) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.closing {
 		c.p.arm(g.fd, g.ev)
 	}
+	return nil
 }
+
+// pause: a descriptor that is disarmed costs nothing.
+func (c *crew) pause(*Registration) {}
 
 // kick has g run soon. While there are kicks a wake is under way, or a worker that was woken is about to look.
 func (c *crew) kick(g *Registration) {

@@ -58,11 +58,15 @@ func (b *goBackend) add(g *Registration) error {
 	return nil
 }
 
-func (b *goBackend) arm(g *Registration) {
+func (b *goBackend) arm(g *Registration) error {
 	if r := b.reg(g); r != nil {
 		r.rearm()
 	}
+	return nil
 }
+
+// pause: nobody waits for a descriptor that is disarmed.
+func (b *goBackend) pause(*Registration) {}
 
 func (b *goBackend) kick(g *Registration) {
 	if r := b.reg(g); r != nil {

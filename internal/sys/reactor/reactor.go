@@ -33,6 +33,9 @@ type Options struct {
 	MaxWorkers int // when all are blocked inside functions; default 32, at least Workers
 }
 
+// armAgain is after how long the system is asked again to watch a descriptor, when it had no room for it.
+const armAgain = 10 * time.Millisecond
+
 // ErrClosed is returned by Register after Close.
 var ErrClosed = errors.New("reactor: closed")
 
@@ -50,8 +53,10 @@ type Reactor struct {
 // armed registration is ready.
 type backend interface {
 	add(g *Registration) error // start watching, armed
-	arm(g *Registration)
-	kick(g *Registration) // call run soon, ready or not
+	// arm reports failure only after pause, where the system had no room to begin again.
+	arm(g *Registration) error
+	pause(g *Registration) // nothing happens until arm or kick; what comes meanwhile shall cost nothing
+	kick(g *Registration)  // call run soon, ready or not
 	remove(g *Registration)
 	close() // returns when no worker is left
 }
@@ -167,17 +172,24 @@ func (g *Registration) RunAfter(d time.Duration) {
 
 func (g *Registration) armLocked(d time.Duration, force bool) {
 	if d > 0 {
-		g.state, g.force = waiting, force
-		if g.timer == nil {
-			g.timer = &timer{What: g}
+		if g.state != waiting {
+			g.r.be.pause(g)
 		}
-		g.r.timers.set(g.timer, d)
+		g.waitLocked(d, force)
 		return
 	}
 	if g.state == waiting {
 		g.r.timers.unset(g.timer)
 	}
 	g.goLocked(force)
+}
+
+func (g *Registration) waitLocked(d time.Duration, force bool) {
+	g.state, g.force = waiting, force
+	if g.timer == nil {
+		g.timer = &timer{What: g}
+	}
+	g.r.timers.set(g.timer, d)
 }
 
 func (g *Registration) goLocked(force bool) {
@@ -187,7 +199,9 @@ func (g *Registration) goLocked(force bool) {
 		return
 	}
 	g.state = armed
-	g.r.be.arm(g)
+	if g.r.be.arm(g) != nil {
+		g.waitLocked(armAgain, false)
+	}
 }
 
 // Close ends the watching. The function is not started again after Close has returned; one that is
