@@ -130,6 +130,9 @@ func (m *manage) vacate(ctx context.Context, here bool) error {
 	case ok && !s.Passive && !here:
 		return fail(UsrsvcdAlreadyRunning, "usrsvcd is already running [%d]:\n\n%s", s.PID, encode(detailsOf(s.PID)))
 	}
+	if pid := m.instance.lost(ctx); !ok && pid != 0 {
+		return m.instance.unasked(pid)
+	}
 	if err := m.usable(); err != nil {
 		return err
 	}
@@ -176,7 +179,9 @@ func (m *manage) stop(ctx context.Context) (Code, error) {
 		return 0, translate(err)
 	}
 	if !ok {
-		return Success, nil
+		if s.PID = m.instance.lost(ctx); s.PID == 0 {
+			return Success, nil
+		}
 	}
 	if err := m.instance.end(ctx, s); err != nil {
 		return 0, err
@@ -276,6 +281,9 @@ func (m *manage) status(ctx context.Context) (Code, error) {
 		return 0, translate(err)
 	}
 	if !ok {
+		if pid := m.instance.lost(ctx); pid != 0 {
+			return 0, m.instance.unasked(pid)
+		}
 		m.say(nil, "usrsvcd is not running")
 		return GeneralFailure, nil
 	}

@@ -165,6 +165,38 @@ func TestStopOfWhatIsDown(t *testing.T) {
 	s.runs("gone")
 }
 
+// TestWithoutItsFiles: where somebody deletes the daemon's folder, no second daemon begins beside it, by whatever command; it
+// can be ended and replaced, and the programs run on. A daemon of another configuration is nobody's in this.
+func TestWithoutItsFiles(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, strings.Replace(two, "{}/d.log", "{}/x.log", 1))
+	s.want("usrsvcd start", Success)
+	daemon, one := s.daemon(), s.runs("one")
+	if err := os.RemoveAll(filepath.Join(s.home, "r")); err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range []string{"usrsvcd start", "usrsvcd --foreground", "usrsvcd status", "usrsvc start off", "usrsvc stop one"} {
+		if out := s.want(line, UsrsvcdAlreadyRunning); !strings.Contains(out, strconv.Itoa(daemon)) {
+			t.Errorf("%s: %s", line, out)
+		}
+	}
+	s.write("other.cfg", strings.NewReplacer("config_dir", "#", "{n}", "{n}9", "{}/d.log", "{}/other.log").Replace(two))
+	s.want("usrsvcd start -c "+filepath.Join(s.home, "other.cfg"), Success)
+	s.want("usrsvcd stop -c "+filepath.Join(s.home, "other.cfg"), Success)
+	if s.pid("one") != one || !lives(daemon) {
+		t.Fatal("something was ended")
+	}
+	s.write("d.pid", strconv.Itoa(daemon)+"\n") // the other one has taken it away
+	s.want("usrsvcd restart", Success)
+	if lives(daemon) || s.daemon() == 0 {
+		t.Error("it was not replaced")
+	}
+	if s.runs("one") != one {
+		t.Error("the program was started anew")
+	}
+	s.want("usrsvc stop one", Success)
+}
+
 // TestSeenRunning: what does not start by itself is kept alive once somebody has started it, by whatever means.
 func TestSeenRunning(t *testing.T) {
 	t.Parallel()

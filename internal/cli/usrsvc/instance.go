@@ -21,6 +21,7 @@ import (
 // instance is the daemon of one configuration, whether it runs or not.
 type instance struct {
 	home.Instance
+	pidfile string // of the daemon; empty = it is not known
 }
 
 const (

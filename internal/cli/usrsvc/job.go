@@ -33,6 +33,9 @@ func (j *job) connect(ctx context.Context, needed bool) (bool, error) {
 	defer j.starting.Unlock()
 	s, ok, err := j.instance.running(ctx)
 	if err == nil && !ok && needed {
+		if pid := j.instance.lost(ctx); pid != 0 {
+			return false, j.instance.unasked(pid)
+		}
 		j.trace("no daemon runs for %s, one that only watches is started", j.set.file)
 		s, err = j.instance.start(ctx, modePassive, j.set.file)
 		ok = err == nil

@@ -140,8 +140,12 @@ func open(given string) (*settings, instance, error) {
 		return nil, instance{}, fail(UnknownFailure, "%v", err)
 	}
 	at.File = file
+	i := instance{Instance: at}
 	set, err := read(file, dir)
-	return set, instance{at}, err
+	if set != nil {
+		i.pidfile = set.pidfile
+	}
+	return set, i, err
 }
 
 // serve is the daemon in this process, until it ends.
@@ -154,7 +158,7 @@ func (c Command) serve(file, mode string, background bool) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	if err := (instance{at}).ready(); err != nil {
+	if err := (instance{Instance: at}).ready(); err != nil {
 		return 0, err
 	}
 	env, err := conf.SystemEnviron()
