@@ -153,17 +153,20 @@ func TestGet(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, base := range []string{plain.URL, secret.URL, "http+unix://" + path + ":"} {
-			ctx := soon(t)
-			if c.late {
-				ctx = late(t)
-			}
-			if c.url == "/drip" && c.ok {
-				var cancel context.CancelFunc
-				ctx, cancel = context.WithTimeout(context.Background(), 300*time.Millisecond)
-				defer cancel()
-			}
-			r, err := Get(ctx, Page{URL: base + c.url, Status: codes, Body: c.body})
-			want(t, base+c.url, r, err, c.ok, c.text)
+			t.Run(base+c.url, func(t *testing.T) {
+				t.Parallel() // some take as long as they may
+				ctx := soon(t)
+				switch {
+				case c.url == "/drip": // its head comes
+					var cancel context.CancelFunc
+					ctx, cancel = context.WithTimeout(context.Background(), 5*time.Second)
+					defer cancel()
+				case c.late:
+					ctx = late(t)
+				}
+				r, err := Get(ctx, Page{URL: base + c.url, Status: codes, Body: c.body})
+				want(t, base+c.url, r, err, c.ok, c.text)
+			})
 		}
 	}
 	gone := httptest.NewServer(nil)

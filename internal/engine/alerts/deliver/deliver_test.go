@@ -309,7 +309,7 @@ func TestSlowAnswer(t *testing.T) {
 			w.(http.Flusher).Flush()
 			<-r.Context().Done()
 		}))
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		if _, err := New(Options{}).Deliver(ctx, &model.Notifier{}, server.URL, sample()); (err == nil) != want {
 			t.Errorf("%d: %v", status, err)
 		}
