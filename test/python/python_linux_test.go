@@ -28,7 +28,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 // interpreter is a Python that finds the modules.
 func interpreter(t *testing.T, args ...string) *exec.Cmd {

@@ -196,7 +196,10 @@ func (w *world) start(s *service) {
 		_ = unix.Kill(-s.pid, unix.SIGKILL) // it may have ended
 		<-s.ended
 	})
-	until(w.t, s.name, func() bool { return answers(s.port) })
+	until(w.t, s.name, func() bool {
+		text, err := os.ReadFile(s.adopt[1]) // where that is a pid file, it comes after the first answer
+		return answers(s.port) && (s.adopt[0] != "--pidfile" || err == nil && len(text) > 0)
+	})
 }
 
 func answers(port int) bool {

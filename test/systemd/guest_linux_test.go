@@ -21,7 +21,7 @@ import (
 )
 
 // patience is the longest wait for anything; nothing is decided by a wait that is shorter.
-const patience = time.Minute
+const patience = 3 * time.Minute
 
 // guest is a machine of its own: a root, a control group, and systemd as its process 1 while it is on.
 type guest struct {
