@@ -100,20 +100,20 @@ type Action struct {
 // Machine is the state of one program. The zero value is a program that was never started.
 type Machine struct {
 	State    model.State   `json:",omitzero"`
-	Gen      uint64        `json:",omitzero"` // counts spawn orders; the generation in question
-	Epoch    uint64        `json:",omitzero"` // of the timer in force; changes when it is armed or void
 	Armed    bool          `json:",omitzero"` // a timer is in force
-	Due      time.Duration `json:",omitzero"` // when, if Armed; else 0
 	Spawning bool          `json:",omitzero"` // a Spawn is under way and not answered
 	Live     bool          `json:",omitzero"` // generation Gen is a living process
-	Started  time.Duration `json:",omitzero"` // when generation Gen was spawned
-	Tries    int           `json:",omitzero"` // failed attempts in a row
 	Killing  bool          `json:",omitzero"` // it is being stopped
 	Again    bool          `json:",omitzero"` // start it when it has stopped
 	Draining bool          `json:",omitzero"` // no automatic starts any more
 	Unproved bool          `json:",omitzero"` // STARTING: its checks have not passed
 	Failed   bool          `json:",omitzero"` // it is being stopped since its start has failed
 	Bouncing bool          `json:",omitzero"` // it is being stopped to be started by itself
+	Gen      uint64        `json:",omitzero"` // counts spawn orders; the generation in question
+	Epoch    uint64        `json:",omitzero"` // of the timer in force; changes when it is armed or void
+	Due      time.Duration `json:",omitzero"` // when, if Armed; else 0
+	Started  time.Duration `json:",omitzero"` // when generation Gen was spawned
+	Tries    int           `json:",omitzero"` // failed attempts in a row
 }
 
 const (

@@ -20,11 +20,11 @@ type AttachSpec struct {
 	// else it is written when an instance begins and removed when it has ended.
 	PIDFile string `json:",omitzero"`
 	Track   Track  `json:",omitzero"`
+	// Scan looks for a process that fits before the program is started, and takes it instead.
+	Scan bool `json:",omitzero"`
 	// Match is a regular expression (RE2) that is looked for in the joined command line of a process; empty = the command
 	// itself, element by element, whatever interpreter stands before it.
 	Match string `json:",omitzero"`
-	// Scan looks for a process that fits before the program is started, and takes it instead.
-	Scan bool `json:",omitzero"`
 }
 
 // Fits reports whether a process that runs already may be taken instead of a start.

@@ -101,18 +101,18 @@ type Owner struct{ UID, GID int }
 // Program is one process slot and everything that is to be known to run it. Its JSON form leaves out what is zero: the
 // journal keeps one for each program in memory.
 type Program struct {
-	ID       ID          `json:",omitzero"`
-	Section  string      `json:",omitzero"` // the template's name: x of [program:x]
-	Kind     Kind        `json:",omitzero"`
-	Priority int         `json:",omitzero"`
-	Command  Command     `json:",omitzero"`
-	Start    StartPolicy `json:",omitzero"`
-	Stop     StopPolicy  `json:",omitzero"`
-	Exit     ExitPolicy  `json:",omitzero"`
-	IO       IOSpec      `json:",omitzero"`
-	Attach   AttachSpec  `json:",omitzero"`
+	ID      ID     `json:",omitzero"`
+	Section string `json:",omitzero"` // the template's name: x of [program:x]
+	Kind    Kind   `json:",omitzero"`
 	// Disabled: it may not be started, by anybody (enabled=false).
 	Disabled bool         `json:",omitzero"`
+	Priority int          `json:",omitzero"`
+	Command  Command      `json:",omitzero"`
+	Start    StartPolicy  `json:",omitzero"`
+	Stop     StopPolicy   `json:",omitzero"`
+	Exit     ExitPolicy   `json:",omitzero"`
+	IO       IOSpec       `json:",omitzero"`
+	Attach   AttachSpec   `json:",omitzero"`
 	Depends  []Dependency `json:",omitzero"`
 	Checks   []Check      `json:",omitzero"`
 	// Notify are the notifiers that tell about it; empty = those whose groups say so, "none" = no one. Email are further
@@ -235,11 +235,11 @@ const (
 
 // Stream is one output channel of a program. Source: spec/supervisor 3.
 type Stream struct {
-	Log          LogKind `json:",omitzero"`
 	Path         string  `json:",omitzero"` // LogFile: as configured; LogAuto: empty
 	MaxBytes     int64   `json:",omitzero"` // rotate at this size; 0 = never
 	Backups      int     `json:",omitzero"`
 	CaptureBytes int64   `json:",omitzero"` // 0 = no capture mode
+	Log          LogKind `json:",omitzero"`
 	Events       bool    `json:",omitzero"` // PROCESS_LOG events
 	Syslog       bool    `json:",omitzero"`
 }

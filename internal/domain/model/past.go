@@ -12,14 +12,10 @@ type Past struct {
 	// Ended is the generation of which Status.Exit and Status.Stop tell, 0 = none yet; Lasted is how long it lived.
 	Ended  uint64        `json:",omitzero"`
 	Lasted time.Duration `json:",omitzero"`
-	// Unseen: that end came while no process of the daemon was there.
-	Unseen bool `json:",omitzero"`
 	// Tries is how many attempts had failed in a row at the last BACKOFF.
 	Tries int `json:",omitzero"`
-	// StopBy is who asked for the stop of the present or last instance, empty = nobody, or it is not known. Forced: KILL
-	// followed, since it had not ended in time.
+	// StopBy is who asked for the stop of the present or last instance, empty = nobody, or it is not known.
 	StopBy string `json:",omitzero"`
-	Forced bool   `json:",omitzero"`
 	// Signal is the last signal that somebody has sent to that instance without asking for a stop, 0 = none; SignalBy is
 	// who it was, as far as that is known.
 	Signal   int    `json:",omitzero"`
@@ -28,10 +24,14 @@ type Past struct {
 	// had found; empty = none.
 	Check     string `json:",omitzero"`
 	CheckText string `json:",omitzero"`
-	// Adopted: the present or last instance was started by somebody else and taken over.
-	Adopted bool `json:",omitzero"`
 	// Released is the process that the last instance was when it was let go of: it lived on; 0 = it was not.
 	Released int `json:",omitzero"`
+	// Unseen: the end of which Ended tells came while no process of the daemon was there.
+	Unseen bool `json:",omitzero"`
+	// Forced: after that stop KILL followed, since it had not ended in time.
+	Forced bool `json:",omitzero"`
+	// Adopted: the present or last instance was started by somebody else and taken over.
+	Adopted bool `json:",omitzero"`
 }
 
 // Begin is what remains of the past when a new instance is started: by itself, or because somebody wants it.

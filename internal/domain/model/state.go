@@ -41,10 +41,10 @@ func (s State) Signallable() bool { return s == Starting || s == Running || s ==
 // Exit is how an instance ended. The raw facts are kept; Code and Signal are views.
 type Exit struct {
 	Known  bool   `json:",omitzero"` // false: nobody could tell; Reason says why
+	Core   bool   `json:",omitzero"`
 	Raw    uint32 `json:",omitzero"` // the wait status as the kernel gave it
 	Signal int    `json:",omitzero"` // terminating signal, 0 if none
 	Status int    `json:",omitzero"` // exit status when Signal is 0
-	Core   bool   `json:",omitzero"`
 	Reason string `json:",omitzero"`
 	// OOMKills counts the processes of the instance that the kernel has killed for lack of memory; 0 also when nobody can tell.
 	OOMKills int `json:",omitzero"`
@@ -64,16 +64,16 @@ type Status struct {
 	Program    *Program // the definition in force
 	ID         ID
 	State      State
+	HasExit    bool      // set in STOPPED and EXITED after a live process, cleared at a start
+	Killing    bool      // a stop is under way
+	Ready      bool      // RUNNING, and all checks of the ready stage pass
 	PID        int       // 0 = no live process
 	Generation uint64    // counts the starts
 	Start      time.Time // of the last attempt; zero = never
 	Stop       time.Time // when the last instance was seen to have ended; zero = never
 	Exit       Exit      // of the last instance; meaningful when HasExit
-	HasExit    bool      // set in STOPPED and EXITED after a live process, cleared at a start
 	SpawnErr   string    // why the last start failed or the last end was unexpected; empty if neither
 	Tries      int       // failed attempts in a row; FATAL: those after which it was given up
-	Killing    bool      // a stop is under way
-	Ready      bool      // RUNNING, and all checks of the ready stage pass
 	Waiting    string    // STARTING: what it waits for before it is executed, "db: ready"; empty = nothing
 	Past       Past
 	StdoutLog  string // path in force (AUTO resolved); empty = none

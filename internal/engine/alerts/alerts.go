@@ -138,7 +138,6 @@ func New(o Options) *Alerts {
 		o: o, hide: report.NewHider(), kick: make(chan struct{}, 1), looks: make(chan struct{}, maxLooks),
 		programs: map[model.ID]*program{}, incidents: map[string]*incident{}, counts: map[string]*count{}, lanes: map[lane]*service{},
 	}
-	a.inbox.expected = map[model.ID]bool{}
 	a.restore()
 	if a.state.Seed == "" {
 		a.state.Seed = rand.Text()

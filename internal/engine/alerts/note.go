@@ -59,7 +59,7 @@ type inbox struct {
 func (a *Alerts) Expect(ids []model.ID) {
 	a.inbox.mu.Lock()
 	defer a.inbox.mu.Unlock()
-	clear(a.inbox.expected)
+	a.inbox.expected = make(map[model.ID]bool, len(ids)) // another one: a map keeps its size
 	for _, id := range ids {
 		a.inbox.expected[id] = true
 	}

@@ -21,8 +21,8 @@ func (e *DependencyError) Is(target error) bool { return target == ErrDependency
 
 // depending is the part of a Slot that is about other programs.
 type depending struct {
+	unmet     string // for what the launch waits
 	held      bool   // STARTING: the launch waits for other programs
-	unmet     string // for what
 	completed bool   // it has ended as expected since somebody asked for it last
 	parting   bool   // it is to be stopped when what depends on it is gone
 	releasing bool   // its process is to be let go of

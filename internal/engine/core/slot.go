@@ -31,26 +31,26 @@ type Slot struct {
 	start   time.Time
 	stop    time.Time
 	exit    model.Exit
-	hasExit bool
 	failure string // why the current launch failed
 	lastErr string // spawnerr
 	ends    ends
 	past    model.Past
-	auto    bool // the event at hand is no order: what it starts, starts by itself
 	timer   timer
 	epoch   uint64        // of timer
 	away    time.Duration // when the process that was started ended, while what it has left is looked for; 0 = it is not
 	delayed *timer        // a launch that waits for the storm budget
 	waits   []*wait       // clients that wait for an outcome
-	dirty   bool          // the journal does not know the latest
-	gone    bool          // no longer in the table
 	changing
 	depending
 	watched
-	ready   bool          // what the checks of the ready stage say of the present instance
 	sending *sending      // a signal of the stop sequence that may not have been sent
 	said    uint64        // the key of its last line
 	turn    time.Duration // of the launch under way in the storm budget; 0 = it needs none
+	hasExit bool
+	auto    bool // the event at hand is no order: what it starts, starts by itself
+	dirty   bool // the journal does not know the latest
+	gone    bool // no longer in the table
+	ready   bool // what the checks of the ready stage say of the present instance
 }
 
 // LogPaths are the files of a program's channels in force; empty = none.

@@ -22,7 +22,7 @@ type Tally struct {
 
 // program is what is counted of one.
 type program struct {
-	counts model.Counts
+	counts *model.Counts       // without those of flows; nil = nothing was counted, as of most programs
 	ended  uint64              // the generation whose end was counted last
 	why    model.RestartReason // of the start under way, if it is one by itself
 	begun  bool                // a start is under way whose reason is not counted yet
@@ -42,6 +42,14 @@ func (t *Tally) of(id model.ID) *program {
 		t.programs[id] = p
 	}
 	return p
+}
+
+// counted is where something is about to be counted; the lock is held.
+func (p *program) counted() *model.Counts {
+	if p.counts == nil {
+		p.counts = &model.Counts{}
+	}
+	return p.counts
 }
 
 // Happened is told of every event, in their order, while the status of its program is that after it.
@@ -74,13 +82,13 @@ func (p *program) entered(e *model.Event, st *model.Status) {
 		return
 	}
 	if e.Type == model.EventProcessBackoff && e.Tries > 0 { // else it only waits for its delay
-		p.counts.StartFailures++
+		p.counted().StartFailures++
 	}
 	had := e.Type == model.EventProcessExited || e.From == model.Stopping ||
 		e.Type == model.EventProcessBackoff && st.Past.Ended == st.Generation // else it had no process
 	if had && st.Past.Ended != p.ended {
 		p.ended = st.Past.Ended
-		p.counts.Exits[kind(e, st)]++
+		p.counted().Exits[kind(e, st)]++
 	}
 }
 
@@ -92,9 +100,9 @@ func (p *program) settle(st *model.Status) {
 	p.begun = false
 	switch {
 	case st.Past.Restarts > 0:
-		p.counts.Restarts[p.why]++
+		p.counted().Restarts[p.why]++
 	case st.Generation > 1:
-		p.counts.Restarts[model.RestartUser]++
+		p.counted().Restarts[model.RestartUser]++
 	}
 }
 
@@ -156,7 +164,9 @@ func (t *Tally) Counts(ids []model.ID) []model.Counts {
 		if p == nil {
 			continue
 		}
-		out[i] = p.counts
+		if p.counts != nil {
+			out[i] = *p.counts
+		}
 		for k := range p.flows {
 			out[i].Written[k], out[i].Dropped[k] = p.flows[k].Written.Load(), p.flows[k].Dropped.Load()
 		}
