@@ -25,6 +25,15 @@ type Maker interface {
 	PutMade(key string, again func() []byte)
 }
 
+// PutMade is Put of what again makes, as a Maker has it if the journal is one.
+func PutMade(j Journal, key string, again func() []byte) {
+	if m, ok := j.(Maker); ok {
+		m.PutMade(key, again)
+		return
+	}
+	j.Put(key, again())
+}
+
 // Wishes keeps what must survive a power cut: done is called when all that was Put before does, or with the
 // reason why it does not.
 type Wishes interface {
@@ -283,11 +292,7 @@ func (c *Core) put(key string, record any) {
 
 // putFixed is put of a record that never changes, and nothing that it leads to does.
 func (c *Core) putFixed(key string, record any) {
-	if m, ok := c.keep.journal.(Maker); ok {
-		m.PutMade(key, func() []byte { return c.encode(key, record) })
-		return
-	}
-	c.put(key, record)
+	PutMade(c.keep.journal, key, func() []byte { return c.encode(key, record) })
 }
 
 // encode is a record as the journal has it; nil when it is none.

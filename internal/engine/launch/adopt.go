@@ -135,7 +135,7 @@ func (c *candidate) Since() time.Duration { return c.host.since(c.handle) }
 // Take makes it an instance: known to the journal and the keeper, and watched.
 func (c *candidate) Take(i core.Instance) (core.Process, error) {
 	h := c.host
-	inst, undo, err := c.take(i, birth{})
+	inst, undo, err := c.take(i, &birth{})
 	if err != nil {
 		return nil, err
 	}
@@ -148,9 +148,13 @@ func (c *candidate) Take(i core.Instance) (core.Process, error) {
 }
 
 // take makes it an instance that is not watched yet. undo takes that back.
-func (c *candidate) take(i core.Instance, b birth) (inst *instance, undo func(), err error) {
+func (c *candidate) take(i core.Instance, b *birth) (inst *instance, undo func(), err error) {
 	h, handle, p := c.host, c.handle, i.Slot.Program()
-	inst = &instance{host: h, handle: handle}
+	b.Process = handle.Identity()
+	if p.WritesPIDFile() {
+		b.PIDFile = p.Attach.PIDFile
+	}
+	inst = &instance{host: h, handle: handle, birth: b}
 	if !h.pids.claim(handle.PID(), inst) {
 		return nil, nil, fmt.Errorf("pid %d: %w", handle.PID(), ErrTaken)
 	}
@@ -164,13 +168,8 @@ func (c *candidate) take(i core.Instance, b birth) (inst *instance, undo func(),
 			h.keys.remove(inst.key, inst)
 			h.unbear(inst.key)
 		}
-		h.dropPIDFile(inst.birth.PIDFile, handle.PID())
+		h.dropPIDFile(b.PIDFile, handle.PID())
 	}
-	b.Process = handle.Identity()
-	if p.WritesPIDFile() {
-		b.PIDFile = p.Attach.PIDFile
-	}
-	inst.birth = b
 	if h.o.Store != nil || h.o.Journal != nil {
 		inst.key = keyOf(i)
 		h.keys.set(inst.key, inst)

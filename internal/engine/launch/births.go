@@ -236,7 +236,7 @@ func (h *Host) bear(i core.Instance, req *spawn.Request, group *cgroup.Group) (k
 			if group != nil {
 				b.Cgroup = group.Dir()
 			}
-			if err := h.record(key, *b); err != nil && h.o.Store == nil {
+			if err := h.record(key, b); err != nil && h.o.Store == nil {
 				return errors.Join(errUnknown, err)
 			}
 		}
@@ -255,13 +255,12 @@ func (h *Host) bear(i core.Instance, req *spawn.Request, group *cgroup.Group) (k
 	return key, b, nil
 }
 
-// record has the journal know of an instance.
-func (h *Host) record(key string, b birth) error {
-	value, err := json.Marshal(b)
-	if err != nil {
-		return err
-	}
-	h.o.Journal.Put(birthPrefix+key, value)
+// record has the journal know of an instance, whose birth does not change any more.
+func (h *Host) record(key string, b *birth) error {
+	core.PutMade(h.o.Journal, birthPrefix+key, func() []byte {
+		value, _ := json.Marshal(b) // plain data
+		return value
+	})
 	return h.o.Journal.Flush()
 }
 

@@ -241,10 +241,11 @@ func (n *instance) beget(handle procfd.Handle) *instance {
 	if n.detached {
 		return nil
 	}
+	b := *n.birth
+	b.Process, b.Moved = handle.Identity(), true
 	next := &instance{
-		host: n.host, handle: handle, key: n.key, birth: n.birth, in: n.in, out: n.out, roles: n.roles, open: n.open,
+		host: n.host, handle: handle, key: n.key, birth: &b, in: n.in, out: n.out, roles: n.roles, open: n.open,
 	}
-	next.birth.Process, next.birth.Moved = handle.Identity(), true
 	if !n.host.pids.claim(handle.PID(), next) {
 		return nil
 	}

@@ -16,7 +16,7 @@ type instance struct {
 	host   *Host
 	handle procfd.Handle
 	key    string // in the store and the journal; empty = in none
-	birth  birth  // as the journal has it
+	birth  *birth // as the journal has it: it never changes
 	in     *streams.Input
 	out    []*streams.Stream
 	roles  []rune // of out

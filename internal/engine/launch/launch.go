@@ -317,7 +317,7 @@ func (h *Host) start(i core.Instance, p *model.Program) (*instance, error) {
 	if born.Process.PID == 0 {
 		born.Process = res.Handle.Identity()
 	}
-	inst := &instance{host: h, handle: res.Handle, key: key, birth: *born}
+	inst := &instance{host: h, handle: res.Handle, key: key, birth: born}
 	h.know(inst)
 	h.track(inst, p.ID, born.Pipes, group)
 	h.speak(inst, i, inst.PID(), out)

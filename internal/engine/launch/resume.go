@@ -167,7 +167,7 @@ func (h *Host) takeBack(i core.Instance, r *remains) *instance {
 	if b.Process.PID == 0 {
 		b.Process = handle.Identity()
 	}
-	inst := &instance{host: h, handle: handle, key: key, birth: b}
+	inst := &instance{host: h, handle: handle, key: key, birth: &b}
 	h.know(inst)
 	group := h.reopenGroup(b)
 	h.track(inst, p.ID, b.Pipes, group)
@@ -179,7 +179,7 @@ func (h *Host) takeBack(i core.Instance, r *remains) *instance {
 		_ = h.o.Store.Bind(key, handle.PID(), procfd.Descriptor(handle))
 	}
 	if h.o.Journal != nil && !r.born {
-		_ = h.record(key, b) // the journal reports its own trouble
+		_ = h.record(key, &b) // the journal reports its own trouble
 	}
 	out, err := h.outputs(i.Slot)
 	if err != nil {

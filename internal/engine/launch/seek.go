@@ -168,7 +168,7 @@ func (h *Host) claim(i core.Instance, p *find.Process, fits func(*find.Process) 
 	if err != nil || now.StartTicks != p.StartTicks || !fits(&now) {
 		return nil, fmt.Errorf("pid %d: %w", p.PID, ErrNoProcess)
 	}
-	inst, _, err := c.take(i, birth{Found: true})
+	inst, _, err := c.take(i, &birth{Found: true})
 	if err != nil {
 		return nil, err
 	}
