@@ -420,9 +420,16 @@ func TestEnds(t *testing.T) {
 		signal   int
 		want     []string
 	}{
-		"fails":                     {code(3), false, 0, []string{"mailto:ops@x [web-3] EXITED shop:web, exit 3 after 1m, and is not to be started ..."}},
-		"has done its work":         {code(0), true, 0, nil},
-		"by KILL of ours":           {model.Exit{Known: true, Signal: 9}, false, 9, nil},
+		"fails":             {code(3), false, 0, []string{"mailto:ops@x [web-3] EXITED shop:web, exit 3 after 1m, and is not to be started ..."}},
+		"has done its work": {code(0), true, 0, nil},
+		"by KILL of ours":   {model.Exit{Known: true, Signal: 9}, false, 9, nil},
+		"by USR1 of ours":   {model.Exit{Known: true, Signal: 10}, false, 10, nil},
+		"by SEGV after our USR1": {
+			model.Exit{Known: true, Signal: 11}, false, 10, []string{"mailto:ops@x [web-3] EXITED shop:web, SIGSEGV after 1m, and is not to be started..."},
+		},
+		"its shell, after our KILL": {code(137), false, 9, nil},
+		"exits upon INT":            {code(130), false, 2, nil},
+		"exits upon QUIT":           {code(131), false, 3, nil},
 		"exits upon TERM":           {code(143), false, 15, nil},
 		"exits some time after HUP": {code(1), false, 1, []string{"mailto:ops@x [web-3] EXITED shop:web, exit 1 after 1m, and is not to be started ..."}},
 	} {

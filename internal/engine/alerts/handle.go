@@ -76,7 +76,7 @@ func (a *Alerts) handle(n *note) {
 	case model.EventProcessRunning:
 		a.runs(n, &st, p)
 	case model.EventProcessStopping:
-		if p.Acted == n.Gen && p.Check != "" && n.From == model.Running {
+		if p.Acted != 0 && p.Acted == n.Gen {
 			a.occurs(n, &st, model.TriggerCheck)
 		}
 	case model.EventProcessExited, model.EventProcessBackoff:
@@ -86,7 +86,7 @@ func (a *Alerts) handle(n *note) {
 		p.Up = false
 		a.open(&incident{Kind: model.TriggerFatal, ID: n.ID}, n, &st)
 	case model.EventProcessStopped, model.EventReleased:
-		if p.Acted != 0 && n.From == model.Stopping && p.Check != "" { // it comes again
+		if p.Acted != 0 && n.From == model.Stopping { // it comes again
 			p.Until = n.Time
 			break
 		}
@@ -107,7 +107,7 @@ func (a *Alerts) runs(n *note, st *model.Status, p *program) {
 	}
 	recovered := a.recovering(n)
 	was := p.Up
-	if p.Told < n.Gen || !was || p.Auto {
+	if p.Told < n.Gen || p.Auto {
 		switch {
 		case n.Past.Adopted: // it ran all the time
 		case p.Auto:

@@ -349,7 +349,7 @@ func (a *Alerts) remind(now time.Time) {
 		}
 		for name, at := range in.Told {
 			who := a.named(name)
-			if who == nil || name == model.EmailAlerts || who.Repeat <= 0 || now.Sub(at) < who.Repeat {
+			if who == nil || who.Repeat <= 0 || now.Sub(at) < who.Repeat {
 				continue
 			}
 			it := in.Item.Item
