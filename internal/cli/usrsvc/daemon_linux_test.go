@@ -122,7 +122,7 @@ func TestStopStays(t *testing.T) {
 // again, what has ended meanwhile and what has never run is not started by the next daemon. A start and a restart end that.
 func TestStopOfWhatIsDown(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, "[Main]\n[Program:bad]\ncommand = {}/bad\nrestart_delay = 100000\n[Program:gone]\ncommand = /bin/sleep {n}1\n[Program:later]\ncommand = /bin/sleep {n}2\nautostart = false\n")
+	s := newSite(t, "[Main]\n[Program:bad]\ncommand = {}/bad\nsuccess_seconds = 5\nrestart_delay = 100000\n[Program:gone]\ncommand = /bin/sleep {n}1\n[Program:later]\ncommand = /bin/sleep {n}2\nautostart = false\n")
 	s.write("bad", "#!/bin/sh\ntest -e {}/good && exec sleep {n}3\n")
 	state := func(name, want string) {
 		t.Helper()
@@ -195,6 +195,24 @@ func TestWithoutItsFiles(t *testing.T) {
 		t.Error("the program was started anew")
 	}
 	s.want("usrsvc stop one", Success)
+}
+
+// TestStatusOfWhatIsLeft: a program that runs on after its daemon is seen without one, also when its command line is not that of
+// its command; what has ended is not, whatever has its pid.
+func TestStatusOfWhatIsLeft(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, "[Main]\n[Program:one]\ncommand = echo one; exec sleep {n}1\nuseshell = 1\n[Program:two]\ncommand = /bin/sleep {n}2\n")
+	s.want("usrsvcd start", Success)
+	one, two := s.runs("one"), s.runs("two")
+	s.want("usrsvcd stop", Success)
+	if pid := s.pid("one"); pid != one {
+		t.Errorf("it is %d, and %d is seen", one, pid)
+	}
+	s.kill(one)
+	s.write("one.pid", strconv.Itoa(two)+"\n")
+	if pid := s.pid("one"); pid != 0 {
+		t.Errorf("it has ended, and %d is seen", pid)
+	}
 }
 
 // TestSeenRunning: what does not start by itself is kept alive once somebody has started it, by whatever means.

@@ -14,6 +14,7 @@ import (
 	"github.com/upkeep-project/upkeep/client/upkeep"
 	"github.com/upkeep-project/upkeep/internal/domain/model"
 	"github.com/upkeep-project/upkeep/internal/sys/pidfile"
+	"github.com/upkeep-project/upkeep/internal/sys/procfd"
 )
 
 // longest is how long an order is waited for.
@@ -88,6 +89,23 @@ func (j *job) elsewhere(ctx context.Context) (int, error) {
 	return search(ctx, j.program)
 }
 
+// left is the process of the program that an earlier daemon has left running, whatever its command line is: the one that has
+// both the program's pid file and its variables. 0 = there is none.
+func (j *job) left() int {
+	if j.program == nil || j.program.Attach.PIDFile == "" {
+		return 0
+	}
+	f, err := pidfile.Read(j.program.Attach.PIDFile)
+	if err != nil {
+		return 0
+	}
+	ours, err := procfd.Remains(procfd.Wanted{Group: j.name, Name: j.name, Server: "unix://" + j.instance.Socket}, time.Time{})
+	if err != nil || !slices.Contains(ours, f.PID) {
+		return 0
+	}
+	return f.PID
+}
+
 // capture makes a process that somebody else has started the program's instance.
 func (j *job) capture(ctx context.Context) (*upkeep.Process, error) {
 	pid, err := j.elsewhere(ctx)
@@ -135,6 +153,11 @@ func (j *job) status(ctx context.Context) (Outcome, error) {
 		return Outcome{}, fail(InvalidConfig, "%s cannot be used:\n%s", j.name, strings.Join(j.set.wrong(j.name), "\n"))
 	}
 	pid, err := j.elsewhere(ctx)
+	if !ok && (pid == 0 || err != nil) {
+		if left := j.left(); left != 0 {
+			pid, err = left, nil
+		}
+	}
 	if err != nil {
 		return Outcome{}, err
 	}

@@ -87,8 +87,10 @@ enabled = 0
 command = {}/nothing
 [Program:early]
 command = /bin/sh -c 'echo oops >&2; exit 3'
+success_seconds = 30
 [Program:calm]
 command = /bin/true
+success_seconds = 30
 [Program:nolog]
 command = /bin/sleep {n}03
 stdout = {}/folder
@@ -161,7 +163,7 @@ pidfile = {}/folder
 // TestEveryFailureAsJSON: with --json what fails is told as an object, whatever it is about.
 func TestEveryFailureAsJSON(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, "[Main]\n[Program:quick]\ncommand = /bin/false\n[Program:off]\ncommand = /bin/true\nenabled = false\n")
+	s := newSite(t, "[Main]\n[Program:quick]\ncommand = /bin/false\nsuccess_seconds = 30\n[Program:off]\ncommand = /bin/true\nenabled = false\n")
 	for line, want := range map[string]Outcome{
 		"usrsvc":                              {Code: 1},
 		"usrsvc frob quick":                   {Action: "frob", Code: 131},
@@ -205,7 +207,7 @@ func TestCodeNames(t *testing.T) {
 func TestAll(t *testing.T) {
 	t.Parallel()
 	for _, how := range []string{"", " --parallel"} {
-		s := newSite(t, "[Main]\n[Program:a1]\ncommand = /bin/sleep {n}1\n[Program:bad]\ncommand = /bin/false\n[Program:a2]\ncommand = /bin/sleep {n}2\n[Program:off]\ncommand = /bin/sleep {n}3\nenabled = false\n")
+		s := newSite(t, "[Main]\n[Program:a1]\ncommand = /bin/sleep {n}1\n[Program:bad]\ncommand = /bin/false\nsuccess_seconds = 30\n[Program:a2]\ncommand = /bin/sleep {n}2\n[Program:off]\ncommand = /bin/sleep {n}3\nenabled = false\n")
 		out, errs, code := s.run("usrsvc" + how + " start all")
 		if code != GeneralFailure || strings.Count(out, "Started a") != 2 || !strings.Contains(errs, "start failed for 2 of 4 programs") ||
 			!strings.Contains(errs, "bad: 137 PROGRAM_FAILED_TO_LAUNCH") || !strings.Contains(errs, "off: 132 PROGRAM_DISABLED") {
