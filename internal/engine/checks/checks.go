@@ -244,7 +244,7 @@ func (c *Checks) define(w *program, p *model.Program, now time.Duration) {
 	old := w.checks
 	w.spec, w.checks = p, make([]*check, 0, len(p.Checks))
 	for n := range p.Checks {
-		at := slices.IndexFunc(old, func(o *check) bool { return o.Check == p.Checks[n] && !o.gone })
+		at := slices.IndexFunc(old, func(o *check) bool { return o.Check == p.Checks[n] })
 		if at >= 0 {
 			w.checks = append(w.checks, old[at])
 			old = slices.Delete(slices.Clone(old), at, at+1)

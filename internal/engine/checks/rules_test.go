@@ -2,12 +2,15 @@ package checks
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/upkeep-project/upkeep/internal/domain/model"
+	"github.com/upkeep-project/upkeep/internal/engine/core"
 	"github.com/upkeep-project/upkeep/internal/sys/notified"
 )
 
@@ -268,6 +271,136 @@ func TestLimits(t *testing.T) {
 	for every, want := range map[time.Duration]time.Duration{-1: 10 * time.Second, 0: 10 * time.Second, 1: 100 * time.Millisecond, time.Second: time.Second} {
 		if got := (&check{Check: model.Check{Every: every}}).every(); got != want {
 			t.Errorf("every %v: %v", every, got)
+		}
+	}
+}
+
+// TestSaidByAnother: what was said before an instance began was said by another process with its pid.
+func TestSaidByAnother(t *testing.T) {
+	r := newRig(t)
+	begin := func(name string) (up func(pid int)) {
+		i, p := core.Instance{Slot: &core.Slot{}, Gen: 1}, r.program(name, notify(model.StageStartup))
+		r.up[name] = i
+		r.c.Begin(i, p)
+		return func(pid int) { r.tellUp(i, p, pid) }
+	}
+	other := begin("other")
+	r.notify(notified.Message{PID: 101, Ready: true})
+	r.run(time.Second)
+	up := begin("a")
+	up(101)
+	other(201)
+	r.run(time.Second)
+	r.told("")
+}
+
+// TestRedefinedMeanwhile: a definition that changes while a start is proved gives it no more time, and takes none that it has asked for.
+func TestRedefinedMeanwhile(t *testing.T) {
+	for more, want := range map[time.Duration]time.Duration{0: 20 * time.Second, time.Minute: 65 * time.Second} {
+		r := newRig(t)
+		i := r.start("a", notify(model.StageStartup))
+		r.run(5 * time.Second)
+		if more > 0 {
+			r.notify(notified.Message{PID: 101, Extend: more})
+		}
+		r.run(10 * time.Second)
+		r.running = false // as long as the start is not proved
+		r.c.Up(i, r.program("a", notify(model.StageStartup), http()), 101, r.clock())
+		r.run(want - 16*time.Second)
+		r.told("")
+		r.run(2 * time.Second)
+		r.told("a start failed: n: the program has not said that it is ready, not within 20s")
+	}
+}
+
+// TestGoneWhileItHangs: a look that hangs says nothing of a program that has ended meanwhile.
+func TestGoneWhileItHangs(t *testing.T) {
+	r := newRig(t)
+	hang := make(chan struct{})
+	r.hang["web"] = hang
+	i := r.start("a", http())
+	r.run(10 * time.Second)
+	if r.looked["a/web"] != 1 {
+		t.Fatalf("%d looks", r.looked["a/web"])
+	}
+	r.c.Down(i)
+	r.run(time.Minute)
+	if got := strings.Join(r.log, "; "); got != "" {
+		t.Errorf("log: %s", got)
+	}
+	close(hang)
+	r.c.flying.Wait()
+}
+
+// TestWhoMeasures: shared pages in proportion are counted one by one, which takes its time; the rest is asked for in one go.
+func TestWhoMeasures(t *testing.T) {
+	for _, c := range []struct {
+		k         model.Check
+		looks, at int
+	}{
+		{model.Check{Name: "m", Kind: model.CheckMemory, Limit: 1, Every: time.Second}, 0, 1},
+		{model.Check{Name: "m", Kind: model.CheckMemory, Limit: 1, Every: time.Second, PSS: true}, 1, 0},
+		{model.Check{Name: "m", Kind: model.CheckCPU, Limit: 1, Every: time.Second}, 0, 1},
+		{model.Check{Name: "m", Kind: model.CheckFiles, Limit: 1, Every: time.Second}, 0, 1},
+	} {
+		r := newRig(t)
+		r.start("a", c.k)
+		r.run(3 * time.Second)
+		if min(r.looked["a/m"], 1) != c.looks || min(r.measured, 1) != c.at {
+			t.Errorf("%v: %d looks, %d measured", c.k, r.looked["a/m"], r.measured)
+		}
+	}
+}
+
+// TestFirstReadyIsNews: that a program is ready is told when it is so for the first time; that one is well is not.
+func TestFirstReadyIsNews(t *testing.T) {
+	for _, c := range []struct {
+		stage model.Stage
+		want  string
+	}{{model.StageReady, "CHECK_PASSED a web well"}, {model.StageLive, ""}} {
+		r := newRig(t)
+		k := http()
+		k.Stage = c.stage
+		r.start("a", k)
+		r.run(time.Minute)
+		if got := r.events(); got != c.want {
+			t.Errorf("%v: %q", c.stage, got)
+		}
+	}
+}
+
+// TestMainIsGone: when the process that a program calls its main one is not there any more, its own is looked at again.
+func TestMainIsGone(t *testing.T) {
+	r := newRig(t)
+	i := r.start("a", notify(model.StageReady), model.Check{Name: "m", Kind: model.CheckMemory, Limit: 1, Every: time.Second})
+	r.notify(notified.Message{PID: 101, MainPID: 102})
+	w := r.c.living[i]
+	r.trouble = errors.New("not allowed")
+	r.run(2 * time.Second)
+	if w.main != 102 {
+		t.Errorf("%d is the main one", w.main)
+	}
+	r.trouble = fmt.Errorf("of pid 102: %w", syscall.ESRCH)
+	r.run(2 * time.Second)
+	if w.main != 0 {
+		t.Errorf("%d is the main one", w.main)
+	}
+}
+
+// TestCountsGoOn: what is counted outlasts a program that is down for a while, and not one that is gone.
+func TestCountsGoOn(t *testing.T) {
+	for _, gone := range []bool{false, true} {
+		r := newRig(t)
+		r.start("a", http())
+		r.run(time.Minute)
+		before := r.state("a").Looks
+		r.c.Down(r.up["a"])
+		r.gone = gone
+		r.c.sweep()
+		r.gone = false
+		r.start("a", http())
+		if got := r.state("a").Looks; before == 0 || (got == 0) != gone {
+			t.Errorf("gone: %t: %d looks, %d before", gone, got, before)
 		}
 	}
 }

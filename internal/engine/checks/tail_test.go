@@ -97,6 +97,22 @@ func TestFollowedLog(t *testing.T) {
 	step("after it", "")
 }
 
+// TestFollowedAfter: a file is followed from the begin on, also where the check is to wait with its judgement.
+func TestFollowedAfter(t *testing.T) {
+	r := newRig(t)
+	path := filepath.Join(t.TempDir(), "log")
+	put(t, path, "panic: of yesterday\n")
+	k := following(path)
+	k.After, k.Action = time.Minute, model.CheckRestart
+	r.start("a", k)
+	r.run(10 * time.Second)
+	put(t, path, "panic: while it begins\n")
+	r.run(49 * time.Second)
+	r.told("")
+	r.run(2 * time.Second)
+	r.told("a bounce: l: panic: while it begins")
+}
+
 // TestFollowedLater: a file that is not there yet is looked through from its begin.
 func TestFollowedLater(t *testing.T) {
 	r := newRig(t)
