@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
 func declared() []Option {
@@ -109,10 +110,12 @@ func TestErrors(t *testing.T) {
 	}
 }
 
+// FuzzParse: what remains is the end of what was given, and what was found, written out in full, is found again.
 func FuzzParse(f *testing.F) {
 	f.Add("-nkc", "x", "--conf=1")
 	f.Add("--", "-", "-?")
 	f.Add("-c\xff", "--=", "--n")
+	f.Add("-nc", "", "--no_k")
 	f.Fuzz(func(t *testing.T, a, b, c string) {
 		argv := []string{a, b, c}
 		found, rest, err := Parse(declared(), argv)
@@ -129,6 +132,16 @@ func FuzzParse(f *testing.F) {
 			if w != argv[len(argv)-len(rest)+i] {
 				t.Errorf("rest %q is no tail of %q", rest, argv)
 			}
+		}
+		var full []string
+		for _, m := range found {
+			if full = append(full, m.Spelling); m.Option.Arg {
+				full = append(full, m.Value)
+			}
+		}
+		again, left, err := Parse(declared(), append(append(full, "--"), rest...))
+		if d := cmp.Diff(found, again, cmpopts.EquateEmpty()) + cmp.Diff(rest, left, cmpopts.EquateEmpty()); d != "" || err != nil {
+			t.Errorf("%q: %s, %v", argv, d, err)
 		}
 	})
 }

@@ -2,6 +2,7 @@ package termtext
 
 import (
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -72,11 +73,33 @@ func TestAppendKeepsWhatWasThere(t *testing.T) {
 	}
 }
 
-// FuzzAppend: nothing but text, tabs, line ends and colours comes out, a second time changes nothing, and text that was
-// harmless is as it was.
+// colourOn reports whether a colour is in force behind a sequence, by the numbers in it.
+func colourOn(sequence string) (on bool) {
+	list := strings.Split(sequence[2:len(sequence)-1], ";")
+	number := func(i int) int {
+		if i >= len(list) || list[i] == "" {
+			return 0
+		}
+		n, err := strconv.Atoi(list[i])
+		if err != nil {
+			return -1
+		}
+		return n
+	}
+	for i := 0; i < len(list); i++ {
+		n := number(i)
+		if on = n != 0; n == 38 || n == 48 || n == 58 {
+			i += map[int]int{2: 4, 5: 2}[number(i+1)]
+		}
+	}
+	return on
+}
+
+// FuzzAppend: nothing but text, tabs, line ends and colours comes out, a second time changes nothing, text that was harmless is
+// as it was, and colours end with their line.
 func FuzzAppend(f *testing.F) {
 	for _, s := range []string{
-		"text\t\n", "\x1b[31mx", "\x1b]0;t\a", "\u009b2J", "\x9b", "\x1bP\x1b\\", "\x1b[8m", "\r\n\b", "\u202e", "\x1b[38;5;0;8m",
+		"text\t\n", "\x1b[31mx", "\x1b]0;t\a", "\u009b2J", "\x9b", "\x1bP\x1b\\", "\x1b[8m", "\r\n\b", "\u202e", "\x1b[38;5;0;8m", "\x1b[38;05;0m\n",
 	} {
 		f.Add([]byte(s))
 	}
@@ -93,6 +116,11 @@ func FuzzAppend(f *testing.F) {
 			}
 			if !utf8.ValidString(out) {
 				t.Fatalf("no UTF-8: %q", out)
+			}
+			for line := range strings.SplitSeq(out, "\n") {
+				if all := colour.FindAllString(line, -1); all != nil && colourOn(all[len(all)-1]) {
+					t.Fatalf("a colour goes on behind %q", line)
+				}
 			}
 			if keep == Colours {
 				out = colour.ReplaceAllString(out, "")

@@ -168,6 +168,7 @@ func TestApply(t *testing.T) {
 	}
 }
 
+// FuzzAssignment: a value stands where its key says, and nothing else does.
 func FuzzAssignment(f *testing.F) {
 	for _, s := range []string{"a=1", "env.A=x", "=", "a.b.c=[1, {x: y}]", "x='"} {
 		f.Add(s)
@@ -180,6 +181,12 @@ func FuzzAssignment(f *testing.F) {
 		v := tree.Value{Kind: tree.Map}
 		if err := a.Apply(&v); err != nil || len(v.Fields) != 1 {
 			t.Errorf("%s: %s, %v", item, Literal(v), err)
+		}
+		for _, key := range a.Path {
+			v = v.Get(key)
+		}
+		if got, want := Literal(v), Literal(a.Value); got != want {
+			t.Errorf("%s: %s, want %s", item, got, want)
 		}
 	})
 }

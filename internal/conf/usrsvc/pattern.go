@@ -9,13 +9,14 @@ import (
 	"github.com/upkeep-project/upkeep/internal/base/shellwords"
 )
 
+const maxPattern = 4096 // bytes
+
 // Pattern makes a regular expression of Python one of ours (RE2), which is searched for in the joined command line just so.
 // What RE2 has no means for, because it always takes linear time, is an error that names the construct.
 // Source: spec/usrsvc 3.2, US-44.
 func Pattern(python string) (string, error) {
-	const most = 4096
-	if len(python) > most {
-		return "", fmt.Errorf("a pattern has at most %d bytes", most)
+	if len(python) > maxPattern {
+		return "", fmt.Errorf("a pattern has at most %d bytes", maxPattern)
 	}
 	t := translator{rest: python}
 	for t.rest != "" {

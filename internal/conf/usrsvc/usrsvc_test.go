@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -309,7 +310,7 @@ func FuzzShellLine(f *testing.F) {
 	})
 }
 
-// FuzzPattern: whatever is taken can be searched with.
+// FuzzPattern: whatever is taken can be searched with, and a text without a special character in it is found where it stands.
 func FuzzPattern(f *testing.F) {
 	for _, text := range []string{"a", "(?P<x>a)", "[[]]", `\Z`, "a{,3}", "(?#", "(?i-s:", "[^]]", `[\`} {
 		f.Add(text)
@@ -318,6 +319,11 @@ func FuzzPattern(f *testing.F) {
 		re, err := Pattern(text)
 		if err == nil {
 			regexp.MustCompile(re).MatchString("abc")
+		}
+		if quoted := `\A` + regexp.QuoteMeta(text) + `\Z`; utf8.ValidString(text) && len(quoted) <= maxPattern {
+			if re, err := Pattern(quoted); err != nil || !regexp.MustCompile(re).MatchString(text) || regexp.MustCompile(re).MatchString(text+"x") {
+				t.Errorf("%q is %q, %v", quoted, re, err)
+			}
 		}
 	})
 }
