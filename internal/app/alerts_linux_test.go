@@ -74,6 +74,7 @@ password_file=`+at("password")+`
 on=started
 [program:gives-up]
 command=`+at("gives-up")+`
+startsecs=5
 startretries=1
 notify=ops
 [program:fat]
@@ -165,7 +166,7 @@ notify=none
 		return p.State == "RUNNING" && *p.PID != dead
 	})
 	write(at("well"), "", 0o600)
-	if r := d.request("POST", "/v1/processes/gives-up/start?wait=20", ""); r.status != 200 {
+	if r := d.request("POST", "/v1/processes/gives-up/start?wait=60", ""); r.status != 200 {
 		t.Errorf("%+v", r)
 	}
 	long(t, "a failure", func() bool {

@@ -94,7 +94,7 @@ func TestWalk(t *testing.T) {
 	large := strings.Repeat(" ", 1<<20) + "{}"
 	const (
 		web     = "[program:web]\ncommand=/bin/sh -c 'echo up; exec sleep 1000'\nstartsecs=0\n"
-		bad     = "[program:bad]\ncommand=/bin/sh -c 'echo no database >&2; exit 3'\nautostart=false\nstartretries=0\n"
+		bad     = "[program:bad]\ncommand=/bin/sh -c 'echo no database >&2; exit 3'\nautostart=false\nstartsecs=30\nstartretries=0\n"
 		cat     = "[program:cat]\ncommand=/bin/cat\nstartsecs=0\n"
 		sse     = "Accept: text/event-stream"
 		isNew   = "If-None-Match: *"
@@ -111,7 +111,7 @@ func TestWalk(t *testing.T) {
 		{operation: "GET /v1/logs", status: 200},
 		{operation: "GET /v1/programs", status: 200, has: `"items":[]`},
 		{operation: "GET /v1/operations", status: 200, has: `"items":[]`},
-		{operation: "POST /v1/actions", body: `{"action":"start","select":["all"]}`, path: "/v1/actions?wait=9", status: 200, has: `"results":[]`},
+		{operation: "POST /v1/actions", body: `{"action":"start","select":["all"]}`, path: "/v1/actions?wait=30", status: 200, has: `"results":[]`},
 
 		{operation: "PUT " + program, path: "/v1/programs/web", body: web, status: 428, code: "precondition_required"},
 		{operation: "PUT " + program, path: "/v1/programs/web", body: web, header: isNew, status: 200, has: `"action":"add"`},

@@ -205,7 +205,7 @@ func first(v float64, _ bool) float64 { return v }
 func TestCountsOfReality(t *testing.T) {
 	d := native(t, shortDir(t), 0)
 	d.define("web", sleeper)
-	d.define("bad", "command=/bin/sh -c 'exit 3'\nstartsecs=1\nstartretries=1\n")
+	d.define("bad", "command=/bin/sh -c 'exit 3'\nstartsecs=30\nstartretries=1\n")
 	last := map[string]float64{}
 	counts := func() page {
 		m := d.metrics()

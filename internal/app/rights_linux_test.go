@@ -94,7 +94,7 @@ func TestForeignPages(t *testing.T) {
 	d.define("web", sleeper)
 	for _, header := range []string{"Origin: http://evil.example", "Sec-Fetch-Site: cross-site", "Sec-Fetch-Site: same-site", "Referer: http://evil.example/x"} {
 		for method, path := range map[string]string{
-			"POST": "/v1/processes/web/stop?wait=9", "DELETE": "/v1/programs/web", "PUT": "/v1/programs/x",
+			"POST": "/v1/processes/web/stop?wait=30", "DELETE": "/v1/programs/web", "PUT": "/v1/programs/x",
 		} {
 			if a := d.request(method, path, "", header, "If-None-Match: *"); a.status != 403 || problemOf(t, a) != "forbidden" {
 				t.Errorf("%s %s: %d %s", header, method, a.status, a.body)

@@ -79,7 +79,7 @@ func (f *following) interrupt() {
 }
 
 // fails is a program that writes a line to both streams and ends with status 3, and is not tried again.
-const fails = "[program:fails]\ncommand = sh -c 'echo out; echo err >&2; exit 3'\nstartretries = 0\nautostart = false\n"
+const fails = "[program:fails]\ncommand = sh -c 'echo out; echo err >&2; exit 3'\nstartsecs = 30\nstartretries = 0\nautostart = false\n"
 
 // ticks is a program that counts.
 const ticks = "[program:ticks]\ncommand = sh -c 'i=0; while :; do i=$((i+1)); echo $$ $i; sleep 0.02; done'\nautostart = false\nstop_reach = tree\n"

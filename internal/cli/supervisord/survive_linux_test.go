@@ -23,7 +23,7 @@ import (
 )
 
 func TestManagerIsKilled(t *testing.T) {
-	h, before, lives := populate(t, "[program:backoff]\ncommand=sh -c 'exit 3'\nautostart=false\nstartsecs=1\nstartretries=3\n")
+	h, before, lives := populate(t, "[program:backoff]\ncommand=sh -c 'exit 3'\nautostart=false\nstartsecs=30\nstartretries=3\n")
 	if err := h.c.StartProcess(t.Context(), "backoff", false); err != nil {
 		t.Fatal(err)
 	}
