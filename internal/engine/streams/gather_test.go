@@ -34,3 +34,28 @@ func TestGather(t *testing.T) {
 	s.rate = 0
 	look("four times as fast", ms/4, 32<<10-1, 130*time.Microsecond, 1) // 125
 }
+
+// TestSecondPipeIsPaced: a program with a second pipe is left alone between its pieces, too, if there is time for that.
+func TestSecondPipeIsPaced(t *testing.T) {
+	const ms = time.Millisecond
+	p := &Pump{began: time.Now().Add(-time.Hour)}
+	s := &Stream{p: p}
+	s.capacity, s.initial, s.rested = 1<<20, 64<<10, time.Minute
+	s.x = &extra{}
+	for _, c := range []struct {
+		after time.Duration
+		avail int
+		stays bool
+		want  time.Duration
+	}{
+		{5 * ms, 500_000, false, 2600 * time.Microsecond}, // 100 MB/s: half full in 5.2 ms
+		{5 * ms, 500_000, true, 0},
+		{ms, 300_000, false, 0},       // 300 MB/s
+		{5 * ms, 512 << 10, false, 0}, // half full: it may have been waiting
+	} {
+		s.rate, s.stays = 0, c.stays
+		if got := s.pace(c.avail, c.avail, 0, p.began.Add(s.rested+c.after)).Round(100 * time.Microsecond); got != c.want {
+			t.Errorf("%d bytes after %v: %v, want %v", c.avail, c.after, got, c.want)
+		}
+	}
+}

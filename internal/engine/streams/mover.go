@@ -26,6 +26,7 @@ const (
 type mover struct {
 	spliceable bool
 	held       bool  // the beginning of a line waits for its end before a rotation
+	stays      bool  // the program is too fast for pauses
 	seen       int32 // bytes at the head of the pipe that the consumers have been shown
 
 	capacity, initial int32         // of the pipe
@@ -200,7 +201,8 @@ func (s *Stream) discard(c *scratch, avail int) (int, error) {
 }
 
 // moveFast moves bytes through the second pipe: the program's pipe is free again at once, and what is copied into
-// the log is copied while the program writes on. It goes on as long as bytes keep coming, for a while.
+// the log is copied while the program writes on. With one that is too fast for pauses it stays as long as bytes keep
+// coming, for a while.
 func (s *Stream) moveFast(c *scratch, final bool) (taken int, err error) {
 	x := s.x
 	began := time.Now()
@@ -209,7 +211,7 @@ func (s *Stream) moveFast(c *scratch, final bool) (taken int, err error) {
 		if n > 0 {
 			x.ahead += n
 		} else if x.ahead == 0 {
-			if err == nil || time.Since(began) > fastTurn || !pipe.WaitReadable(int(s.fd), fastWait) {
+			if err == nil || !s.stays || time.Since(began) > fastTurn || !pipe.WaitReadable(int(s.fd), fastWait) {
 				break
 			}
 			continue
@@ -223,7 +225,7 @@ func (s *Stream) moveFast(c *scratch, final bool) (taken int, err error) {
 		if err != nil {
 			return taken, err
 		}
-		if x.ahead == 0 && time.Since(began) > fastTurn {
+		if x.ahead == 0 && (!s.stays || time.Since(began) > fastTurn) {
 			break
 		}
 	}

@@ -18,10 +18,11 @@ const (
 	coolAfter = 10 * time.Second
 
 	// A program is fast when so many bytes have come at such a rate (a second), without a rest; it is so until it
-	// falls below a share of that rate. Below there is time enough for pauses, which are cheaper. Among many busy
+	// falls below a share of that rate. From stayRate on there is no time for pauses, which are cheaper. Among many busy
 	// programs none is fast for longer than the window, so that all get the same.
-	fastBytes  = 16 << 20
-	fastRate   = 200e6
+	fastBytes  = 4 << 20
+	fastRate   = 80e6
+	stayRate   = 200e6
 	slowShare  = 0.6
 	fastWindow = 50 * time.Millisecond
 )
@@ -59,7 +60,7 @@ func (s *Stream) pace(avail, taken, left int, start time.Time) time.Duration {
 		s.hot = 0
 		s.grow()
 	}
-	if s.x != nil && s.x.fast >= 0 || avail >= int(s.capacity)/2 {
+	if s.x != nil && s.x.fast >= 0 && s.stays || avail >= int(s.capacity)/2 {
 		return 0 // it may have been waiting for us, and nobody knows how fast it really is
 	}
 	switch {
@@ -77,7 +78,7 @@ type window struct {
 	bytes int64
 }
 
-// gear decides whether a program needs a second pipe.
+// gear decides whether a program needs a second pipe, and whether its worker stays with it.
 func (s *Stream) gear(taken int, began, now time.Duration) {
 	if !s.plain() || s.out.tap != nil {
 		return
@@ -92,6 +93,7 @@ func (s *Stream) gear(taken int, began, now time.Duration) {
 	}
 	rate := float64(s.span.bytes) / max(now-s.span.began, time.Microsecond).Seconds()
 	s.span = window{}
+	s.stays = rate >= stayRate || s.stays && rate >= stayRate*slowShare
 	switch {
 	case enough && rate >= s.p.fastRate:
 		s.haste()
