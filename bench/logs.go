@@ -151,7 +151,7 @@ func endsComplete(name string, tail []byte) bool {
 
 // judgeLogs reads back what was kept and makes the figures.
 func judgeLogs(c logCase, progs []program, said []written, last int64, cpu time.Duration) (*figures, error) {
-	var total, kept, cut, begin, longest int64
+	var total, kept, cut, begin, longest, spent int64
 	shortest, slowest := int64(-1), int64(0)
 	var wrong error
 	for i, p := range progs {
@@ -161,6 +161,7 @@ func judgeLogs(c logCase, progs []program, said []written, last int64, cpu time.
 			begin = w.Begin
 		}
 		longest = max(longest, w.Longest)
+		spent += w.CPU
 		took := w.End - w.Begin
 		slowest = max(slowest, took)
 		if shortest < 0 || took < shortest {
@@ -182,6 +183,7 @@ func judgeLogs(c logCase, progs []program, said []written, last int64, cpu time.
 	f := &figures{}
 	f.set("mb_per_s", float64(total)/1e6/(float64(last-begin)/1e9))
 	f.set("manager_cpu_s_per_gb", cpu.Seconds()/(float64(total)/1e9))
+	f.set("writer_cpu_s_per_gb", float64(spent)/float64(total))
 	f.set("longest_write_ms", float64(longest)/1e6)
 	if c.writers > 1 {
 		f.set("fairness", float64(shortest)/float64(slowest))
