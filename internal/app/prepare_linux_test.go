@@ -49,7 +49,7 @@ func TestOrphanedLock(t *testing.T) {
 	l.Close()
 
 	for _, signed := range []string{strconv.Itoa(dead.Process.Pid) + "\n", ""} {
-		l = take(signed)
+		l := take(signed)
 		time.AfterFunc(10*orphanLook, func() { l.Close() })
 		p, err := Prepare(c)
 		if err != nil {
