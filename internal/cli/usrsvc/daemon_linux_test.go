@@ -1,6 +1,7 @@
 package usrsvc
 
 import (
+	"net"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -441,6 +442,42 @@ func TestWhileItComesAndGoes(t *testing.T) {
 	<-ended
 	if found := s.processes("sleep " + s.n + "1"); len(found) != 1 {
 		t.Errorf("%d run", len(found))
+	}
+}
+
+// TestAskedInItsLastMoment: a daemon that ends while it is asked is no answer; then there is none, and another one begins.
+func TestAskedInItsLastMoment(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, two)
+	socket := s.place().Socket
+	for _, tt := range []struct {
+		line string
+		want Code
+	}{{"usrsvcd status", GeneralFailure}, {"usrsvcd stop", Success}, {"usrsvc status one", GeneralFailure}, {"usrsvcd start", Success}} {
+		if err := os.MkdirAll(filepath.Dir(socket), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		l, err := net.Listen("unix", socket)
+		if err != nil {
+			t.Fatal(err)
+		}
+		asked := make(chan int)
+		go func() {
+			n := 0
+			for range 3 {
+				if c, err := l.Accept(); err == nil {
+					n++
+					c.Close()
+				}
+			}
+			l.Close()
+			asked <- n
+		}()
+		s.want(tt.line, tt.want)
+		l.Close()
+		if n := <-asked; n != 3 {
+			t.Errorf("%s: asked %d times", tt.line, n)
+		}
 	}
 }
 

@@ -34,23 +34,31 @@ const (
 
 func (i instance) client() *upkeep.Client { return upkeep.New(upkeep.Options{Socket: i.Socket}) }
 
-// running is the daemon's own account of itself; ok is false when there is none.
+// running is the daemon's own account of itself; ok is false when there is none. One that ends while it is asked is no answer:
+// the next one is asked, or there is none.
 func (i instance) running(ctx context.Context) (s upkeep.System, ok bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, startPatience)
 	defer cancel()
 	c := i.client()
 	defer c.Close()
-	s, err = c.System(ctx)
-	var absent *upkeep.AbsentError
-	switch {
-	case err == nil:
-		return s, true, nil
-	case errors.As(err, &absent) && !errors.Is(err, os.ErrPermission):
-		return s, false, nil
-	case errors.Is(err, context.DeadlineExceeded):
-		return s, false, i.mute(err)
+	for {
+		s, err = c.System(ctx)
+		var absent *upkeep.AbsentError
+		switch {
+		case err == nil:
+			return s, true, nil
+		case errors.As(err, &absent) && !errors.Is(err, os.ErrPermission):
+			return s, false, nil
+		case errors.Is(ctx.Err(), context.DeadlineExceeded):
+			return s, false, i.mute(err)
+		case !cut(err):
+			return s, false, err
+		}
+		select {
+		case <-time.After(look):
+		case <-ctx.Done():
+		}
 	}
-	return s, false, err
 }
 
 // cut reports whether an error says that the daemon has ended while it was asked.
@@ -68,12 +76,8 @@ func (i instance) start(ctx context.Context, mode, file string) (s upkeep.System
 	}
 	ctx, cancel := context.WithTimeout(ctx, startPatience)
 	defer cancel()
-	var trouble error
 	seen := func(ctx context.Context) (upkeep.System, bool, error) {
 		s, ok, err := i.running(ctx)
-		if err != nil && cut(err) {
-			trouble, err = err, ctx.Err()
-		}
 		return s, ok && (!s.Passive || mode == modePassive), err
 	}
 	begin := func(ctx context.Context, s upkeep.System) (bool, error) {
@@ -84,7 +88,7 @@ func (i instance) start(ctx context.Context, mode, file string) (s upkeep.System
 	}
 	s, _, err = native.Once(ctx, i.State, seen, begin)
 	if errors.Is(err, context.DeadlineExceeded) {
-		err = i.mute(trouble)
+		err = i.mute(nil)
 	}
 	return s, err
 }
