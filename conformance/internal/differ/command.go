@@ -31,7 +31,7 @@ func Command(ctx context.Context, fsys fs.FS, args []string, out, errOut io.Writ
 	fl.StringVar(&opt.Our.Daemon, "our-d", "bin/supervisord", "our daemon")
 	fl.StringVar(&opt.Our.Ctl, "our-ctl", "bin/supervisorctl", "our client")
 	fl.BoolVar(&opt.Verbose, "v", false, "show every scenario and its transcript, and proposals for the list of differences")
-	fl.IntVar(&opt.Jobs, "j", 4, "scenarios side by side")
+	fl.IntVar(&opt.Jobs, "j", 8, "scenarios side by side: they wait most of their time")
 	fl.IntVar(&opt.Retries, "retries", 6, "how often a scenario that differs is run again on both sides; agreement then counts as unstable and is reported")
 	fl.StringVar(&opt.Cache, "cache", "", "`directory` that keeps the original's transcripts between runs")
 	if err := fl.Parse(args); err != nil {
