@@ -126,7 +126,7 @@ func (r *run) judgeLogs() error {
 					slots[i].done = 0
 					r.res.gone += max(0, t.out[k].done-sh.check.came(i))
 				} else if sh.check.came(i) < t.out[k].done {
-					r.remark(r.nearest(p.name, i, t, seen))
+					r.res.remarks = append(r.res.remarks, r.nearest(p.name, i, t, seen))
 				}
 			}
 			sh.check.finish(slots)

@@ -110,6 +110,9 @@ func shown(t *strings.Builder, r *result) {
 		}
 	}
 	if len(r.violations) > 0 {
+		for _, text := range r.remarks[:min(len(r.remarks), examples)] {
+			t.WriteString("\n  not all of it came: " + text)
+		}
 		t.WriteString("\n")
 	}
 }

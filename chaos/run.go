@@ -36,7 +36,8 @@ type result struct {
 	longest    time.Duration // pause of the census
 	span       time.Duration
 	violations []violation
-	err        error // the harness itself failed
+	remarks    []string // what helps to understand lost bytes
+	err        error    // the harness itself failed
 }
 
 // run is one daemon under load and faults.
@@ -60,13 +61,6 @@ type run struct {
 
 	mu  sync.Mutex
 	res result
-}
-
-// remark prints what helps to understand a violation.
-func (r *run) remark(text string) {
-	if r.o.verbose {
-		fmt.Fprintln(r.out, "  "+text)
-	}
 }
 
 func (r *run) report(v violation) {
