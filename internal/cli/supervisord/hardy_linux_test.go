@@ -29,6 +29,7 @@ type hardy struct {
 	*site
 	c    *supervisor.Client
 	root string // UPKEEP_ROOT; empty = the one of all tests
+	from string // the folder in which the daemon is started; empty = that of the tests
 }
 
 // newHardy makes a site. Whatever becomes of its daemon, no process of it outlives the test.
@@ -59,7 +60,7 @@ func (h *hardy) spawn(args ...string) *exec.Cmd {
 	if h.root != "" {
 		cmd.Env = append(cmd.Env, rootVariable+"="+h.root)
 	}
-	cmd.Stdout, cmd.Stderr = out, out
+	cmd.Stdout, cmd.Stderr, cmd.Dir = out, out, h.from
 	if err := cmd.Start(); err != nil {
 		h.t.Fatal(err)
 	}

@@ -2,7 +2,10 @@ package supervisord
 
 import (
 	"os"
+	"syscall"
 	"testing"
+
+	"github.com/upkeep-project/upkeep/client/supervisor"
 )
 
 // living are the pids and birth times of programs that are to be there all the time.
@@ -42,4 +45,50 @@ func TestStateIsLost(t *testing.T) {
 	h.kill(now.Manager)
 	h.same(lives)
 	h.down()
+}
+
+// TestStartFolderIsDeleted: a daemon comes back, and another version takes its place, also where the folder in which it was
+// started is there no more, as that of an old release.
+func TestStartFolderIsDeleted(t *testing.T) {
+	for name, args := range map[string][]string{"keeper": nil, "one process": {"--no-keeper"}} {
+		t.Run(name, func(t *testing.T) {
+			h := newHardy(t, "[program:idle]\ncommand=sleep 1000\nstartsecs=0\n")
+			var err error
+			if h.from, err = os.MkdirTemp(h.dir, "release"); err != nil {
+				t.Fatal(err)
+			}
+			now := h.begin(args...)
+			h.state("idle", "RUNNING")
+			lives := h.lives("idle")
+			if err := os.Remove(h.from); err != nil {
+				t.Fatal(err)
+			}
+			other := func(what string) {
+				t.Helper()
+				before := now
+				now = h.await(what, func(i supervisor.Info) bool { return i.Manager != before.Manager })
+				h.unchanged(lives)
+			}
+			if args == nil {
+				h.kill(now.Manager)
+				other("another manager answers")
+				h.signal(syscall.SIGUSR1)
+				other("another version answers")
+			} else {
+				h.signal(syscall.SIGUSR1)
+				h.until("the daemon has executed itself", func() bool { return len(marked("UPKEEP_CONTINUE=1")) > 0 })
+				h.await("it answers", func(supervisor.Info) bool { return true })
+				h.unchanged(lives)
+			}
+			if _, err := h.c.ReloadConfig(t.Context()); err != nil {
+				t.Error(err)
+			}
+			if args == nil {
+				h.kill(now.PID)
+				other("another daemon has taken the keeper's place")
+				return
+			}
+			h.down()
+		})
+	}
 }

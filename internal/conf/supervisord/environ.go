@@ -3,6 +3,7 @@ package supervisord
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/user"
 	"path"
@@ -75,7 +76,7 @@ type Users interface {
 
 // SystemEnviron is the environment of this process.
 func SystemEnviron() (Environ, error) {
-	cwd, err := os.Getwd()
+	cwd, err := workingDir()
 	if err != nil {
 		return Environ{}, err
 	}
@@ -92,6 +93,18 @@ func SystemEnviron() (Environ, error) {
 	return Environ{
 		Vars: vars, Cwd: cwd, Hostname: hostname, TempDir: tempDir(vars, cwd), UID: os.Getuid(), Users: SystemUsers{},
 	}, nil
+}
+
+// workingDir is the folder that this process is in. Where it was deleted, as an old release may be under a daemon that was
+// started there, it is the path that it had: a daemon that comes back after a kill needs it for relative names only.
+func workingDir() (string, error) {
+	dir, err := os.Getwd()
+	if errors.Is(err, fs.ErrNotExist) {
+		if was, gone := os.Readlink("/proc/self/cwd"); gone == nil {
+			return strings.TrimSuffix(was, " (deleted)"), nil
+		}
+	}
+	return dir, err
 }
 
 // tempDir is the first usable of the usual places. Source: spec/supervisor 1.2.
