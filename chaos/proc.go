@@ -118,7 +118,8 @@ func strike(p process, sig unix.Signal) error {
 		return err
 	}
 	defer unix.Close(fd)
-	if !same(p) {
+	// One that executes itself from a thread looks dead for a moment: its first thread is.
+	if now, ok := readStat(p.pid); !ok || now.start != p.start {
 		return unix.ESRCH
 	}
 	return unix.PidfdSendSignal(fd, sig, nil, 0)

@@ -29,10 +29,11 @@ type Stat struct {
 	Session    int
 	StartTicks uint64 // start time in clock ticks since boot; with the pid it identifies the process
 	Kernel     bool   // it is a thread of the kernel itself
+	Headless   bool   // its first thread, whose State is told, has ended, and others have not: for good, or while one executes
 }
 
 // Dead reports whether the process has ended and only its exit status is left.
-func (s Stat) Dead() bool { return s.State == 'Z' || s.State == 'X' }
+func (s Stat) Dead() bool { return (s.State == 'Z' || s.State == 'X') && !s.Headless }
 
 // Gone reports whether a process is known to have ended, be it that its parent takes no notice, as in some containers.
 func Gone(pid int) bool {
@@ -87,7 +88,11 @@ func Parse(line []byte) (Stat, error) {
 	if err != nil {
 		return Stat{}, fmt.Errorf("process stat %q: %w", cut(line), err)
 	}
-	s.Kernel = flags&kernelThread != 0
+	threads, err := strconv.Atoi(string(f[threadsField]))
+	if err != nil {
+		return Stat{}, fmt.Errorf("process stat %q: %w", cut(line), err)
+	}
+	s.Kernel, s.Headless = flags&kernelThread != 0, threads > 1 && (s.State == 'Z' || s.State == 'X')
 	return s, nil
 }
 

@@ -24,6 +24,47 @@ func TestRead(t *testing.T) {
 	}
 }
 
+// headless tells the test binary to end its first thread alone.
+const headless = "PROCSTAT_HEADLESS"
+
+func init() { // in the first thread
+	if os.Getenv(headless) != "" {
+		_, _, _ = syscall.Syscall(syscall.SYS_EXIT, 0, 0, 0)
+	}
+}
+
+// TestHeadless: a process whose first thread has ended lives as long as another one does.
+func TestHeadless(t *testing.T) {
+	c := exec.Command("/proc/self/exe")
+	c.Env = append(os.Environ(), headless+"=1")
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var s Stat
+	for over := time.Now().Add(time.Minute); s.State != 'Z'; time.Sleep(time.Millisecond) {
+		var err error
+		if s, err = Read(c.Process.Pid); err != nil || time.Now().After(over) {
+			t.Fatal(s, err)
+		}
+	}
+	if s.Dead() || Gone(s.PID) {
+		t.Errorf("%+v, and lives", s)
+	}
+	if err := c.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	for over := time.Now().Add(time.Minute); !s.Dead(); time.Sleep(time.Millisecond) {
+		var err error
+		if s, err = Read(c.Process.Pid); err != nil || time.Now().After(over) {
+			t.Fatal(s, err)
+		}
+	}
+	if !Gone(s.PID) {
+		t.Error("it has ended")
+	}
+	_ = c.Wait()
+}
+
 func TestGone(t *testing.T) {
 	c := exec.Command("/bin/true")
 	if err := c.Run(); err != nil {
