@@ -11,13 +11,21 @@ import (
 	"syscall"
 )
 
-// killAll kills the process with everybody who descends from it, none of whom sees another die.
+// killAll kills the process with everybody who descends from it, none of whom sees another die: a daemon would come back. All
+// are stopped first, and looked for again until there is none who was begun meanwhile.
 func (p *process) killAll() {
-	all := append(descendants(p.cmd.Process.Pid), p.cmd.Process.Pid)
-	for _, sig := range []syscall.Signal{syscall.SIGSTOP, syscall.SIGKILL} {
-		for _, pid := range all {
-			_ = syscall.Kill(pid, sig)
+	stopped := map[int]bool{}
+	for more := true; more; {
+		more = false
+		for _, pid := range append(descendants(p.cmd.Process.Pid), p.cmd.Process.Pid) {
+			if !stopped[pid] {
+				_ = syscall.Kill(pid, syscall.SIGSTOP)
+				stopped[pid], more = true, true
+			}
 		}
+	}
+	for pid := range stopped {
+		_ = syscall.Kill(pid, syscall.SIGKILL)
 	}
 }
 
