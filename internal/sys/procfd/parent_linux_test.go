@@ -142,7 +142,7 @@ func helperLeaderLeaves() {
 	go func() {
 		for {
 			s, err := procstat.Read(os.Getpid())
-			if err != nil || s.Dead() {
+			if err != nil || s.Headless {
 				break
 			}
 			runtime.Gosched()
