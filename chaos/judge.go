@@ -12,18 +12,29 @@ import (
 // span64 is a span of monotonic time, in ns.
 type span64 struct{ from, to int64 }
 
+// behind is how much earlier than the kill an instance may have ended with its output still in the pipe.
+const behind = 250 * time.Millisecond
+
+// sightOf is what the census saw of an instance; false when it lived too short to be seen, between two looks.
+func sightOf(t instance, seen []sight) (sight, bool) {
+	at := slices.IndexFunc(seen, func(s sight) bool {
+		return s.inner == t.pid && (s.died == 0 || s.died >= t.began) && s.first <= t.began+int64(time.Second)
+	})
+	if at < 0 {
+		return sight{}, false
+	}
+	return seen[at], true
+}
+
 // inOutage reports whether an instance did what it had planned and ended while nothing of the daemon lived, or
 // right before: what then was in its pipe is gone with the last who held it.
 func (r *run) inOutage(t instance, seen []sight) bool {
 	if t.plan == planNone || t.plan == planExit|endAfterLoss {
 		return false
 	}
-	for _, s := range seen {
-		if s.inner == t.pid && (s.died == 0 || s.died >= t.began) && s.first <= t.began+int64(time.Second) {
-			return s.died != 0 && r.down(s.last, s.died)
-		}
+	if s, ok := sightOf(t, seen); ok {
+		return s.died != 0 && r.down(s.last, s.died)
 	}
-	// It lived too short to be seen, between two looks.
 	return r.down(t.began, t.began)
 }
 
@@ -31,12 +42,9 @@ func (r *run) inOutage(t instance, seen []sight) bool {
 func (r *run) nearest(program string, i int, t instance, seen []sight) string {
 	text := fmt.Sprintf("%s, instance %d: plan %#x, began %d", program, i, t.plan, r.ms(t.began))
 	end := t.began
-	for _, s := range seen {
-		if s.inner == t.pid && (s.died == 0 || s.died >= t.began) && s.first <= t.began+int64(time.Second) {
-			text += fmt.Sprintf(", seen from %d to %d, dead at %d", r.ms(s.first), r.ms(s.last), r.ms(s.died))
-			end = s.died
-			break
-		}
+	if s, ok := sightOf(t, seen); ok {
+		text += fmt.Sprintf(", seen from %d to %d, dead at %d", r.ms(s.first), r.ms(s.last), r.ms(s.died))
+		end = s.died
 	}
 	var near span64
 	for _, o := range r.outages {

@@ -370,6 +370,3 @@ func (r *run) awaitAnswer(since time.Time) error {
 	}
 	return nil
 }
-
-// behind is how much earlier than the kill an instance may have ended with its output still in the pipe.
-const behind = 250 * time.Millisecond

@@ -150,6 +150,13 @@ func (c *command) told(what any) {
 	}
 }
 
+// toldAll is told of several definitions. Where a later one has failed, which is told by itself, those before it count.
+func (c *command) toldAll(done []*edit, err error) {
+	if err == nil || len(done) > 0 {
+		c.told(done)
+	}
+}
+
 // groups are the groups of a definition's programs.
 func groupsOf(steps []upkeep.Step) []string {
 	var names []string

@@ -57,11 +57,7 @@ func (c *command) remove(ctx context.Context, selectors []string) (err error) {
 		}
 	}
 	done := make([]*edit, 0, len(list))
-	defer func() {
-		if err == nil || len(done) > 0 {
-			c.told(done)
-		}
-	}()
+	defer func() { c.toldAll(done, err) }()
 	for _, e := range list {
 		if err := d.Forget(ctx, e.name); err != nil {
 			return err
@@ -155,11 +151,7 @@ func (c *command) bootFlag(ctx context.Context, verb string, selectors []string,
 	}
 	defer d.Close()
 	done := make([]*edit, 0, len(list))
-	defer func() {
-		if err == nil || len(done) > 0 {
-			c.told(done)
-		}
-	}()
+	defer func() { c.toldAll(done, err) }()
 	for _, e := range list {
 		edited, err := d.bootFlag(ctx, e, verb, on)
 		if err != nil {
